@@ -1,0 +1,1 @@
+"""The Slipway operator: reconciles ModelDeployments into KServe InferenceServices."""

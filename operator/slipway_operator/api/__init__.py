@@ -1,0 +1,1 @@
+"""The kinds: fields, defaults, validation, conditions. Imports pydantic and nothing else of the operator."""

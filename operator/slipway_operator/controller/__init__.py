@@ -1,0 +1,1 @@
+"""The worker: takes a key from the queue, observes, plans, applies."""

@@ -1,0 +1,1 @@
+"""The kopf shell: the only place that imports kopf."""

@@ -1,0 +1,1 @@
+"""Deciding: a pure function from what was observed to what should be."""

@@ -1,0 +1,1 @@
+"""Builders of Kubernetes objects: values in, plain dicts as the API server takes them out."""

@@ -1,0 +1,1 @@
+"""Frozen values that observing, deciding and applying hand to each other."""
