@@ -1,0 +1,128 @@
+"""Condition types and reasons: every one that Slipway sets, with a sentence that says when.
+
+Ready is computed from the others at the end of a pass, never set on its own. ``Reconciling`` and ``Stalled`` follow the kstatus convention
+(abnormal when True), so that Flux, Argo CD and ``kubectl wait`` read a Slipway object without a plugin. An Event's reason is always one of these.
+"""
+
+from typing import Final
+
+READY: Final = "Ready"
+"""The revision that the spec asks for answers at status.url."""
+
+RECONCILING: Final = "Reconciling"
+"""The operator is on its way to what the spec asks for; nobody needs to act."""
+
+STALLED: Final = "Stalled"
+"""The operator cannot get there unless somebody acts; the message says who and how."""
+
+ACCEPTED: Final = "Accepted"
+"""The spec can be carried out under these names in this namespace."""
+
+MODEL_READY: Final = "ModelReady"
+"""The pods of the revision that the spec asks for run and Triton says that the model is ready."""
+
+AVAILABLE: Final = "Available"
+"""Some revision answers at status.url: True through a whole update, also one that fails."""
+
+# Reasons of Ready.
+SERVING: Final = "Serving"
+"""The revision of the current spec serves."""
+
+# Reasons of Accepted.
+SPEC_ACCEPTED: Final = "SpecAccepted"
+"""Names fit and nothing that belongs to somebody else is in the way."""
+
+NAME_TOO_LONG: Final = "NameTooLong"
+"""Object name and namespace together are longer than KServe's labels allow."""
+
+NAME_TAKEN: Final = "NameTaken"
+"""An object of a name that Slipway needs exists and is controlled by somebody else; it is left alone."""
+
+SPEC_UNREADABLE: Final = "SpecUnreadable"
+"""The stored object does not fit this operator's version of the kind."""
+
+REJECTED: Final = "Rejected"
+"""The API server or an admission webhook refuses an object that the spec needs."""
+
+DEPENDENCY_MISSING: Final = "DependencyMissing"
+"""A kind that Slipway writes is not installed (KServe's InferenceService, usually)."""
+
+FORBIDDEN: Final = "Forbidden"
+"""The operator's own permissions do not allow a write."""
+
+APPLY_FIGHT: Final = "ApplyFight"
+"""Another controller keeps changing fields that Slipway owns."""
+
+API_UNAVAILABLE: Final = "ApiUnavailable"
+"""The API server, or a webhook that it must ask, does not answer; retried by itself."""
+
+# Reasons of ModelReady.
+MODEL_LOADED: Final = "ModelLoaded"
+"""All replicas are up and Triton reports the model as ready."""
+
+STARTING: Final = "Starting"
+"""Pods are being created, images pulled, the model downloaded or loaded."""
+
+SCALING: Final = "Scaling"
+"""The model is ready on some replicas and not yet on all that the spec asks for."""
+
+MODEL_LOAD_FAILED: Final = "ModelLoadFailed"
+"""Triton runs and refuses the model; the message is Triton's own."""
+
+DOWNLOAD_FAILED: Final = "DownloadFailed"
+"""The storage initializer could not fetch the model; the message is its last line."""
+
+IMAGE_PULL_FAILED: Final = "ImagePullFailed"
+"""A container's image cannot be pulled."""
+
+CONTAINER_FAILED: Final = "ContainerFailed"
+"""A container cannot be created or keeps exiting."""
+
+UNSCHEDULABLE: Final = "Unschedulable"
+"""No node takes the pods; the message is the scheduler's."""
+
+POD_REFUSED: Final = "PodRefused"
+"""The API server refuses the pods: a quota, a limit range or Pod Security."""
+
+RUNTIME_REFUSED: Final = "RuntimeRefused"
+"""KServe does not accept the InferenceService, for example because its ClusterServingRuntime does not exist."""
+
+SUSPENDED: Final = "Suspended"
+"""spec.suspend is set: a changed spec waits, what serves goes on serving."""
+
+# Reasons of Available.
+ENDPOINT_READY: Final = "EndpointReady"
+"""The Service selects a revision with ready pods."""
+
+NO_ENDPOINT: Final = "NoEndpoint"
+"""No revision has a ready pod behind the Service."""
+
+# Reasons of events that tell of a step.
+REVISION_CREATED: Final = "RevisionCreated"
+"""A spec change that needs new pods made a new revision."""
+
+REVISION_WOKEN: Final = "RevisionWoken"
+"""The spec went back to a revision kept in history; its pods start again."""
+
+REVISION_PROMOTED: Final = "RevisionPromoted"
+"""The Service moved to this revision."""
+
+REVISION_PARKED: Final = "RevisionParked"
+"""A revision that no longer serves gave its pods back; its object stays in history."""
+
+REVISION_REMOVED: Final = "RevisionRemoved"
+"""A revision fell out of spec.serving.revisionHistoryLimit, or never served."""
+
+PROGRESSING: Final = "Progressing"
+"""Reason of Reconciling=False and Stalled=False twins while a pass is under way."""
+
+SETTLED: Final = "Settled"
+"""Nothing is left to do."""
+
+STALLING_REASONS: Final = frozenset(
+    {
+        NAME_TOO_LONG, NAME_TAKEN, SPEC_UNREADABLE, REJECTED, APPLY_FIGHT,
+        MODEL_LOAD_FAILED, DOWNLOAD_FAILED, IMAGE_PULL_FAILED, CONTAINER_FAILED, POD_REFUSED, RUNTIME_REFUSED,
+    }
+)  # fmt: skip
+"""Reasons that time does not cure. Unschedulable is not among them: an autoscaled cluster adds the node."""

@@ -1,0 +1,22 @@
+"""Names, labels and annotations that Slipway reads or writes."""
+
+from typing import Final
+
+GROUP: Final = "slipway.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+FIELD_MANAGER: Final = "slipway"
+
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "slipway"
+MODELDEPLOYMENT_LABEL: Final = f"{GROUP}/modeldeployment"
+REVISION_LABEL: Final = f"{GROUP}/revision"
+
+MAX_NAME_LENGTH: Final = 39
+"""Of a ModelDeployment: its InferenceServices are named <name>-<8 hex digits>."""
+
+REVISION_HASH_LENGTH: Final = 8
+
+MAX_REVISION_AND_NAMESPACE_LENGTH: Final = 52
+"""KServe labels pods with names made of both; past this length its pods are refused and it says nothing."""
