@@ -31,10 +31,9 @@ class Tensor(Model):
     )
     dtype: DataType = Field(description="Element type, in the words of the Open Inference Protocol.")
     shape: Annotated[tuple[Dimension, ...], FromList] = Field(
-        min_length=1,
         max_length=8,
         description="Size of each dimension; -1 for one that varies. With serving.batching the batch dimension is left out, as in Triton's own"
-        " configuration; without it the whole shape is given.",
+        " configuration, so that [] is one value a row; without it the whole shape is given.",
         json_schema_extra=ATOMIC_LIST,
     )
 
@@ -142,9 +141,7 @@ class Accelerator(Model):
 class Batching(Model):
     """Triton's dynamic batching: requests of the same moment run as one."""
 
-    max_batch_size: int = Field(
-        ge=1, le=65536, description="Most rows in one batch. The batch dimension is then left out of every tensor's shape."
-    )
+    max_batch_size: int = Field(ge=1, le=65536, description="Most rows in one batch. The batch dimension is then left out of every tensor's shape.")
     max_queue_delay_microseconds: int = Field(
         default=0,
         ge=0,
@@ -156,17 +153,13 @@ class Batching(Model):
 class ResponseCache(Model):
     """Triton's local response cache: an answer given once is given again without running the model."""
 
-    size_mebibytes: int = Field(
-        ge=1, le=65536, description="Memory set aside in each pod, in MiB; it counts towards the pod's memory limit."
-    )
+    size_mebibytes: int = Field(ge=1, le=65536, description="Memory set aside in each pod, in MiB; it counts towards the pod's memory limit.")
 
 
 class EnvironmentVariable(Model):
     """One environment variable of the server container."""
 
-    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
-        description="Name of the variable."
-    )
+    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(description="Name of the variable.")
     value: Annotated[str, Field(max_length=4096)] = Field(default="", description="Its value.")
 
 

@@ -1,0 +1,176 @@
+"""Which revision plays which role.
+
+The live Service's selector, not the status, says which revision serves: a crash between moving the Service and writing the status then ends in the
+same world. The status adds what cannot be seen: since when a revision has its role, and whether it ever served.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, RevisionRole, RevisionStatus
+from slipway_operator.state.observed import Observed
+from slipway_operator.state.revision import Revision, revision_name
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One revision in its role."""
+
+    revision: Revision
+    role: RevisionRole
+    since: datetime
+    served: bool
+
+    @property
+    def running(self) -> bool:
+        """Whether the role needs pods."""
+        return self.role != "Parked"
+
+    def status(self) -> RevisionStatus:
+        """The part as the status tells it."""
+        return RevisionStatus(
+            name=self.revision.name,
+            role=self.role,
+            since=self.since.strftime(TIME_FORMAT),
+            uri=self.revision.model.uri,
+            runtime=self.revision.runtime,
+            served=self.served,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cast:
+    """Every revision that should exist, and the two that matter."""
+
+    parts: tuple[Part, ...]
+    """Newest role first: Stable or Candidate, then Draining, then Parked."""
+
+    dropped: tuple[Revision, ...]
+    desired: Revision | None
+    """What the spec asks for; while suspended, what is there already."""
+
+    serving: Revision | None
+    """What the Service selects after this pass."""
+
+    moved: bool
+    """Whether the Service moves in this pass."""
+
+    wanted: int
+    """Ready pods that the desired revision needs."""
+
+    held: str | None
+    """Name of the revision that the spec asks for and spec.suspend holds back."""
+
+
+def cast(observed: Observed, spec: ModelDeploymentSpec) -> Cast:
+    """Give every revision its role."""
+    stable = observed.revision(observed.selected) or observed.revision(observed.status.revision)
+    desired = _desired(observed, spec, stable=stable)
+    wanted = _wanted_replicas(observed, spec, desired=desired, stable=stable)
+    moved = not spec.suspend and desired is not None and desired != stable and observed.workload(desired.name).ready(wanted)
+    serving = desired if moved else stable
+    known = {revision.name: revision for revision in observed.revisions} | ({desired.name: desired} if desired else {})
+    parts = [part for revision in known.values() if (part := _part(observed, revision, desired=desired, serving=serving))]
+    kept = _within_history(parts, limit=spec.serving.revision_history_limit)
+    names = {part.revision.name for part in kept}
+    return Cast(
+        parts=kept,
+        dropped=tuple(revision for revision in observed.revisions if revision.name not in names),
+        desired=desired,
+        serving=serving,
+        moved=moved,
+        wanted=wanted,
+        held=_held(observed, spec, serving=serving),
+    )
+
+
+def _held(observed: Observed, spec: ModelDeploymentSpec, *, serving: Revision | None) -> str | None:
+    name = revision_name(spec, owner=observed.identity.name)
+    return name if spec.suspend and (serving is None or serving.name != name) else None
+
+
+def _wanted_replicas(observed: Observed, spec: ModelDeploymentSpec, *, desired: Revision | None, stable: Revision | None) -> int:
+    """Ready pods that the desired revision needs: the minimum; for a candidate, as many as autoscaling gave the revision whose load it takes over.
+
+    min 2, max 10, stable at 6: the candidate takes over with 6. min 2, max 4, stable at 6: with 4.
+    """
+    replicas = spec.serving.replicas
+    if replicas.max is None or not replicas.autoscaled or stable is None or stable == desired:
+        return replicas.min
+    carried = observed.workload(stable.name).replicas or 0
+    return min(max(replicas.min, carried), replicas.max)
+
+
+def _desired(observed: Observed, spec: ModelDeploymentSpec, *, stable: Revision | None) -> Revision | None:
+    """The revision to work towards; while suspended, the one that was under way or serves."""
+    if spec.suspend:
+        begun = next((entry.name for entry in observed.status.revisions if entry.role == "Candidate"), None)
+        return observed.revision(begun) or stable
+    return observed.revision(revision_name(spec, owner=observed.identity.name)) or _new(observed, spec)
+
+
+def _new(observed: Observed, spec: ModelDeploymentSpec) -> Revision:
+    """A revision not recorded yet; one whose record somebody deleted gets back the runtime that the status remembers."""
+    owner = observed.identity.name
+    name = revision_name(spec, owner=owner)
+    remembered = next((entry.runtime for entry in observed.status.revisions if entry.name == name), None)
+    runtime = remembered or observed.runtimes.get(spec.serving.runtime, spec.serving.runtime)
+    number = max((revision.number for revision in observed.revisions), default=0) + 1
+    return Revision.of(spec, owner=owner, number=number, runtime=runtime)
+
+
+def _part(observed: Observed, revision: Revision, *, desired: Revision | None, serving: Revision | None) -> Part | None:
+    """The revision in its role; None for one that is dropped because it never served."""
+    before = next((entry for entry in observed.status.revisions if entry.name == revision.name), None)
+    served = revision == serving or revision.name == observed.selected or before is None or before.served
+    role = _role(observed, revision, before=before, desired=desired, serving=serving)
+    if role in {"Draining", "Parked"} and not served:
+        return None
+    since = _time(before.since) if before and before.role == role else observed.now
+    # A revision that the spec asks for and that is not recorded yet has not served, whatever its absence from the status suggests.
+    new = before is None and revision != serving and observed.revision(revision.name) is None
+    return Part(revision=revision, role=role, since=since, served=served and not new)
+
+
+def _role(
+    observed: Observed, revision: Revision, *, before: RevisionStatus | None, desired: Revision | None, serving: Revision | None
+) -> RevisionRole:
+    if revision == serving:
+        return "Stable"
+    if revision == desired:
+        return "Candidate"
+    if before is None:
+        return "Draining" if _runs(observed, revision) else "Parked"
+    if before.role == "Stable":
+        return "Draining"
+    if before.role == "Draining" and (observed.now - _time(before.since)).total_seconds() < observed.drain_s:
+        return "Draining"
+    return "Parked"
+
+
+def _runs(observed: Observed, revision: Revision) -> bool:
+    return revision.name in observed.workloads and not observed.workload(revision.name).stopped
+
+
+def _within_history(parts: list[Part], *, limit: int) -> tuple[Part, ...]:
+    """Everything that runs, and the ``limit`` revisions parked last."""
+    order: dict[RevisionRole, int] = {"Stable": 0, "Candidate": 1, "Draining": 2, "Parked": 3}
+    newest_first = sorted(parts, key=lambda part: (order[part.role], -part.since.timestamp(), -part.revision.number))
+    return tuple(_kept(newest_first, limit=limit))
+
+
+def _kept(newest_first: list[Part], *, limit: int) -> Iterator[Part]:
+    left = limit
+    for part in newest_first:
+        if part.running:
+            yield part
+        elif left > 0:
+            left -= 1
+            yield part
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,67 @@
+"""What is asked of a ModelDeployment, one small check each; the order in which they are asked stands in summary.CONCERNS."""
+
+from slipway_operator.api import conditions, metadata
+from slipway_operator.reconcile.casting import Cast
+from slipway_operator.reconcile.summary import NOT_JUDGED, Verdict, failed, passed
+from slipway_operator.state.observed import Identity, Observed, Workload
+
+
+def accepted(observed: Observed) -> Verdict:
+    """Whether the spec can be carried out at all."""
+    if observed.spec is None:
+        return failed(
+            conditions.SPEC_UNREADABLE,
+            f"This operator cannot read the stored object: {observed.spec_error} Apply it again, or run the operator version that matches its CRD.",
+        )
+    return _names_fit(observed.identity)
+
+
+def _names_fit(identity: Identity) -> Verdict:
+    """<name>-<hash8> and the namespace share a label of KServe's.
+
+    ranker-0a1b2c3d (15) + shop (4) = 19: fits. A name of 39 makes 48, which leaves 4 for the namespace.
+    """
+    revision = len(identity.name) + 1 + metadata.REVISION_HASH_LENGTH
+    spare = metadata.MAX_REVISION_AND_NAMESPACE_LENGTH - revision - len(identity.namespace)
+    if spare < 0:
+        return failed(
+            conditions.NAME_TOO_LONG,
+            f"The names {identity.name!r} and {identity.namespace!r} (the namespace) are together {-spare} characters too long for KServe's labels:"
+            f" use a shorter name or namespace, {len(identity.name) + len(identity.namespace) + spare} characters in all.",
+        )
+    return passed(conditions.SPEC_ACCEPTED, "The spec can be carried out.")
+
+
+def model_ready(observed: Observed, roles: Cast) -> Verdict:
+    """Whether the pods that the spec asks for answer for the model."""
+    desired = roles.desired
+    if roles.held is not None:
+        serving = f" {roles.serving.name} goes on serving." if roles.serving else ""
+        return failed(conditions.SUSPENDED, f"spec.suspend is set: revision {roles.held} waits.{serving}")
+    if desired is None:
+        return NOT_JUDGED
+    workload = observed.workload(desired.name)
+    if workload.ready(roles.wanted):
+        return passed(conditions.MODEL_LOADED, f"Revision {desired.name} answers for {desired.model.uri}.")
+    verdict = _not_ready(desired.name, workload, wanted=roles.wanted)
+    if roles.serving is not None and roles.serving != desired:
+        return failed(verdict.reason, f"{verdict.message} Revision {roles.serving.name} goes on serving.")
+    return verdict
+
+
+def _not_ready(name: str, workload: Workload, *, wanted: int) -> Verdict:
+    if workload.failures:
+        gravest = workload.failures[0]
+        return failed(gravest.reason, f"Revision {name}: {gravest.message.rstrip('.')}.")
+    if workload.available and not workload.stopped:
+        return failed(conditions.SCALING, f"Revision {name}: {workload.available} of {wanted} replicas are ready and up to date.")
+    return failed(conditions.STARTING, f"Revision {name} is starting.")
+
+
+def available(observed: Observed, roles: Cast) -> Verdict:
+    """Whether anything answers at the stable address."""
+    if roles.serving is None:
+        return failed(conditions.NO_ENDPOINT, "No revision has been ready yet.")
+    if observed.workload(roles.serving.name).available:
+        return passed(conditions.ENDPOINT_READY, f"Revision {roles.serving.name} serves {roles.serving.model.uri}.")
+    return failed(conditions.NO_ENDPOINT, f"Revision {roles.serving.name} has no ready pod.")

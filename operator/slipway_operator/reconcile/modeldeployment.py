@@ -1,0 +1,151 @@
+"""The plan for a ModelDeployment: the objects it needs, what its status says, when to look again."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from slipway_operator.api import conditions
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Replicas
+from slipway_operator.reconcile import casting, checks, summary
+from slipway_operator.reconcile.casting import Cast, Part
+from slipway_operator.reconcile.summary import Verdict
+from slipway_operator.render import revision as revision_objects
+from slipway_operator.render import service
+from slipway_operator.state.observed import Observed
+from slipway_operator.state.plan import Done, Event, Outcome, Plan, Scale, Stalled, Wait
+
+STALLED_LOOK_S: Final = 60.0
+"""Seconds between two looks at something that the user must cure and whose cure may raise no event that Slipway sees."""
+
+
+def plan(observed: Observed) -> Plan:
+    """Decide what should be, from what is. Pure: the same value gives the same plan."""
+    if observed.identity.deleting:
+        # Owner references take the children away; there is nothing to write to.
+        return Plan(prune=False)
+    accepted = checks.accepted(observed)
+    if observed.spec is None or accepted.status != "True":
+        return _refused(observed, accepted)
+    return _accepted(observed, observed.spec, accepted)
+
+
+def _refused(observed: Observed, accepted: Verdict) -> Plan:
+    """What serves is left alone: a spec that cannot be carried out says nothing about it."""
+    status = observed.status.model_copy(
+        update={
+            "observed_generation": observed.identity.generation,
+            "conditions": _conditions(observed, {conditions.ACCEPTED: accepted}),
+        }
+    )
+    return Plan(prune=False, status=status, events=_warning(observed, accepted), outcome=Stalled(accepted.reason))
+
+
+def _accepted(observed: Observed, spec: ModelDeploymentSpec, accepted: Verdict) -> Plan:
+    roles = casting.cast(observed, spec)
+    model_ready = checks.model_ready(observed, roles)
+    concerns = {
+        conditions.ACCEPTED: accepted,
+        conditions.MODEL_READY: model_ready,
+        conditions.AVAILABLE: checks.available(observed, roles),
+    }
+    return Plan(
+        objects=tuple(_objects(observed, spec, roles)),
+        scales=tuple(_scales(observed, spec.serving.replicas, roles)),
+        spared=_unrecorded_but_serving(observed),
+        status=ModelDeploymentStatus(
+            observed_generation=observed.identity.generation,
+            url=service.url(observed.identity),
+            revision=roles.serving.name if roles.serving else None,
+            model_uri=roles.serving.model.uri if roles.serving else None,
+            revisions=tuple(part.status() for part in roles.parts),
+            conditions=_conditions(observed, concerns),
+        ),
+        events=(*_steps(observed, roles), *_warning(observed, model_ready)),
+        outcome=_outcome(observed, roles, model_ready),
+    )
+
+
+def _conditions(observed: Observed, concerns: Mapping[str, Verdict]) -> Any:
+    return summary.summarize(concerns, previous=observed.status.conditions, generation=observed.identity.generation, now=observed.now)
+
+
+def _unrecorded_but_serving(observed: Observed) -> frozenset[str]:
+    """A serving revision whose record somebody deleted cannot be rendered; it serves until another one is ready."""
+    if observed.selected is None or observed.revision(observed.selected) is not None:
+        return frozenset()
+    return frozenset({observed.selected})
+
+
+def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast) -> Iterator[dict[str, Any]]:
+    """The Service first: it is the name most likely to be taken, and then nothing else should have been made."""
+    owner = observed.identity
+    selected = roles.serving.name if roles.serving else observed.selected
+    yield service.stable_service(owner, revision=selected)
+    for part in roles.parts:
+        yield revision_objects.controller_revision(part.revision, owner=owner)
+        if revision_objects.configured(part.revision):
+            yield revision_objects.config_map(part.revision, owner=owner)
+        yield revision_objects.inference_service(part.revision, owner=owner, stopped=not part.running)
+        if _autoscaled(part, spec.serving.replicas):
+            floor = roles.wanted if part.revision == roles.desired else spec.serving.replicas.min
+            yield revision_objects.autoscaler(part.revision, owner=owner, replicas=spec.serving.replicas, floor=floor)
+
+
+def _autoscaled(part: Part, replicas: Replicas) -> bool:
+    """A draining revision keeps the pods that it has."""
+    return replicas.autoscaled and part.role in {"Stable", "Candidate"}
+
+
+def _scales(observed: Observed, replicas: Replicas, roles: Cast) -> Iterator[Scale]:
+    """Deployments whose number of pods is for Slipway to set.
+
+    Under an autoscaler only a Deployment at zero is: there the autoscaler considers itself switched off.
+    """
+    for part in roles.parts:
+        if part.role not in {"Stable", "Candidate"}:
+            continue
+        current = observed.workload(part.revision.name).replicas
+        if current is None or current == replicas.min or (replicas.autoscaled and current > 0):
+            continue
+        yield Scale(deployment=revision_objects.deployment_name(part.revision.name), replicas=replicas.min)
+
+
+def _steps(observed: Observed, roles: Cast) -> Iterator[Event]:
+    """One event for each step that this pass takes."""
+    desired, serving = roles.desired, roles.serving
+    if desired is not None and observed.revision(desired.name) is None:
+        yield Event(type="Normal", reason=conditions.REVISION_CREATED, message=f"Created revision {desired.name} for {desired.model.uri}.")
+    elif desired is not None and observed.workload(desired.name).stopped:
+        yield Event(type="Normal", reason=conditions.REVISION_WOKEN, message=f"Woke revision {desired.name} for {desired.model.uri}.")
+    if roles.moved and serving is not None:
+        yield Event(type="Normal", reason=conditions.REVISION_PROMOTED, message=f"Revision {serving.name} now serves {serving.model.uri}.")
+    for part in roles.parts:
+        if part.role == "Parked" and part.since == observed.now:
+            yield Event(type="Normal", reason=conditions.REVISION_PARKED, message=f"Parked revision {part.revision.name}.")
+    for revision in roles.dropped:
+        yield Event(type="Normal", reason=conditions.REVISION_REMOVED, message=f"Removed revision {revision.name}.")
+
+
+def _warning(observed: Observed, verdict: Verdict) -> tuple[Event, ...]:
+    """An event when something starts to need somebody, not on every look at it."""
+    if verdict.reason not in conditions.STALLING_REASONS:
+        return ()
+    before = {condition.message for condition in observed.status.conditions if condition.reason == verdict.reason}
+    if any(message[:-1] in verdict.message for message in before):
+        return ()
+    return (Event(type="Warning", reason=verdict.reason, message=verdict.message),)
+
+
+def _outcome(observed: Observed, roles: Cast, model_ready: Verdict) -> Outcome:
+    if model_ready.reason in conditions.STALLING_REASONS:
+        return Stalled(model_ready.reason, seconds=STALLED_LOOK_S)
+    waits = [_drained_in(observed, part) for part in roles.parts if part.role == "Draining"]
+    if model_ready.status != "True" and model_ready.reason != conditions.SUSPENDED:
+        waits.append(observed.poll_s)
+    if roles.moved:
+        # The next pass sees the Service where this one put it and lets go of the revision before.
+        waits.append(observed.poll_s)
+    return Wait(min(waits)) if waits else Done()
+
+
+def _drained_in(observed: Observed, part: Part) -> float:
+    return max(0.0, observed.drain_s - (observed.now - part.since).total_seconds()) + 0.1

@@ -1,0 +1,140 @@
+"""The objects of one revision: its record, its model configuration, its InferenceService, its autoscaler."""
+
+from typing import Any, Final
+
+from slipway_operator.api import metadata
+from slipway_operator.api.v1alpha1.modeldeployment import Replicas, Resources
+from slipway_operator.render import model_config, owned
+from slipway_operator.state.observed import Identity
+from slipway_operator.state.revision import Revision
+
+STOP_ANNOTATION: Final = "serving.kserve.io/stop"
+STORAGE_CONTAINER: Final = "slipway-storage-initializer"
+CONFIG_FOLDER: Final = "/etc/slipway"
+_CONFIG_VOLUME: Final = "slipway-model-config"
+
+
+def deployment_name(revision: str) -> str:
+    """The Deployment that KServe makes for the InferenceService of a revision."""
+    return f"{revision}-predictor"
+
+
+def controller_revision(revision: Revision, *, owner: Identity) -> dict[str, Any]:
+    """The record from which the revision can be rendered again after the spec has moved on."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": owned.child_metadata(owner, name=revision.name),
+        "revision": revision.number,
+        "data": dict(revision.data),
+    }
+
+
+def configured(revision: Revision) -> bool:
+    """Whether Slipway writes the model's configuration; a whole repository brings its own."""
+    return revision.model.format != "triton"
+
+
+def config_map(revision: Revision, *, owner: Identity) -> dict[str, Any]:
+    """The rendered config.pbtxt; immutable, as its revision is."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": owned.child_metadata(owner, name=revision.name),
+        "immutable": True,
+        "data": {"config.pbtxt": model_config.config_pbtxt(revision, model_name=owner.name)},
+    }
+
+
+def inference_service(revision: Revision, *, owner: Identity, stopped: bool) -> dict[str, Any]:
+    """The InferenceService in the form that KServe's defaulting webhook leaves alone.
+
+    KServe copies labels and annotations to the pod template, so nothing that changes over a revision's life may stand there, but for the stop
+    annotation, which takes the pods away anyway.
+    """
+    annotations = {"serving.kserve.io/autoscalerClass": "external", "serving.kserve.io/deploymentMode": "Standard"}
+    if stopped:
+        annotations[STOP_ANNOTATION] = "true"
+    labels = {"networking.kserve.io/visibility": "cluster-local", metadata.REVISION_LABEL: revision.name}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": owned.child_metadata(owner, name=revision.name, labels=labels, annotations=annotations),
+        "spec": {"predictor": _predictor(revision, model_name=owner.name)},
+    }
+
+
+def _predictor(revision: Revision, *, model_name: str) -> dict[str, Any]:
+    pod = revision.serving.pod
+    predictor: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "serviceAccountName": revision.model.service_account_name,
+        "storageContainerName": STORAGE_CONTAINER,
+        "nodeSelector": dict(pod.node_selector),
+        "tolerations": [dict(toleration) for toleration in pod.tolerations],
+        "topologySpreadConstraints": [dict(constraint) for constraint in pod.topology_spread_constraints],
+        "imagePullSecrets": [{"name": secret.name} for secret in pod.image_pull_secrets],
+        "priorityClassName": pod.priority_class_name,
+        "model": _model(revision, model_name=model_name),
+    }
+    if configured(revision):
+        predictor["volumes"] = [{"name": _CONFIG_VOLUME, "configMap": {"name": revision.name}}]
+    return _without_empty(predictor)
+
+
+def _model(revision: Revision, *, model_name: str) -> dict[str, Any]:
+    serving = revision.serving
+    own_env = {"SLIPWAY_MODEL_NAME": model_name, "SLIPWAY_MODEL_FORMAT": revision.model.format}
+    user_env = {variable.name: variable.value for variable in serving.pod.env}
+    model: dict[str, Any] = {
+        "modelFormat": {"name": revision.model.format},
+        "runtime": revision.runtime,
+        "protocolVersion": "v2",
+        "storageUri": revision.model.uri,
+        "env": [{"name": name, "value": value} for name, value in (user_env | own_env).items()],
+        "resources": _resources(revision),
+    }
+    if serving.response_cache:
+        model["args"] = [f"--cache-config=local,size={serving.response_cache.size_mebibytes * 2**20}"]
+    if configured(revision):
+        model["volumeMounts"] = [{"name": _CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True}]
+    return model
+
+
+def _resources(revision: Revision) -> dict[str, Any]:
+    resources: Resources = revision.serving.resources
+    requests = {name: str(amount) for name, amount in resources.requests.items()}
+    limits = {name: str(amount) for name, amount in resources.limits.items()}
+    accelerator = revision.serving.accelerator
+    if accelerator:
+        # An extended resource has no overcommit: the request must equal the limit.
+        requests[accelerator.type] = limits[accelerator.type] = str(accelerator.count)
+    return _without_empty({"requests": requests, "limits": limits})
+
+
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields that say something: a null or an empty list would be owned by Slipway and taken from whoever sets it."""
+    return {name: value for name, value in fields.items() if value is False or value}
+
+
+def autoscaler(revision: Revision, *, owner: Identity, replicas: Replicas, floor: int) -> dict[str, Any]:
+    """A HorizontalPodAutoscaler on CPU; ``floor`` is its lower bound, at least ``replicas.min``."""
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": owned.child_metadata(owner, name=revision.name),
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment_name(revision.name)},
+            "minReplicas": floor,
+            "maxReplicas": replicas.max,
+            "metrics": [
+                {
+                    "type": "Resource",
+                    "resource": {
+                        "name": "cpu",
+                        "target": {"type": "Utilization", "averageUtilization": replicas.target_cpu_utilization_percent},
+                    },
+                }
+            ],
+        },
+    }

@@ -1,0 +1,96 @@
+"""What a decision is made from: one frozen value, gathered before anything is decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
+from slipway_operator.state.revision import Revision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Which ModelDeployment this is about."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    deleting: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a revision is not ready: a reason of api.conditions and the message of whoever found it."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What runs for one revision."""
+
+    stopped: bool = False
+    """Its InferenceService carries KServe's stop annotation."""
+
+    settled: bool = False
+    """The Deployment's controller has seen the newest template and every replica runs it."""
+
+    replicas: int | None = None
+    """Pods that its Deployment asks for; None without a Deployment."""
+
+    available: int = 0
+    """Pods that passed their readiness probe, which is Triton's own word on its models."""
+
+    model_answers: bool | None = None
+    """Whether every available pod answers for the model by the ModelDeployment's name; None when nobody asked."""
+
+    failures: tuple[Failure, ...] = ()
+    """What keeps pods from being ready, gravest first."""
+
+    def ready(self, wanted: int) -> bool:
+        """Whether at least ``wanted`` pods of the newest template answer for the model."""
+        return not self.stopped and self.settled and self.available >= wanted and self.model_answers is not False
+
+
+NO_WORKLOAD = Workload()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """Everything about one ModelDeployment at one moment."""
+
+    identity: Identity
+    spec: ModelDeploymentSpec | None
+    """None when the stored object does not fit this version of the kind; ``spec_error`` then says why."""
+
+    spec_error: str = ""
+    status: ModelDeploymentStatus = field(default_factory=ModelDeploymentStatus)
+    revisions: tuple[Revision, ...] = ()
+    """Those recorded in ControllerRevisions that are ours."""
+
+    workloads: Mapping[str, Workload] = field(default_factory=dict)
+    """By revision name; a revision without an InferenceService is absent."""
+
+    selected: str | None = None
+    """Revision that the live stable Service selects; None when it selects none or does not exist."""
+
+    runtimes: Mapping[str, str] = field(default_factory=dict)
+    """Current ClusterServingRuntime of each family."""
+
+    drain_s: float = 15.0
+    """Seconds that a revision keeps its pods after the Service moved away from it."""
+
+    poll_s: float = 5.0
+    """Seconds between two looks at a revision that is getting ready."""
+
+    now: datetime
+
+    def revision(self, name: str | None) -> Revision | None:
+        """The recorded revision of that name."""
+        return next((known for known in self.revisions if known.name == name), None)
+
+    def workload(self, name: str) -> Workload:
+        """What runs for the revision of that name."""
+        return self.workloads.get(name, NO_WORKLOAD)

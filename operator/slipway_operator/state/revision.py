@@ -1,0 +1,131 @@
+"""A revision: one immutable model plus the serving settings that change what a pod does.
+
+Its name ends in a hash of what the user wrote. Two rules keep an upgrade of Slipway from restarting anybody's pods:
+
+* A field at the default it was born with is left out of the hash (``BORN``), so a field that a later version adds changes no existing name, and a
+  default that a later version changes is still written out in objects stored before.
+* What Slipway itself chose (the ClusterServingRuntime) is recorded beside the inputs and is no part of the hash.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from slipway_operator.api import metadata
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelSource, Serving
+
+NOT_IN_A_REVISION: Final = frozenset({"serving.replicas", "serving.revisionHistoryLimit"})
+"""Settings that change no pod."""
+
+BORN: Final[Mapping[str, Any]] = {
+    "model.inputs": [],
+    "model.outputs": [],
+    "serving.runtime": "slipway-triton",
+    "serving.resources.requests": {"cpu": "500m", "memory": "512Mi"},
+    "serving.resources.limits": {},
+    "serving.accelerator.count": 1,
+    "serving.batching.maxQueueDelayMicroseconds": 0,
+    "serving.pod.nodeSelector": {},
+    "serving.pod.tolerations": [],
+    "serving.pod.topologySpreadConstraints": [],
+    "serving.pod.imagePullSecrets": [],
+    "serving.pod.env": [],
+}
+"""Default of each field in the version that introduced it. Entries are added, never changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revision:
+    """What one InferenceService is made from."""
+
+    name: str
+    """Of the revision, its InferenceService, its ConfigMap and its ControllerRevision: ``<modeldeployment>-<hash>``."""
+
+    number: int
+    """Rises by one for each new revision of a ModelDeployment; tells old from new."""
+
+    model: ModelSource
+    serving: Serving
+    runtime: str
+    """The ClusterServingRuntime it was pinned to when it was made."""
+
+    data: Mapping[str, Any]
+    """What its ControllerRevision holds, as stored: a newer operator may have written fields that this one does not know."""
+
+    @classmethod
+    def of(cls, spec: ModelDeploymentSpec, *, owner: str, number: int, runtime: str) -> Self:
+        """A new revision of ``spec`` for the ModelDeployment ``owner``."""
+        inputs = hashed_inputs(spec)
+        data = {"apiVersion": metadata.API_VERSION, "inputs": inputs, "runtime": runtime}
+        return cls(
+            name=f"{owner}-{_hash(inputs)}",
+            number=number,
+            model=spec.model,
+            serving=_without_replicas(spec.serving),
+            runtime=runtime,
+            data=data,
+        )
+
+    @classmethod
+    def recorded(cls, *, name: str, number: int, data: Mapping[str, Any]) -> Self:
+        """The revision that a ControllerRevision holds; raises pydantic.ValidationError when its data does not fit."""
+        inputs = restore(data["inputs"])
+        model, serving = ModelSource.model_validate(inputs["model"]), Serving.model_validate(inputs["serving"])
+        return cls(name=name, number=number, model=model, serving=serving, runtime=str(data["runtime"]), data=data)
+
+
+def revision_name(spec: ModelDeploymentSpec, *, owner: str) -> str:
+    """Name of the revision that ``spec`` asks for."""
+    return f"{owner}-{_hash(hashed_inputs(spec))}"
+
+
+def hashed_inputs(spec: ModelDeploymentSpec) -> dict[str, Any]:
+    """What the hash is taken of: the fields that change a pod, as the user writes them, without those at their born default."""
+    whole = spec.model_dump(mode="json", by_alias=True, include={"model", "serving"}, exclude_none=True)
+    return {part: _without_born(value, path=part) for part, value in whole.items()}
+
+
+def restore(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs with the born defaults written out again, so that a later default never leaks into an old revision."""
+    restored: dict[str, Any] = {"model": dict(inputs.get("model", {})), "serving": dict(inputs.get("serving", {}))}
+    for path, value in BORN.items():
+        *parents, leaf = path.split(".")
+        node = restored
+        for parent in parents:
+            if parent not in node and parent in _ABSENT_MEANS_NONE:
+                break
+            node[parent] = dict(node.get(parent, {}))
+            node = node[parent]
+        else:
+            node.setdefault(leaf, value)
+    return restored
+
+
+_ABSENT_MEANS_NONE = frozenset({"accelerator", "batching"})
+
+
+def _without_born(value: Any, *, path: str) -> Any:
+    """``value`` less what stands at its born default; an object left empty by that stays only where its presence means something."""
+    if not isinstance(value, dict) or path in BORN:
+        return value
+    kept = {}
+    for key, item in value.items():
+        where = f"{path}.{key}"
+        if where in NOT_IN_A_REVISION or (where in BORN and BORN[where] == item):
+            continue
+        inner = _without_born(item, path=where)
+        if inner != {} or key in _ABSENT_MEANS_NONE:
+            kept[key] = inner
+    return kept
+
+
+def _without_replicas(serving: Serving) -> Serving:
+    defaults = Serving()
+    return serving.model_copy(update={"replicas": defaults.replicas, "revision_history_limit": defaults.revision_history_limit})
+
+
+def _hash(inputs: Mapping[str, Any]) -> str:
+    canonical = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[: metadata.REVISION_HASH_LENGTH]
