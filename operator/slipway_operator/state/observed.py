@@ -43,15 +43,15 @@ class Workload:
     available: int = 0
     """Pods that passed their readiness probe, which is Triton's own word on its models."""
 
-    model_answers: bool | None = None
-    """Whether every available pod answers for the model by the ModelDeployment's name; None when nobody asked."""
+    model_answers: bool = True
+    """False when a ready pod was asked for the model by the ModelDeployment's name and did not know it."""
 
     failures: tuple[Failure, ...] = ()
     """What keeps pods from being ready, gravest first."""
 
     def ready(self, wanted: int) -> bool:
         """Whether at least ``wanted`` pods of the newest template answer for the model."""
-        return not self.stopped and self.settled and self.available >= wanted and self.model_answers is not False
+        return not self.stopped and self.settled and self.available >= wanted and self.model_answers
 
 
 NO_WORKLOAD = Workload()

@@ -1,0 +1,100 @@
+"""Why pods are not ready, read off the objects that say so. Pure; what Triton says is asked elsewhere and handed in."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from slipway_operator.api import conditions
+from slipway_operator.cluster.resources import Object
+from slipway_operator.cluster.triton import ModelState
+from slipway_operator.state.observed import Failure
+
+STORAGE_CONTAINER: Final = "storage-initializer"
+
+_PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"})
+_STARTING = frozenset(
+    {"CreateContainerError", "CreateContainerConfigError", "RunContainerError", "CrashLoopBackOff", "StartError", "PostStartHookError"}
+)
+
+# Gravest first: a refused pod explains everything after it.
+_GRAVITY = (
+    conditions.RUNTIME_REFUSED,
+    conditions.POD_REFUSED,
+    conditions.MODEL_LOAD_FAILED,
+    conditions.DOWNLOAD_FAILED,
+    conditions.IMAGE_PULL_FAILED,
+    conditions.CONTAINER_FAILED,
+    conditions.UNSCHEDULABLE,
+)
+
+# Reasons in modelStatus.lastFailureInfo that are about the InferenceService itself, not about its pods.
+_RUNTIME_REASONS = frozenset({"RuntimeDisabled", "NoSupportingRuntime", "RuntimeNotRecognized", "InvalidPredictorSpec"})
+
+
+def diagnose(*, service: Object | None, deployment: Object | None, pods: Iterable[Object], models: Iterable[ModelState]) -> tuple[Failure, ...]:
+    """Everything that keeps a revision from being ready, gravest first, each said once."""
+    found = [*_refused_by_kserve(service), *_refused_pods(deployment), *_not_loaded(models)]
+    for pod in pods:
+        found.extend(_of_pod(pod))
+    return tuple(sorted(dict.fromkeys(found), key=lambda failure: _GRAVITY.index(failure.reason)))
+
+
+def _refused_by_kserve(service: Object | None) -> Iterator[Failure]:
+    info = ((service or {}).get("status") or {}).get("modelStatus", {}).get("lastFailureInfo", {})
+    if info.get("reason") in _RUNTIME_REASONS:
+        yield Failure(reason=conditions.RUNTIME_REFUSED, message=str(info.get("message") or info["reason"]))
+
+
+def _refused_pods(deployment: Object | None) -> Iterator[Failure]:
+    for condition in _conditions(deployment):
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            yield Failure(reason=conditions.POD_REFUSED, message=str(condition.get("message", "pods are refused")))
+
+
+def _not_loaded(models: Iterable[ModelState]) -> Iterator[Failure]:
+    for model in models:
+        if model.state == "UNAVAILABLE" and model.reason and model.reason != "unloaded":
+            yield Failure(reason=conditions.MODEL_LOAD_FAILED, message=f"Triton cannot load model {model.name}: {_one_line(model.reason)}")
+
+
+def _of_pod(pod: Object) -> Iterator[Failure]:
+    status = pod.get("status") or {}
+    for condition in _conditions(pod):
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            yield Failure(reason=conditions.UNSCHEDULABLE, message=str(condition.get("message", "no node takes the pod")))
+    for container in status.get("initContainerStatuses") or ():
+        yield from _of_container(container, failed=conditions.DOWNLOAD_FAILED if container.get("name") == STORAGE_CONTAINER else None)
+    for container in status.get("containerStatuses") or ():
+        yield from _of_container(container, failed=None)
+
+
+def _of_container(container: Mapping[str, Any], *, failed: str | None) -> Iterator[Failure]:
+    """The container's trouble; ``failed`` is the reason for one that ran and exited with an error, where it is known better."""
+    name = container.get("name", "")
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    ended = (container.get("state") or {}).get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+    if waiting.get("reason") in _PULLING:
+        said = waiting.get("message") or waiting["reason"]
+        yield Failure(reason=conditions.IMAGE_PULL_FAILED, message=f"image {container.get('image', '')} of container {name}: {_one_line(said)}")
+    elif ended.get("exitCode") and (failed or waiting.get("reason") in _STARTING):
+        yield Failure(reason=failed or conditions.CONTAINER_FAILED, message=_exit(name, ended))
+    elif waiting.get("reason") in _STARTING:
+        said = waiting.get("message") or waiting["reason"]
+        yield Failure(reason=conditions.CONTAINER_FAILED, message=f"container {name}: {_one_line(said)}")
+
+
+def _exit(name: str, ended: Mapping[str, Any]) -> str:
+    said = _last_line(str(ended.get("message") or "")) or str(ended.get("reason", ""))
+    return f"container {name} exited with {ended['exitCode']}: {said}"
+
+
+def _conditions(obj: Object | None) -> Iterable[Mapping[str, Any]]:
+    return ((obj or {}).get("status") or {}).get("conditions") or ()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(str(text).split())
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""

@@ -1,0 +1,216 @@
+"""Gathering what a decision needs: from the caches, and from Triton where a revision is on its way."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pydantic
+
+from slipway_operator import settings as settings_
+from slipway_operator.api import conditions, metadata
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
+from slipway_operator.cluster import diagnosis, informer, triton
+from slipway_operator.cluster.resources import Object
+from slipway_operator.render import revision as revision_objects
+from slipway_operator.render import service as service_objects
+from slipway_operator.state.observed import Failure, Identity, Observed, Workload
+from slipway_operator.state.revision import Revision
+
+ASKED_PODS: Final = 10
+"""Most pods of one revision that are asked in one pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caches:
+    """The informers, all indexed by (namespace, name of the ModelDeployment)."""
+
+    inference_services: informer.Informer
+    config_maps: informer.Informer
+    services: informer.Informer
+    controller_revisions: informer.Informer
+    autoscalers: informer.Informer
+    deployments: informer.Informer
+    pods: informer.Informer
+
+    def all(self) -> tuple[informer.Informer, ...]:
+        """Every informer."""
+        return (
+            self.inference_services,
+            self.config_maps,
+            self.services,
+            self.controller_revisions,
+            self.autoscalers,
+            self.deployments,
+            self.pods,
+        )
+
+
+class Observer:
+    """Turns live objects into the frozen value that a plan is made from."""
+
+    def __init__(self, *, caches: Caches, models: triton.Triton, settings: settings_.Settings) -> None:
+        self._caches = caches
+        self._models = models
+        self._settings = settings
+
+    async def observe(self, body: Object) -> Observed:
+        """Everything about the ModelDeployment ``body``."""
+        identity = _identity(body)
+        spec, spec_error = _spec(body)
+        status = _status(body)
+        revisions = self._revisions(identity)
+        selected = self._selected(identity)
+        return Observed(
+            identity=identity,
+            spec=spec,
+            spec_error=spec_error,
+            status=status,
+            revisions=revisions,
+            workloads=await self._workloads(identity, selected=selected),
+            selected=selected,
+            runtimes=self._settings.runtimes,
+            drain_s=self._settings.drain_seconds,
+            poll_s=self._settings.poll_seconds,
+            now=datetime.now(UTC).replace(microsecond=0),
+        )
+
+    def children(self, namespace: str, name: str) -> tuple[Object, ...]:
+        """What carries the label of a ModelDeployment and may be its own: what pruning looks at."""
+        caches = self._caches
+        kinds = (caches.inference_services, caches.config_maps, caches.services, caches.controller_revisions, caches.autoscalers)
+        return tuple(obj for kind in kinds for obj in kind.by_index((namespace, name)))
+
+    def _ours(self, cache: informer.Informer, identity: Identity) -> tuple[Object, ...]:
+        return tuple(obj for obj in cache.by_index((identity.namespace, identity.name)) if owned_by(obj, identity.uid))
+
+    def _revisions(self, identity: Identity) -> tuple[Revision, ...]:
+        records = (obj for obj in self._ours(self._caches.controller_revisions, identity) if not _terminating(obj))
+        read = (_recorded(record) for record in records)
+        return tuple(sorted((revision for revision in read if revision), key=lambda revision: -revision.number))
+
+    def _selected(self, identity: Identity) -> str | None:
+        live = self._caches.services.get(identity.namespace, identity.name)
+        if live is None or not owned_by(live, identity.uid) or _terminating(live):
+            return None
+        selected = (live.get("spec") or {}).get("selector", {}).get(service_objects.REVISION_SELECTOR)
+        return str(selected) if selected else None
+
+    async def _workloads(self, identity: Identity, *, selected: str | None) -> Mapping[str, Workload]:
+        services = [obj for obj in self._ours(self._caches.inference_services, identity) if not _terminating(obj)]
+        pods = self._caches.pods.by_index((identity.namespace, identity.name))
+        by_revision = _grouped(pods)
+        looked_at = await asyncio.gather(
+            *(self._workload(identity, service, by_revision.get(service["metadata"]["name"], ()), selected=selected) for service in services)
+        )
+        return {service["metadata"]["name"]: workload for service, workload in zip(services, looked_at, strict=True)}
+
+    async def _workload(self, identity: Identity, service: Object, pods: Iterable[Object], *, selected: str | None) -> Workload:
+        name = service["metadata"]["name"]
+        deployment = self._caches.deployments.get(identity.namespace, revision_objects.deployment_name(name))
+        current = [pod for pod in pods if not _terminating(pod)]
+        spec, status = (deployment or {}).get("spec") or {}, (deployment or {}).get("status") or {}
+        known = diagnosis.diagnose(service=service, deployment=deployment, pods=current, models=await self._unready_models(current))
+        # Asked only before a revision serves: afterwards its readiness probe is enough.
+        missing = () if name == selected else await self._missing_model(identity.name, current)
+        return Workload(
+            stopped=revision_objects.STOP_ANNOTATION in (service["metadata"].get("annotations") or {}),
+            settled=_settled(deployment),
+            replicas=spec.get("replicas"),
+            available=int(status.get("availableReplicas") or 0),
+            model_answers=not missing,
+            failures=known + missing,
+        )
+
+    async def _unready_models(self, pods: list[Object]) -> tuple[triton.ModelState, ...]:
+        """Triton's own word on pods that run and are not ready."""
+        addresses = [address for pod in pods if _running(pod) and not _ready(pod) and (address := _address(pod))]
+        indexes = await asyncio.gather(*(self._models.repository(address) for address in addresses[:ASKED_PODS]))
+        return tuple(state for index in indexes if index for state in index)
+
+    async def _missing_model(self, model: str, pods: list[Object]) -> tuple[Failure, ...]:
+        """A ready server that has no model of the ModelDeployment's name: a whole repository whose folder is named otherwise."""
+        for address in [address for pod in pods if _ready(pod) and (address := _address(pod))][:ASKED_PODS]:
+            if await self._models.model_ready(address, model) is True:
+                continue
+            held = ", ".join(state.name for state in await self._models.repository(address) or ()) or "nothing"
+            message = f"the repository must hold a model named {model}, as this object is; it holds {held}"
+            return (Failure(reason=conditions.MODEL_LOAD_FAILED, message=message),)
+        return ()
+
+
+def owned_by(obj: Object, uid: str) -> bool:
+    """Whether the object's controller is the one with ``uid``: labels can be copied, an owner reference is ours alone."""
+    references = obj["metadata"].get("ownerReferences") or ()
+    return any(reference.get("controller") and reference.get("uid") == uid for reference in references)
+
+
+def _identity(body: Object) -> Identity:
+    meta = body["metadata"]
+    return Identity(
+        name=meta["name"],
+        namespace=meta["namespace"],
+        uid=meta["uid"],
+        generation=int(meta.get("generation", 0)),
+        deleting=_terminating(body),
+    )
+
+
+def _spec(body: Object) -> tuple[ModelDeploymentSpec | None, str]:
+    try:
+        return ModelDeploymentSpec.model_validate(body.get("spec") or {}), ""
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("spec", *first["loc"]))
+        return None, f"{where}: {first['msg']}."
+
+
+def _status(body: Object) -> ModelDeploymentStatus:
+    """The status as this version reads it; one that it cannot read is worth no more than none, since all of it can be found again."""
+    try:
+        return ModelDeploymentStatus.model_validate(body.get("status") or {})
+    except pydantic.ValidationError:
+        return ModelDeploymentStatus()
+
+
+def _recorded(record: Object) -> Revision | None:
+    try:
+        return Revision.recorded(name=record["metadata"]["name"], number=int(record["revision"]), data=record["data"])
+    except (KeyError, TypeError, pydantic.ValidationError):
+        return None
+
+
+def _settled(deployment: Object | None) -> bool:
+    if deployment is None or _terminating(deployment):
+        return False
+    spec, status = deployment.get("spec") or {}, deployment.get("status") or {}
+    seen = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation", 0))
+    return seen and int(status.get("updatedReplicas") or 0) == int(status.get("replicas") or 0) == int(spec.get("replicas") or 0)
+
+
+def _grouped(pods: Iterable[Object]) -> dict[str, list[Object]]:
+    grouped: dict[str, list[Object]] = {}
+    for pod in pods:
+        revision = (pod["metadata"].get("labels") or {}).get(metadata.REVISION_LABEL)
+        if revision:
+            grouped.setdefault(revision, []).append(pod)
+    return grouped
+
+
+def _terminating(obj: Object) -> bool:
+    return obj["metadata"].get("deletionTimestamp") is not None
+
+
+def _running(pod: Object) -> bool:
+    return bool((pod.get("status") or {}).get("phase") == "Running")
+
+
+def _ready(pod: Object) -> bool:
+    found: Iterable[Mapping[str, Any]] = (pod.get("status") or {}).get("conditions") or ()
+    return any(condition.get("type") == "Ready" and condition.get("status") == "True" for condition in found)
+
+
+def _address(pod: Object) -> str | None:
+    address = (pod.get("status") or {}).get("podIP")
+    return str(address) if address else None

@@ -1,0 +1,51 @@
+"""The live ModelDeployments, as far as they are known."""
+
+from typing import TypeAlias
+
+from slipway_operator.cluster.resources import Object
+
+Key: TypeAlias = tuple[str, str]
+"""Namespace and name of a ModelDeployment."""
+
+
+class Store:
+    """The newest version seen of each object, from watch events and from the answers to our own writes.
+
+    Our own write is answered before its watch event arrives; without its answer the next pass would decide on a status that it has itself replaced.
+    """
+
+    def __init__(self) -> None:
+        self._objects: dict[Key, Object] = {}
+
+    def get(self, key: Key) -> Object | None:
+        """The object, or None when there is none."""
+        return self._objects.get(key)
+
+    def put(self, obj: Object) -> bool:
+        """Remember ``obj``; False when it is no news."""
+        key = key_of(obj)
+        known = self._objects.get(key)
+        if known is not None and known["metadata"]["uid"] == obj["metadata"]["uid"] and _version(known) >= _version(obj):
+            return False
+        self._objects[key] = {**obj, "metadata": {name: value for name, value in obj["metadata"].items() if name != "managedFields"}}
+        return True
+
+    def remove(self, obj: Object) -> None:
+        """Forget ``obj``, unless another one has taken its name since."""
+        known = self._objects.get(key_of(obj))
+        if known is not None and known["metadata"]["uid"] == obj["metadata"]["uid"]:
+            del self._objects[key_of(obj)]
+
+    def keys(self) -> tuple[Key, ...]:
+        """Every object there is."""
+        return tuple(self._objects)
+
+
+def key_of(obj: Object) -> Key:
+    """Namespace and name."""
+    return obj["metadata"]["namespace"], obj["metadata"]["name"]
+
+
+def _version(obj: Object) -> int:
+    """Resource versions of one kind are numbers that grow (KEP-5504)."""
+    return int(obj["metadata"].get("resourceVersion") or 0)

@@ -1,0 +1,198 @@
+"""The worker: takes a key, observes, plans, applies, writes the status."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from slipway_operator import errors, logs, metrics
+from slipway_operator.api import conditions, metadata
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentStatus
+from slipway_operator.cluster import apply, client, events, observe, resources
+from slipway_operator.cluster.resources import Object
+from slipway_operator.controller import queue, store
+from slipway_operator.controller.store import Key
+from slipway_operator.reconcile import failure, modeldeployment
+from slipway_operator.state.observed import Observed
+from slipway_operator.state.plan import Done, Plan, Stalled, Wait
+
+CONTROLLER: Final = "modeldeployment"
+PASS_TIMEOUT_S: Final = 60.0
+"""For one pass: a request that hangs must not hold its worker for ever."""
+
+FIRST_RETRY_NOT_TOLD: Final = 3
+"""Failures in a row before the status speaks of one that is expected to pass by itself: a single lost connection is not worth a write."""
+
+log = logging.getLogger("slipway.controller")
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """How a pass that raised is told and when it is tried again."""
+
+    reason: str
+    retry_s: float | None
+    """None: with the queue's backoff."""
+
+
+# Order matters: the first class that fits decides.
+_TROUBLES: Final[tuple[tuple[type[Exception], Trouble], ...]] = (
+    (errors.NameTaken, Trouble(conditions.NAME_TAKEN, retry_s=60.0)),
+    (errors.ApplyFight, Trouble(conditions.APPLY_FIGHT, retry_s=300.0)),
+    (errors.QuotaExceeded, Trouble(conditions.REJECTED, retry_s=60.0)),
+    (errors.Invalid, Trouble(conditions.REJECTED, retry_s=300.0)),
+    (errors.Forbidden, Trouble(conditions.FORBIDDEN, retry_s=60.0)),
+    (errors.NotFound, Trouble(conditions.DEPENDENCY_MISSING, retry_s=30.0)),
+    (errors.ApiError, Trouble(conditions.API_UNAVAILABLE, retry_s=None)),
+    (TimeoutError, Trouble(conditions.API_UNAVAILABLE, retry_s=None)),
+)
+
+
+class Worker:
+    """Reconciles ModelDeployments, several keys at a time, one key never twice at once."""
+
+    def __init__(
+        self,
+        *,
+        keys: queue.WorkQueue[Key],
+        objects: store.Store,
+        observer: observe.Observer,
+        applier: apply.Applier,
+        api: client.ApiClient,
+        recorder: events.Recorder,
+        resync_s: float,
+        meters: metrics.Metrics = metrics.DEFAULT,
+    ) -> None:
+        self._keys = keys
+        self._objects = objects
+        self._observer = observer
+        self._applier = applier
+        self._api = api
+        self._recorder = recorder
+        self._resync_s = resync_s
+        self._meters = meters
+        self._passes = itertools.count(1)
+
+    async def run(self, *, workers: int) -> None:
+        """Work until the queue is shut down."""
+        self._meters.max_concurrent_reconciles.labels(CONTROLLER).set(workers)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                key = await self._keys.get()
+            except queue.ShutDown:
+                return
+            logs.current_object.set("/".join(key))
+            logs.current_reconcile.set(f"{next(self._passes):08x}")
+            try:
+                await self._one(key)
+            finally:
+                self._keys.done(key)
+
+    async def _one(self, key: Key) -> None:
+        body = self._objects.get(key)
+        if body is None:
+            self._keys.forget(key)
+            return
+        with self._meters.reconcile_time.labels(CONTROLLER).time(), self._meters.active_workers.labels(CONTROLLER).track_inprogress():
+            result = await self._guarded(key, body)
+        self._meters.reconcile_total.labels(CONTROLLER, result).inc()
+
+    async def _guarded(self, key: Key, body: Object) -> str:
+        """One pass; whatever it raises ends here, as a condition and a later try. Returns the result's name for the metric."""
+        observed: Observed | None = None
+        try:
+            async with asyncio.timeout(PASS_TIMEOUT_S):
+                observed = await self._observer.observe(body)
+                planned = modeldeployment.plan(observed)
+                await self._carry_out(body, planned)
+        except Exception as error:
+            self._meters.reconcile_errors.labels(CONTROLLER).inc()
+            await self._troubled(key, body, observed, error)
+            return "error"
+        return self._again(key, planned)
+
+    def _again(self, key: Key, planned: Plan) -> str:
+        self._keys.forget(key)
+        match planned.outcome:
+            case Wait(seconds):
+                self._keys.add_after(key, delay_s=seconds)
+                return "requeue_after"
+            case Stalled(_, seconds) if seconds is not None:
+                self._keys.add_after(key, delay_s=seconds)
+                return "requeue_after"
+            case Done() | Stalled():
+                self._keys.add_after(key, delay_s=self._resync_s, priority=queue.Priority.RESYNC)
+        return "success"
+
+    async def _carry_out(self, body: Object, planned: Plan) -> None:
+        for child in planned.objects:
+            await self._applier.apply(child)
+        namespace = body["metadata"]["namespace"]
+        for scale in planned.scales:
+            patch = {"spec": {"replicas": scale.replicas}}
+            await self._api.merge_patch(resources.DEPLOYMENTS, scale.deployment, patch, namespace=namespace, subresource="scale")
+        if planned.prune:
+            await self._prune(body, planned)
+        if planned.status is not None:
+            await self._write_status(body, planned.status)
+        self._tell(body, planned.events)
+
+    async def _prune(self, body: Object, planned: Plan) -> None:
+        meta = body["metadata"]
+        live = [child for child in self._observer.children(meta["namespace"], meta["name"]) if child["metadata"]["name"] not in planned.spared]
+        keep = {resources.reference(child) for child in planned.objects}
+        await self._applier.prune(live, keep=keep, owner_uid=meta["uid"])
+
+    async def _write_status(self, body: Object, status: ModelDeploymentStatus) -> None:
+        rendered = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        meta = {name: body["metadata"][name] for name in ("name", "namespace", "uid")}
+        wanted = {"apiVersion": metadata.API_VERSION, "kind": "ModelDeployment", "metadata": meta, "status": rendered}
+        written = await self._applier.apply_status(wanted, live=self._objects.get((meta["namespace"], meta["name"])) or body)
+        if written is not None:
+            self._objects.put(written)
+
+    def _tell(self, body: Object, told: tuple[Any, ...]) -> None:
+        for event in told:
+            self._recorder.emit(body, type=event.type, reason=event.reason, message=event.message)
+
+    async def _troubled(self, key: Key, body: Object, observed: Observed | None, error: Exception) -> None:
+        trouble = next((trouble for kind, trouble in _TROUBLES if isinstance(error, kind)), None)
+        if isinstance(error, errors.Conflict | errors.NamespaceTerminating) or self._gone(key, body, error):
+            trouble = None
+        elif trouble is None:
+            log.exception("reconcile failed: this is a bug in Slipway, please report it")
+        else:
+            log.warning("reconcile failed: %s", error)
+        if trouble is not None and observed is not None and (trouble.retry_s is not None or self._keys.failures(key) >= FIRST_RETRY_NOT_TOLD):
+            await self._tell_trouble(body, observed, reason=trouble.reason, message=f"{error}.")
+        if trouble is None or trouble.retry_s is None:
+            self._keys.retry(key)
+        else:
+            self._keys.forget(key)
+            self._keys.add_after(key, delay_s=trouble.retry_s)
+
+    def _gone(self, key: Key, body: Object, error: Exception) -> bool:
+        """Whether the object was deleted or replaced while we worked on it: then its errors are nobody's."""
+        live = self._objects.get(key)
+        return isinstance(error, errors.NotFound) and (live is None or live["metadata"]["uid"] != body["metadata"]["uid"])
+
+    async def _tell_trouble(self, body: Object, observed: Observed, *, reason: str, message: str) -> None:
+        try:
+            await self._write_status(body, failure.status_after(observed, reason=reason, message=message))
+        except (errors.SlipwayError, TimeoutError) as error:
+            log.info("the status could not be written either: %s", error)
+            return
+        self._tell(body, failure.warning(observed, reason=reason, message=message))
+
+
+def owner_key(child: Mapping[str, Any]) -> Key | None:
+    """The ModelDeployment whose label a child carries; KServe copies the label on to its own Deployments and pods."""
+    name = (child["metadata"].get("labels") or {}).get(metadata.MODELDEPLOYMENT_LABEL)
+    return (child["metadata"]["namespace"], name) if name else None

@@ -1,0 +1,241 @@
+"""The operator process: kopf watches ModelDeployments and answers probes, everything else runs beside it."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import random
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import kopf
+import prometheus_client
+
+from slipway_operator import metrics, settings
+from slipway_operator.api import metadata
+from slipway_operator.cluster import apply, client, credentials, events, informer, observe, resources, triton
+from slipway_operator.controller import queue, store, worker
+
+log = logging.getLogger("slipway.operator")
+
+OWNED: Final = f"{metadata.MANAGED_BY_LABEL}={metadata.MANAGED_BY}"
+SHUTDOWN_S: Final = 20.0
+"""For passes under way when the process is told to stop; less than a pod's grace period."""
+
+STALE_S: Final = 150.0
+"""A cache without a word from the server for longer is dead: bookmarks come every minute."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """The parts that the handlers reach."""
+
+    configured: settings.Settings
+    access: credentials.Credentials
+    objects: store.Store
+    keys: queue.WorkQueue[store.Key]
+    caches: observe.Caches
+
+
+class Forever:
+    """Waits between tries of kopf's requests, without end: kopf gives up, and the process with it, when they run out."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Half a second, doubling to thirty."""
+        yield from (0.5, 1, 2, 4, 8, 15)
+        yield from itertools.repeat(30)
+
+
+def registry_of(operator: Operator) -> kopf.OperatorRegistry:
+    """All that kopf calls."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=registry)
+    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        tune(settings)
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return connection(operator.access)
+
+    @kopf.on.event(metadata.GROUP, metadata.VERSION, "modeldeployments", registry=registry)
+    async def changed(event: kopf.RawEvent, **_: Any) -> None:
+        notice(operator, event)
+
+    @kopf.on.probe(id="caches", registry=registry)
+    async def fresh(**_: Any) -> str:
+        return freshness(operator.caches)
+
+    return registry
+
+
+def notice(operator: Operator, event: kopf.RawEvent) -> None:
+    """Remember the object and ask for a pass. An event without type is part of a list: start-up, or after a lost watch."""
+    body: Any = event["object"]
+    if event["type"] == "DELETED":
+        operator.objects.remove(body)
+        operator.keys.add(store.key_of(body))
+    elif operator.objects.put(body):
+        priority = queue.Priority.RESYNC if event["type"] is None else queue.Priority.LIVE
+        operator.keys.add(store.key_of(body), priority=priority)
+
+
+def freshness(caches: observe.Caches) -> str:
+    """For the liveness probe: fails when a watch has died without anybody noticing."""
+    now = asyncio.get_running_loop().time()
+    stale = [cache.resource.plural for cache in caches.all() if cache.last_contact and now - cache.last_contact > STALE_S]
+    if stale:
+        raise kopf.PermanentError(f"no word from the API server for {STALE_S:.0f} s about {', '.join(stale)}")
+    return "fresh"
+
+
+def tune(options: kopf.OperatorSettings) -> None:
+    """kopf as a shell: it watches and never writes, and it outlives the API server."""
+    options.peering.standalone = True
+    options.scanning.disabled = True
+    options.posting.enabled = False
+    options.networking.error_backoffs = Forever()
+    options.networking.request_timeout = 30
+    options.networking.connect_timeout = 5
+    options.networking.enforce_retry_after = True
+    options.watching.server_timeout = 300
+    options.watching.inactivity_timeout = 70
+    options.watching.reconnect_backoff = 1.0
+    options.queueing.worker_limit = None
+    options.queueing.idle_timeout = 1.0
+    options.queueing.exit_timeout = 5
+
+
+def connection(access: credentials.Credentials) -> kopf.ConnectionInfo:
+    """Our credentials in kopf's words. kopf asks again when the server refuses them, which reads a rotated token anew."""
+    token = access.token_path.read_text().strip() if access.token_path else access.token
+    return kopf.ConnectionInfo(
+        server=access.server,
+        ca_path=access.ca_path,
+        ca_data=access.ca_data.encode() if access.ca_data else None,
+        insecure=access.insecure or None,
+        token=token,
+        certificate_path=access.certificate_path,
+        certificate_data=access.certificate_data.encode() if access.certificate_data else None,
+        private_key_path=access.key_path,
+        private_key_data=access.key_data.encode() if access.key_data else None,
+        default_namespace=access.namespace,
+        proxy_url=access.proxy_url,
+    )
+
+
+async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None:
+    """Run the operator until ``stop`` is set."""
+    access = credentials.load(Path(configured.kubeconfig) if configured.kubeconfig else None)
+    keys: queue.WorkQueue[store.Key] = queue.WorkQueue(name=worker.CONTROLLER)
+    async with client.ApiClient(access) as api, triton.Triton() as models:
+        caches = caches_of(api, keys, namespace=configured.namespace)
+        operator = Operator(configured=configured, access=access, objects=store.Store(), keys=keys, caches=caches)
+        recorder = events.Recorder(api, instance=socket.gethostname())
+        crew = worker.Worker(
+            keys=keys,
+            objects=operator.objects,
+            observer=observe.Observer(caches=caches, models=models, settings=configured),
+            applier=apply.Applier(api, informers={cache.resource: cache for cache in caches.all()}),
+            api=api,
+            recorder=recorder,
+            resync_s=configured.resync_seconds,
+        )
+        background = [cache.run() for cache in caches.all()] + [recorder.run(), watch(operator, stop=stop)]
+        async with running(*background):
+            await synced(caches, stop=stop)
+            working = asyncio.create_task(crew.run(workers=configured.workers))
+            await stop.wait()
+            log.info("stopping: waiting up to %.0f s for passes under way", SHUTDOWN_S)
+            await keys.shutdown(drain_s=SHUTDOWN_S)
+            working.cancel()
+            await recorder.flush()
+
+
+@contextlib.asynccontextmanager
+async def running(*coroutines: Any) -> AsyncIterator[None]:
+    """Run ``coroutines`` beside the block and cancel them after it; one that ends with an error ends the block too."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(coroutine) for coroutine in coroutines]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+async def synced(caches: observe.Caches, *, stop: asyncio.Event) -> None:
+    """Wait until every cache holds a first list: a decision on half the world would prune the other half."""
+    stopping = asyncio.create_task(stop.wait())
+    for cache in caches.all():
+        listed = asyncio.create_task(cache.synced.wait())
+        await asyncio.wait({listed, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        listed.cancel()
+    stopping.cancel()
+
+
+def caches_of(api: client.ApiClient, keys: queue.WorkQueue[store.Key], *, namespace: str | None) -> observe.Caches:
+    """An informer for each kind of child, which wakes the ModelDeployment that a changed child belongs to."""
+
+    def woken(old: resources.Object | None, new: resources.Object | None) -> None:
+        for child in (old, new):
+            if child is not None and (key := worker.owner_key(child)):
+                keys.add(key, priority=queue.Priority.LIVE if old is not None else queue.Priority.RESYNC)
+
+    def cache(resource: resources.Resource) -> informer.Informer:
+        return informer.Informer(
+            api,
+            resource,
+            on_change=woken,
+            namespace=namespace,
+            label_selector=OWNED,
+            index=lambda child: (key for key in (worker.owner_key(child),) if key),
+        )
+
+    return observe.Caches(
+        inference_services=cache(resources.INFERENCE_SERVICES),
+        config_maps=cache(resources.CONFIG_MAPS),
+        services=cache(resources.SERVICES),
+        controller_revisions=cache(resources.CONTROLLER_REVISIONS),
+        autoscalers=cache(resources.HORIZONTAL_POD_AUTOSCALERS),
+        deployments=cache(resources.DEPLOYMENTS),
+        pods=cache(resources.PODS),
+    )
+
+
+async def watch(operator: Operator, *, stop: asyncio.Event) -> None:
+    """Run kopf, again and again: some answers of an API server in trouble end it, and the caches must not be lost with it."""
+    configured = operator.configured
+    for pause_s in Forever():
+        try:
+            await kopf.operator(
+                registry=registry_of(operator),
+                standalone=True,
+                clusterwide=configured.namespace is None,
+                namespaces=[configured.namespace] if configured.namespace else [],
+                liveness_endpoint=f"http://{configured.probe_host}:{configured.probe_port}/healthz",
+                stop_flag=stop,
+            )
+        except Exception:
+            log.exception("kopf ended; starting it again")
+        else:
+            # kopf takes SIGTERM and SIGINT for itself and ends without an error on them.
+            stop.set()
+        if stop.is_set():
+            return
+        await asyncio.sleep(min(pause_s, 5.0) * (1 + random.random()))  # noqa: S311 - jitter
+
+
+def run(configured: settings.Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    asyncio.run(_until_signalled(configured))
+
+
+async def _until_signalled(configured: settings.Settings) -> None:
+    stop = asyncio.Event()
+    server, _ = prometheus_client.start_http_server(configured.metrics_port, registry=metrics.REGISTRY)
+    try:
+        await operate(configured, stop=stop)
+    finally:
+        server.shutdown()
