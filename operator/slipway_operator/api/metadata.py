@@ -16,6 +16,9 @@ REVISION_LABEL: Final = f"{GROUP}/revision"
 MAX_NAME_LENGTH: Final = 39
 """Of a ModelDeployment: its InferenceServices are named <name>-<8 hex digits>."""
 
+NAME_PATTERN: Final = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+"""Of a ModelDeployment: a Service has its name, and a Service's name begins with a letter."""
+
 REVISION_HASH_LENGTH: Final = 8
 
 MAX_REVISION_AND_NAMESPACE_LENGTH: Final = 52

@@ -1,0 +1,45 @@
+"""Arguments of ``slipway`` and which function answers them."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+from slipway_operator.cli import render, validate
+from slipway_operator.cli.files import FileError
+
+_EPILOG = """\
+Neither command asks a cluster: both read the same definition of the kinds as the operator does.
+Exit status: 0 all is well, 1 something in a manifest is wrong, 2 the question could not be answered.
+"""
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Answer ``argv`` (by default the process's own arguments) and return the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.answer(arguments))
+    except FileError as error:
+        print(f"slipway: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slipway",
+        description="Says what a Slipway manifest means.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"slipway {_version()}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    validate.add_to(commands)
+    render.add_to(commands)
+    return parser
+
+
+def _version() -> str:
+    try:
+        return metadata.version("slipway-ml")
+    except metadata.PackageNotFoundError:
+        return "(from a source tree, not installed)"

@@ -1,0 +1,80 @@
+"""``slipway render``: the children that a manifest would create, without a cluster."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from slipway_operator import yaml_text
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeployment
+from slipway_operator.cli import files
+from slipway_operator.cli.documents import NotYamlError
+from slipway_operator.cli.files import Manifest
+from slipway_operator.reconcile import modeldeployment
+from slipway_operator.state.observed import Identity, Observed
+
+DEFAULT_NAMESPACE: Final = "default"
+UNKNOWN_UID: Final = "00000000-0000-0000-0000-000000000000"
+"""Stands in the owner references: only a cluster gives out uids."""
+
+_ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)  # no child of a new object carries a time
+
+
+def add_to(commands: Any) -> None:
+    """Declare the command's arguments."""
+    parser = commands.add_parser(
+        "render",
+        help="print the objects that a manifest would create",
+        description="Prints, as YAML, the objects that the operator would create for each of Slipway's objects in a file, as if for the first time.",
+    )
+    parser.add_argument("file", metavar="FILE", help="a YAML or JSON file, or - for standard input")
+    parser.add_argument("-n", "--namespace", default=DEFAULT_NAMESPACE, help="where objects go that do not say it themselves (%(default)s)")
+    parser.add_argument(
+        "--runtime",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="FAMILY=NAME",
+        help="the ClusterServingRuntime that a family stands for; the cluster's operator has it from SLIPWAY_RUNTIMES",
+    )
+    parser.set_defaults(answer=run)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    family, _, name = text.partition("=")
+    if not family or not name:
+        raise argparse.ArgumentTypeError(f"{text!r}: it should be FAMILY=NAME")
+    return family, name
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the children of every object of ours in the file; problems instead, and 1, when there are any."""
+    try:
+        manifests = [manifest for manifest in files.manifests([arguments.file]) if manifest.kind is not None]
+    except NotYamlError as error:
+        print(error, file=sys.stderr)
+        return 1
+    problems = [line for manifest in manifests for line in _problems(manifest, namespace=arguments.namespace)]
+    for line in problems:
+        print(line, file=sys.stderr)
+    if problems:
+        return 1
+    runtimes = dict(arguments.runtime)
+    objects = [child for manifest in manifests for child in children(manifest.body, namespace=arguments.namespace, runtimes=runtimes)]
+    sys.stdout.write(yaml_text.dump_all(objects))
+    return 0
+
+
+def _problems(manifest: Manifest, *, namespace: str) -> list[str]:
+    if manifest.body.get("metadata", {}).get("generateName") and not manifest.body["metadata"].get("name"):
+        return [manifest.note("metadata.name: Required value: its children are named after it, and a generated name is not known yet")]
+    return [manifest.sentence(problem) for problem in manifest.problems(namespace=namespace)]
+
+
+def children(body: Mapping[str, Any], *, namespace: str, runtimes: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
+    """What the operator would apply for ``body`` on seeing it for the first time, in the order of applying."""
+    metadata = body["metadata"]
+    identity = Identity(name=metadata["name"], namespace=metadata.get("namespace") or namespace, uid=UNKNOWN_UID, generation=1)
+    parsed = ModelDeployment.model_validate({"spec": body["spec"]})
+    return modeldeployment.plan(Observed(identity=identity, spec=parsed.spec, runtimes=runtimes, now=_ANY_TIME)).objects
