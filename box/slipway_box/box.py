@@ -26,6 +26,7 @@ from slipway_box import (
     leftovers,
     loading,
     network,
+    object_store,
     preflight,
     programs,
     proxy,
@@ -82,11 +83,38 @@ class Box:
         self.require_up()
         return loading.load(self.site, wanted)
 
+    def start_object_store(self) -> None:
+        """Start the S3 server beside the cluster; data and keys stay until the box goes down."""
+        self.require_up()
+        program = object_store.build()
+        with self.alone():
+            self.supervisor.ensure(object_store.component(self.site, program))
+
+    def stop_object_store(self) -> None:
+        """Stop it; its data stays."""
+        preflight.require_root(os.geteuid())
+        with self.alone():
+            self.supervisor.stop(object_store.NAME)
+
+    def log(self, component: str) -> Path:
+        """The log of ``component``.
+
+        Raises BoxError, with the names there are, when there is none.
+        """
+        log = self.supervisor.log(component)
+        if not log.exists():
+            names = sorted(path.stem for path in self.site.logs.glob("*.log"))
+            raise BoxError(f"There is no log of {component}; there are {', '.join(names) or 'none: the box is down'}.")
+        return log
+
     def rows(self) -> list[Row]:
         """Every component as it is now, and the node; nothing when the box is down."""
         if not self.supervisor.recorded():
             return []
-        components = self.components(Programs(folder=Path("/")))  # where programs lie does not matter for asking how they are
+        anywhere = Path("/")  # where programs lie does not matter for asking how they are
+        components = self.components(Programs(folder=anywhere))
+        if object_store.NAME in self.supervisor.recorded():
+            components.append(object_store.component(self.site, str(anywhere)))
         return [*(self._row(component) for component in components), self._node_row()]
 
     def kubectl(self, built: Programs | None = None) -> Kubectl:

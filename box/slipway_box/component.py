@@ -115,9 +115,7 @@ class Supervisor:
         for path, text in component.files.items():
             path.write_text(text)
         environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.run)} | dict(component.environment)
-        running = process.spawn(
-            component.argv, environment=environment, log=self.log(component.name), fingerprint=component.fingerprint()
-        )
+        running = process.spawn(component.argv, environment=environment, log=self.log(component.name), fingerprint=component.fingerprint())
         self._record(component.name).write_text(running.dump())
 
     def _forget(self, names: Iterable[str]) -> None:

@@ -71,9 +71,7 @@ class Running:
 def load(text: str) -> Running:
     """A record written by ``Running.dump``."""
     fields = json.loads(text)
-    return Running(
-        pid=fields["pid"], started_ticks=fields["started_ticks"], argv=tuple(fields["argv"]), fingerprint=fields["fingerprint"]
-    )
+    return Running(pid=fields["pid"], started_ticks=fields["started_ticks"], argv=tuple(fields["argv"]), fingerprint=fields["fingerprint"])
 
 
 def spawn(argv: Sequence[str], *, environment: Mapping[str, str], log: Path, fingerprint: str) -> Running:

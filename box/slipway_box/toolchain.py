@@ -25,9 +25,7 @@ class Toolchain:
 
     def run(self, *arguments: str, folder: Path = MODULE) -> subprocess.CompletedProcess[str]:
         """Run ``go`` in a module's folder, apart from what the user set up for projects of their own."""
-        return subprocess.run(
-            [str(self.go), *arguments], cwd=folder, env=environment(), capture_output=True, text=True, check=False
-        )
+        return subprocess.run([str(self.go), *arguments], cwd=folder, env=environment(), capture_output=True, text=True, check=False)
 
 
 def find() -> Toolchain:
