@@ -18,6 +18,8 @@ SlipwayError
     └── Unavailable           5xx, a timeout, a refused or reset connection, a webhook that did not answer: retry
 """
 
+# ruff: noqa: N818  the classes are named as the API server names them
+
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -35,16 +37,24 @@ class CredentialsError(SlipwayError):
 
 
 class NameTaken(SlipwayError):
-    """An object of the wanted name exists and its controller is not our owner; it is left alone."""
+    """An object of the wanted name exists and its controller is not our owner; it is left alone.
 
-    def __init__(self, *, kind: str, namespace: str, name: str, controller: str | None) -> None:
-        held_by = f"it belongs to {controller}" if controller else "it has no controller"
+    ``passing``: it belongs to an earlier object of our owner's name, which is deleted; the garbage collector will take it soon.
+    """
+
+    def __init__(self, *, kind: str, namespace: str, name: str, controller: str | None, passing: bool) -> None:
         where = f"{namespace}/{name}" if namespace else name
-        super().__init__(f"{kind} {where} already exists and {held_by}; delete or rename it, or rename the ModelDeployment")
+        if passing:
+            message = f"{kind} {where} of the deleted {controller} of the same name is still there; waiting for its removal"
+        else:
+            held_by = f"belongs to {controller}" if controller else "has no controller"
+            message = f"{kind} {where} already exists and {held_by}; delete it, or choose another name for what needs it"
+        super().__init__(message)
         self.kind = kind
         self.namespace = namespace
         self.name = name
         self.controller = controller
+        self.passing = passing
 
 
 class ApplyFight(SlipwayError):
@@ -89,7 +99,7 @@ class AlreadyExists(ApiError):
 
 
 class Conflict(ApiError):
-    """409: a uid or resourceVersion precondition failed, or an apply without force met another manager's field."""
+    """A uid or resourceVersion precondition failed, or an apply without force met another manager's field. 409, mostly."""
 
 
 class Gone(ApiError):
@@ -98,6 +108,11 @@ class Gone(ApiError):
 
 class Invalid(ApiError):
     """The request itself is refused and will be refused again, word for word."""
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The paths of the refused fields, where the server names them."""
+        return frozenset(_causes(self.details))
 
 
 class Forbidden(ApiError):
@@ -174,6 +189,8 @@ def _class_of(*, status: int, reason: str, said: str, details: Mapping[str, Any]
         return _refusal(said=said, details=details)
     if status == 409:
         return AlreadyExists if reason == "AlreadyExists" else Conflict
+    if _causes(details) == {"metadata.uid"}:  # an apply with a uid met another object of that name; answered with 422
+        return Conflict
     if 400 <= status < 500:
         return Invalid
     return Invalid if _malformed(said) else Unavailable
@@ -188,6 +205,11 @@ def _refusal(*, said: str, details: Mapping[str, Any]) -> type[ApiError]:
     if "denied the request" in said or "denied request" in said:  # a webhook's, a ValidatingAdmissionPolicy's verdict
         return Invalid
     return Forbidden
+
+
+def _causes(details: Mapping[str, Any]) -> set[str]:
+    """The fields that the server complains about."""
+    return {str(cause.get("field")) for cause in details.get("causes") or ()}
 
 
 def _malformed(said: str) -> bool:

@@ -65,9 +65,7 @@ class Metrics:
             workqueue_queue_duration=Histogram(
                 "workqueue_queue_duration_seconds", "Wait of a key for a worker", queue, buckets=_QUEUE_SECONDS, registry=registry
             ),
-            workqueue_work_duration=Histogram(
-                "workqueue_work_duration_seconds", "Work on one key", queue, buckets=_QUEUE_SECONDS, registry=registry
-            ),
+            workqueue_work_duration=Histogram("workqueue_work_duration_seconds", "Work on one key", queue, buckets=_QUEUE_SECONDS, registry=registry),
             workqueue_unfinished_work=Gauge("workqueue_unfinished_work_seconds", "Work in progress, summed", queue, registry=registry),
             workqueue_longest_running=Gauge(
                 "workqueue_longest_running_processor_seconds", "Age of the oldest work in progress", queue, registry=registry
@@ -79,9 +77,7 @@ class Metrics:
                 "controller_runtime_reconcile_time_seconds", "Length of a pass", controller, buckets=_RECONCILE_SECONDS, registry=registry
             ),
             active_workers=Gauge("controller_runtime_active_workers", "Workers inside a pass", controller, registry=registry),
-            max_concurrent_reconciles=Gauge(
-                "controller_runtime_max_concurrent_reconciles", "Workers there are", controller, registry=registry
-            ),
+            max_concurrent_reconciles=Gauge("controller_runtime_max_concurrent_reconciles", "Workers there are", controller, registry=registry),
             rest_client_requests=Counter("rest_client_requests", "Answers of the API server", ("code", "method"), registry=registry),
             rest_client_request_duration=Histogram(
                 "rest_client_request_duration_seconds", "Time to an answer", ("verb",), buckets=_REQUEST_SECONDS, registry=registry

@@ -1,18 +1,38 @@
 """Making the cluster look like a plan: server-side apply of what differs, deletion of what is ours and not planned."""
 
-from collections.abc import Collection, Iterable, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from slipway_operator import metrics
+from slipway_operator import errors, metrics
 from slipway_operator.cluster import client as client_
+from slipway_operator.cluster import comparison, own_writes, resources
 from slipway_operator.cluster import informer as informer_
+from slipway_operator.cluster.recent import Recent
 from slipway_operator.cluster.resources import Object, Reference, Resource
+
+RESTORES = 5
+RESTORES_WINDOW_S = 60.0
+_PRUNE_TRIES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sent:
+    """What is known of an object we applied: the body's digest, and what the server made of it at which version."""
+
+    body: bytes
+    answer: bytes
+    resource_version: str
+    restored_at: tuple[float, ...] = ()
+    """When the same body had to be applied again because the object had drifted, within the last minute."""
 
 
 class Applier:
     """Applies plain dicts with one field manager, and sends nothing where nothing would change.
 
     ``informers`` are the caches it may trust, by resource; an object of a resource without one costs a GET each time.
+    ``stale_wait_s``: how long to wait for a cache to show our own last write.
     """
 
     def __init__(
@@ -20,9 +40,17 @@ class Applier:
         client: client_.ApiClient,
         *,
         informers: Mapping[Resource, informer_.Informer],
+        field_manager: str = "slipway",
+        stale_wait_s: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
         meters: metrics.Metrics = metrics.DEFAULT,
     ) -> None:
-        raise NotImplementedError
+        self._client = client
+        self._writes = own_writes.OwnWrites(client, informers=informers, wait_s=stale_wait_s)
+        self._manager = field_manager
+        self._clock = clock
+        self._meters = meters
+        self._sent: Recent[tuple[Reference, str], _Sent] = Recent(limit=50_000)
 
     async def apply(self, body: Mapping[str, Any]) -> Object | None:
         """Make the object be as ``body`` says, which needs a controller owner reference. None when nothing had to be sent.
@@ -30,7 +58,17 @@ class Applier:
         Raises NameTaken where an object of that name is not controlled by that owner, ApplyFight where the same body had to be
         restored more than five times within a minute, and ApiError. A terminating object is left to go: None.
         """
-        raise NotImplementedError
+        owner = resources.controller(body)
+        if owner is None:
+            raise ValueError(f"{resources.reference(body)} has no controller owner reference")
+        live = await self._writes.anywhere(resources.reference(body))
+        if live is None:
+            return await self._create(body, owner)
+        self._refuse_strangers(body, live, owner)
+        if live["metadata"].get("deletionTimestamp"):
+            self._count(body, "terminating")
+            return None
+        return await self._update(body, live, owner)
 
     async def apply_status(self, body: Mapping[str, Any], *, live: Mapping[str, Any] | None = None) -> Object | None:
         """Apply ``{apiVersion, kind, metadata, status}`` to the status subresource; None when the status is like that already.
@@ -38,15 +76,184 @@ class Applier:
         ``live`` is the object the status was computed from, for resources without informer. With its uid known, a status
         never lands on another object of the same name (Conflict). NotFound when the object is gone.
         """
-        raise NotImplementedError
+        reference = resources.reference(body)
+        live = live or await self._writes.anywhere(reference)
+        if live is None:
+            raise errors.NotFound(f"apply status {reference}: the object is gone", status=404, reason="NotFound")
+        if live.get("status") == body["status"] or self._unchanged(body, live, subresource="status"):
+            self._count(body, "unchanged")
+            return None
+        answer = (await self._client.apply(_with_uid(body, live), subresource="status", field_manager=self._manager)).object
+        self._remember(body, answer, owner_uid=live["metadata"]["uid"], subresource="status")
+        self._count(body, "updated")
+        return answer
 
     async def prune(self, live: Iterable[Mapping[str, Any]], *, keep: Collection[Reference], owner_uid: str) -> tuple[Reference, ...]:
         """Delete those of ``live`` whose controller is ``owner_uid`` and which are not in ``keep``; returns what was deleted.
 
-        Everything else is left alone, whatever its labels. Each deletion holds for exactly the object that was looked at.
+        Everything else is left alone, whatever its labels. Each deletion holds for exactly the version that was looked at.
         """
-        raise NotImplementedError
+        deleted = []
+        for one in live:
+            if resources.reference(one) not in keep and await self._delete(one, owner_uid=owner_uid):
+                self._count(one, "deleted")
+                deleted.append(resources.reference(one))
+        return tuple(deleted)
+
+    async def settled(self, owner_uid: str) -> bool:
+        """Wait until the caches show every write we made for this owner (its own status included). False when one does not in time.
+
+        Ask before observing: what is decided from a cache older than our own writes is decided twice.
+        """
+        return await self._writes.settled(owner_uid)
 
     async def fresh(self, resource: Resource, *, namespace: str, name: str) -> Object | None:
-        """The object as of our own last write at least: from the cache, after a short wait for it, or by a GET."""
-        raise NotImplementedError
+        """The object as of our own last write at least: from the cache, after a short wait for it, or by a GET.
+
+        What the resource's cache does not hold is None; a resource without informer always costs a GET.
+        """
+        return await self._writes.cached(Reference(resource.api_version, resource.kind, namespace, name))
+
+    async def _create(self, body: Mapping[str, Any], owner: Mapping[str, Any]) -> Object:
+        """Create by an apply that forces nothing.
+
+        Between our GET and this, somebody may have made an object of that name. Where it differs, the server answers Conflict and
+        nothing has happened; where it has a controller, Invalid; where it could be merged, what we added is taken back.
+        """
+        try:
+            applied = await self._client.apply(body, force=False, field_manager=self._manager)
+        except (errors.Conflict, errors.Invalid) as error:
+            await self._explain(body, owner, error)
+            raise
+        if not applied.created and comparison.has_strangers(applied.object, manager=self._manager):
+            await self._client.apply(_with_uid(_empty(body), applied.object), force=False, field_manager=self._manager)
+            raise self._taken(body, owner, controller=None)
+        self._remember(body, applied.object, owner_uid=owner["uid"])
+        self._count(body, "created")
+        return applied.object
+
+    async def _update(self, body: Mapping[str, Any], live: Object, owner: Mapping[str, Any]) -> Object | None:
+        if self._unchanged(body, live):
+            self._count(body, "unchanged")
+            return None
+        restored_at = self._restores(body)
+        if len(restored_at) > RESTORES:
+            raise await self._fight(body, times=len(restored_at) - 1)
+        try:
+            applied = await self._client.apply(_with_uid(body, live), field_manager=self._manager)
+        except errors.Invalid as error:
+            await self._explain(body, owner, error)
+            raise
+        changed = applied.object["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]
+        self._remember(body, applied.object, owner_uid=owner["uid"], restored_at=restored_at if changed else ())
+        self._count(body, "updated" if changed else "unchanged")
+        return applied.object
+
+    def _unchanged(self, body: Mapping[str, Any], live: Mapping[str, Any], *, subresource: str = "") -> bool:
+        """Whether ``body`` is what we sent last and the object still carries the server's answer to it."""
+        key = (resources.reference(body), subresource)
+        sent = self._sent.get(key)
+        if sent is None or sent.body != comparison.digest(body):
+            return False
+        return sent.resource_version == live["metadata"]["resourceVersion"] or sent.answer == _carried(live, body)
+
+    def _restores(self, body: Mapping[str, Any]) -> tuple[float, ...]:
+        """When this body was restored lately, now included; nothing when it is another body than last time."""
+        sent = self._sent.get((resources.reference(body), ""))
+        if sent is None or sent.body != comparison.digest(body):
+            return ()
+        now = self._clock()
+        return (*(at for at in sent.restored_at if now - at < RESTORES_WINDOW_S), now)
+
+    def _remember(
+        self, body: Mapping[str, Any], answer: Object, *, owner_uid: str, subresource: str = "", restored_at: tuple[float, ...] = ()
+    ) -> None:
+        reference, version = resources.reference(body), answer["metadata"]["resourceVersion"]
+        self._sent.put(
+            (reference, subresource),
+            _Sent(body=comparison.digest(body), answer=_carried(answer, body), resource_version=version, restored_at=restored_at),
+        )
+        self._writes.wrote(reference, version=version, owner_uid=owner_uid)
+
+    async def _delete(self, one: Mapping[str, Any], *, owner_uid: str) -> bool:
+        """Delete ``one`` if it is ours and not going already, looking again when it has changed meanwhile."""
+        reference, looked_at = resources.reference(one), dict(one)
+        for _ in range(_PRUNE_TRIES):
+            metadata = looked_at["metadata"]
+            if resources.controller_uid(looked_at) != owner_uid or metadata.get("deletionTimestamp"):
+                return False
+            try:
+                await self._client.delete(
+                    resources.of(one),
+                    reference.name,
+                    namespace=reference.namespace or None,
+                    uid=metadata["uid"],
+                    resource_version=metadata["resourceVersion"],
+                )
+            except errors.NotFound:
+                return False
+            except errors.Conflict:
+                again = await self._writes.on_server(reference)
+                if again is None:
+                    return False
+                looked_at = again
+            else:
+                self._writes.deleted(reference, uid=metadata["uid"], owner_uid=owner_uid)
+                return True
+        raise errors.Conflict(f"delete {reference}: it changes faster than it can be looked at", status=409, reason="Conflict")
+
+    def _refuse_strangers(self, body: Mapping[str, Any], live: Mapping[str, Any], owner: Mapping[str, Any]) -> None:
+        if resources.controller_uid(live) != owner["uid"]:
+            raise self._taken(body, owner, controller=resources.controller(live))
+
+    def _taken(self, body: Mapping[str, Any], owner: Mapping[str, Any], *, controller: Mapping[str, Any] | None) -> errors.NameTaken:
+        self._count(body, "taken")
+        reference = resources.reference(body)
+        return errors.NameTaken(
+            kind=reference.kind,
+            namespace=reference.namespace,
+            name=reference.name,
+            controller=f"{controller['kind']} {controller['name']}" if controller else None,
+            passing=controller is not None and all(controller[key] == owner[key] for key in ("apiVersion", "kind", "name")),
+        )
+
+    async def _explain(self, body: Mapping[str, Any], owner: Mapping[str, Any], error: errors.ApiError) -> None:
+        """Raise NameTaken if that is what is behind a refusal."""
+        if isinstance(error, errors.Invalid) and "metadata.ownerReferences" not in error.fields:
+            return
+        live = await self._writes.on_server(resources.reference(body))
+        if live is not None:
+            self._refuse_strangers(body, live, owner)
+
+    async def _fight(self, body: Mapping[str, Any], *, times: int) -> errors.ApplyFight:
+        self._count(body, "fight")
+        reference = resources.reference(body)
+        live = await self._writes.on_server(reference)
+        managers = comparison.other_managers(live, body=body, manager=self._manager) if live else ()
+        return errors.ApplyFight(
+            kind=reference.kind,
+            namespace=reference.namespace,
+            name=reference.name,
+            managers=managers,
+            times=times,
+            window_s=RESTORES_WINDOW_S,
+        )
+
+    def _count(self, body: Mapping[str, Any], result: str) -> None:
+        self._meters.applies.labels(body["kind"], result).inc()
+
+
+def _carried(live: Mapping[str, Any], body: Mapping[str, Any]) -> bytes:
+    """The digest of what ``live`` says about everything that ``body`` speaks about."""
+    return comparison.digest(comparison.project(live, body))
+
+
+def _with_uid(body: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+    """``body`` for exactly that object: the server refuses another one of the same name, and creates none."""
+    return {**body, "metadata": {**body["metadata"], "uid": live["metadata"]["uid"]}}
+
+
+def _empty(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Applying nothing: the server removes what only we own."""
+    metadata = {key: value for key, value in body["metadata"].items() if key in ("name", "namespace")}
+    return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata}
