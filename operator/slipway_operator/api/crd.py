@@ -11,10 +11,9 @@ from slipway_operator.api.fields import rules
 from slipway_operator.api.metadata import GROUP, MAX_NAME_LENGTH, NAME_PATTERN, VERSION
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeployment
 
-NAME_TOO_LONG: Final = f"metadata.name must be no more than {MAX_NAME_LENGTH} characters: it becomes part of names that KServe makes labels of"
+NAME_TOO_LONG: Final = f"must be no more than {MAX_NAME_LENGTH} characters: it becomes part of names that KServe makes labels of"
 NAME_NOT_A_SERVICE_NAME: Final = (
-    "metadata.name must be lower case letters, digits and '-', begin with a letter and end with a letter or digit:"
-    " it names a Service and the model itself"
+    "must be lower case letters, digits and '-', begin with a letter and end with a letter or digit: it names a Service and the model itself"
 )
 
 
@@ -126,12 +125,13 @@ def _root(schema: Mapping[str, Any]) -> dict[str, Any]:
         **rules(
             (f"self.metadata.name.size() <= {MAX_NAME_LENGTH}", NAME_TOO_LONG),
             (f"self.metadata.name.matches('{NAME_PATTERN}')", NAME_NOT_A_SERVICE_NAME),
+            field=".metadata.name",
         ),
         "required": schema["required"],
         "properties": {
             "apiVersion": {"description": f"Always {GROUP}/{VERSION}.", "type": "string"},
             "kind": {"description": "Which kind this is.", "type": "string"},
-            "metadata": {"type": "object"},
+            "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},  # what the rules point to must be in the schema
             **schema["properties"],
         },
     }

@@ -16,9 +16,10 @@ class Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore", strict=True)
 
 
-def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
-    """``json_schema_extra`` of CEL rules: pairs of (rule, message)."""
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
+def rules(*pairs: tuple[str, str], field: str | None = None) -> dict[str, Any]:
+    """``json_schema_extra`` of CEL rules: pairs of (rule, message); ``field`` is where below the object they point, such as ``.min``."""
+    place = {"fieldPath": field} if field else {}
+    return {"x-kubernetes-validations": [{"rule": rule, "message": message, **place} for rule, message in pairs]}
 
 
 def keyed_list(*keys: str) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def problem(error: ErrorDetails, *, schema: Schema) -> Problem:
         case "extra_forbidden":
             return Problem(path=path, message=f"unknown field{_suggestion(str(path[-1]), known=parent.get('properties', {}))}")
         case "value_error":
-            return Problem(path=path, message=f"Invalid value: {error['ctx']['error']}")
+            sentence = str(error["ctx"]["error"])
+            return Problem(path=(*path, *_pointed_at(sentence, node=node)), message=f"Invalid value: {sentence}")
         case "literal_error":
             choices = ", ".join(f'"{choice}"' for choice in node["enum"])
             return Problem(path=path, message=f"Unsupported value: {shown(error['input'])}: supported values: {choices}")
@@ -68,6 +69,12 @@ def _place(location: Path, *, schema: Schema) -> tuple[Path, Schema, Schema]:
             break
         path, node, parent = (*path, step), inner or {}, node
     return path, node, parent
+
+
+def _pointed_at(sentence: str, *, node: Schema) -> Path:
+    """Where below its object the CEL twin of a rule points; twins share their sentence."""
+    twins = [rule for rule in node.get("x-kubernetes-validations", []) if rule["message"] == sentence]
+    return tuple(twins[0].get("fieldPath", "").lstrip(".").split(".")) if twins and "fieldPath" in twins[0] else ()
 
 
 def _expectation(error: ErrorDetails, *, node: Schema) -> str:

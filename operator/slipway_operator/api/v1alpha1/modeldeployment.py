@@ -45,7 +45,7 @@ _TENSORS_NEEDED = "inputs and outputs are needed with format onnx and python: th
 class ModelSource(Model):
     """Where the model is and what it looks like."""
 
-    uri: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[a-z][a-z0-9+.-]*://[^\s]+$")] = Field(
+    uri: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[a-z][a-z0-9+.-]*://[!-~]+$")] = Field(
         description="Where the model is: pvc://<claim>/<path>, s3://<bucket>/<key>, or any other address that KServe's storage initializer takes."
         " The same address must always mean the same bytes: new bytes at an old address are not noticed. For onnx a folder with model.onnx or one"
         " file, for python a folder with model.py, for triton a whole model repository."
@@ -75,7 +75,10 @@ class ModelSource(Model):
 
 
 MODEL_SOURCE_RULES = rules(
-    ("self.format != 'triton' || (!has(self.inputs) && !has(self.outputs))", _TRITON_HAS_NO_TENSORS),
+    (
+        "self.format != 'triton' || ((!has(self.inputs) || size(self.inputs) == 0) && (!has(self.outputs) || size(self.outputs) == 0))",
+        _TRITON_HAS_NO_TENSORS,
+    ),
     (
         "self.format == 'triton' || (has(self.inputs) && size(self.inputs) > 0 && has(self.outputs) && size(self.outputs) > 0)",
         _TENSORS_NEEDED,
@@ -111,7 +114,7 @@ class Replicas(Model):
         return self.max is not None and self.max > self.min
 
 
-REPLICAS_RULES = rules(("!has(self.max) || self.min <= self.max", _MIN_OVER_MAX))
+REPLICAS_RULES = rules(("!has(self.max) || self.min <= self.max", _MIN_OVER_MAX), field=".min")
 
 
 class Resources(Model):
@@ -236,7 +239,7 @@ class ModelDeploymentSpec(Model):
         return self
 
 
-SPEC_RULES = rules(("self.model.format != 'triton' || !has(self.serving.batching)", _TRITON_HAS_NO_BATCHING))
+SPEC_RULES = rules(("self.model.format != 'triton' || !has(self.serving.batching)", _TRITON_HAS_NO_BATCHING), field=".serving.batching")
 
 RevisionRole = Literal["Stable", "Candidate", "Draining", "Parked"]
 ConditionStatus = Literal["True", "False", "Unknown"]
