@@ -69,6 +69,9 @@ def cast(observed: Observed, spec: ModelDeploymentSpec) -> Cast:
     """Give every revision its role."""
     stable = observed.revision(observed.selected) or observed.revision(observed.status.revision)
     desired = _desired(observed, spec, stable=stable)
+    if stable is None and desired is not None and desired.name == observed.selected:
+        # Its record was deleted and is about to be written again; what serves did not change.
+        stable = desired
     wanted = _wanted_replicas(observed, spec, desired=desired, stable=stable)
     moved = not spec.suspend and desired is not None and desired != stable and observed.workload(desired.name).ready(wanted)
     serving = desired if moved else stable

@@ -84,6 +84,9 @@ def revision_name(spec: ModelDeploymentSpec, *, owner: str) -> str:
 def hashed_inputs(spec: ModelDeploymentSpec) -> dict[str, Any]:
     """What the hash is taken of: the fields that change a pod, as the user writes them, without those at their born default."""
     whole = spec.model_dump(mode="json", by_alias=True, include={"model", "serving"}, exclude_none=True)
+    amounts = whole["serving"]["resources"]
+    for kind in amounts:
+        amounts[kind] = {name: str(amount) for name, amount in amounts[kind].items()}
     return {part: _without_born(value, path=part) for part, value in whole.items()}
 
 

@@ -1,0 +1,1 @@
+"""What tests share: builders of valid values, and waiting for the real cluster."""

@@ -1,0 +1,156 @@
+"""The children as the API server takes them."""
+
+from slipway_operator.api.v1alpha1.modeldeployment import Replicas
+from slipway_operator.render import revision as objects
+from slipway_operator.render import service
+from slipway_testing import builders
+
+OWNER = builders.identity()
+REFERENCE = {
+    "apiVersion": "slipway.dev/v1alpha1",
+    "kind": "ModelDeployment",
+    "name": "digits",
+    "uid": "uid-1",
+    "controller": True,
+    "blockOwnerDeletion": True,
+}
+LABELS = {"app.kubernetes.io/managed-by": "slipway", "slipway.dev/modeldeployment": "digits"}
+
+
+def test_the_inference_service_of_a_plain_revision() -> None:
+    revision = builders.revision()
+
+    rendered = objects.inference_service(revision, owner=OWNER, stopped=False)
+
+    assert rendered == {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {
+            "name": revision.name,
+            "namespace": "shop",
+            "labels": LABELS | {"networking.kserve.io/visibility": "cluster-local", "slipway.dev/revision": revision.name},
+            "annotations": {"serving.kserve.io/autoscalerClass": "external", "serving.kserve.io/deploymentMode": "Standard"},
+            "ownerReferences": [REFERENCE],
+        },
+        "spec": {
+            "predictor": {
+                "automountServiceAccountToken": False,
+                "storageContainerName": "slipway-storage-initializer",
+                "volumes": [{"name": "slipway-model-config", "configMap": {"name": revision.name}}],
+                "model": {
+                    "modelFormat": {"name": "onnx"},
+                    "runtime": "slipway-triton-11111111",
+                    "protocolVersion": "v2",
+                    "storageUri": "pvc://models/digits/1",
+                    "env": [{"name": "SLIPWAY_MODEL_NAME", "value": "digits"}, {"name": "SLIPWAY_MODEL_FORMAT", "value": "onnx"}],
+                    "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}},
+                    "volumeMounts": [{"name": "slipway-model-config", "mountPath": "/etc/slipway", "readOnly": True}],
+                },
+            }
+        },
+    }
+
+
+def test_a_whole_repository_on_gpus_with_every_pod_setting() -> None:
+    pod = {
+        "nodeSelector": {"disk": "fast"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
+        "imagePullSecrets": [{"name": "registry"}],
+        "priorityClassName": "high",
+        "env": [{"name": "A", "value": "1"}, {"name": "SLIPWAY_MODEL_NAME", "value": "stolen"}],
+    }
+    serving = {
+        "accelerator": {"type": "nvidia.com/mig-1g.10gb", "count": 2},
+        "resources": {"requests": {"cpu": 1}, "limits": {"memory": "2Gi"}},
+        "responseCache": {"sizeMebibytes": 2},
+        "pod": pod,
+    }
+    spec = builders.spec(format="triton", inputs=None, outputs=None, serviceAccountName="reader", serving=serving)
+
+    predictor = objects.inference_service(builders.revision(spec), owner=OWNER, stopped=False)["spec"]["predictor"]
+
+    assert predictor == {
+        "automountServiceAccountToken": False,
+        "serviceAccountName": "reader",
+        "storageContainerName": "slipway-storage-initializer",
+        "nodeSelector": {"disk": "fast"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
+        "imagePullSecrets": [{"name": "registry"}],
+        "priorityClassName": "high",
+        "model": {
+            "modelFormat": {"name": "triton"},
+            "runtime": "slipway-triton-11111111",
+            "protocolVersion": "v2",
+            "storageUri": "pvc://models/digits/1",
+            "env": [
+                {"name": "A", "value": "1"},
+                {"name": "SLIPWAY_MODEL_NAME", "value": "digits"},
+                {"name": "SLIPWAY_MODEL_FORMAT", "value": "triton"},
+            ],
+            "resources": {
+                "requests": {"cpu": "1", "nvidia.com/mig-1g.10gb": "2"},
+                "limits": {"memory": "2Gi", "nvidia.com/mig-1g.10gb": "2"},
+            },
+            "args": ["--cache-config=local,size=2097152"],
+        },
+    }
+
+
+def test_a_stopped_revision_differs_in_one_annotation() -> None:
+    running, stopped = (objects.inference_service(builders.revision(), owner=OWNER, stopped=stopped) for stopped in (False, True))
+
+    assert stopped["metadata"]["annotations"].pop("serving.kserve.io/stop") == "true"
+    assert running == stopped
+
+
+def test_the_record_holds_what_the_revision_was_made_from() -> None:
+    revision = builders.revision(number=4)
+
+    record = objects.controller_revision(revision, owner=OWNER)
+
+    assert (record["revision"], record["data"], record["metadata"]["name"]) == (4, revision.data, revision.name)
+
+
+def test_the_configuration_is_immutable() -> None:
+    rendered = objects.config_map(builders.revision(), owner=OWNER)
+
+    assert rendered["immutable"] is True
+    assert list(rendered["data"]) == ["config.pbtxt"]
+
+
+def test_the_autoscaler_keeps_its_floor() -> None:
+    replicas = Replicas(min=2, max=9, target_cpu_utilization_percent=50)
+
+    rendered = objects.autoscaler(builders.revision(), owner=OWNER, replicas=replicas, floor=6)
+
+    assert rendered["spec"] == {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": f"{builders.revision().name}-predictor"},
+        "minReplicas": 6,
+        "maxReplicas": 9,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}],
+    }
+
+
+def test_the_service_carries_none_of_the_labels_that_it_selects() -> None:
+    """KServe deletes Services with its own labels that it did not make."""
+    rendered = service.stable_service(OWNER, revision="digits-1")
+
+    assert rendered["metadata"]["labels"] == LABELS
+    assert rendered["spec"] == {
+        "type": "ClusterIP",
+        "ports": [
+            {"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080},
+            {"name": "grpc", "port": 9000, "protocol": "TCP", "targetPort": 9000, "appProtocol": "kubernetes.io/h2c"},
+        ],
+        "selector": {"serving.kserve.io/inferenceservice": "digits-1", "component": "predictor"},
+    }
+
+
+def test_before_anything_is_ready_the_service_selects_nothing() -> None:
+    assert "selector" not in service.stable_service(OWNER, revision=None)["spec"]
+
+
+def test_the_address_is_the_name_of_the_object() -> None:
+    assert service.url(OWNER) == "http://digits.shop.svc"
