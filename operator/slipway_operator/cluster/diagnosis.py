@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from slipway_operator.api import conditions
 from slipway_operator.cluster.resources import Object
-from slipway_operator.cluster.triton import ModelState
+from slipway_operator.cluster.triton import Repository
 from slipway_operator.state.observed import Failure
 
 STORAGE_CONTAINER: Final = "storage-initializer"
@@ -30,9 +30,16 @@ _GRAVITY = (
 _RUNTIME_REASONS = frozenset({"RuntimeDisabled", "NoSupportingRuntime", "RuntimeNotRecognized", "InvalidPredictorSpec"})
 
 
-def diagnose(*, service: Object | None, deployment: Object | None, pods: Iterable[Object], models: Iterable[ModelState]) -> tuple[Failure, ...]:
-    """Everything that keeps a revision from being ready, gravest first, each said once."""
-    found = [*_refused_by_kserve(service), *_refused_pods(deployment), *_not_loaded(models)]
+def diagnose(
+    *, model: str, service: Object | None, deployment: Object | None, pods: Iterable[Object], repositories: Iterable[Repository]
+) -> tuple[Failure, ...]:
+    """Everything that keeps a revision from being ready, gravest first, each said once.
+
+    ``model`` is the name by which Triton must know the model, ``repositories`` the answers of servers that are not ready.
+    """
+    found = [*_refused_by_kserve(service), *_refused_pods(deployment)]
+    for repository in repositories:
+        found.extend(_not_loaded(model, repository))
     for pod in pods:
         found.extend(_of_pod(pod))
     return tuple(sorted(dict.fromkeys(found), key=lambda failure: _GRAVITY.index(failure.reason)))
@@ -41,7 +48,9 @@ def diagnose(*, service: Object | None, deployment: Object | None, pods: Iterabl
 def _refused_by_kserve(service: Object | None) -> Iterator[Failure]:
     info = ((service or {}).get("status") or {}).get("modelStatus", {}).get("lastFailureInfo", {})
     if info.get("reason") in _RUNTIME_REASONS:
-        yield Failure(reason=conditions.RUNTIME_REFUSED, message=str(info.get("message") or info["reason"]))
+        runtime = (service or {}).get("spec", {}).get("predictor", {}).get("model", {}).get("runtime", "")
+        said = str(info.get("message") or info["reason"])
+        yield Failure(reason=conditions.RUNTIME_REFUSED, message=f"KServe does not take ClusterServingRuntime {runtime}: {said}")
 
 
 def _refused_pods(deployment: Object | None) -> Iterator[Failure]:
@@ -50,10 +59,14 @@ def _refused_pods(deployment: Object | None) -> Iterator[Failure]:
             yield Failure(reason=conditions.POD_REFUSED, message=str(condition.get("message", "pods are refused")))
 
 
-def _not_loaded(models: Iterable[ModelState]) -> Iterator[Failure]:
-    for model in models:
-        if model.state == "UNAVAILABLE" and model.reason and model.reason != "unloaded":
-            yield Failure(reason=conditions.MODEL_LOAD_FAILED, message=f"Triton cannot load model {model.name}: {_one_line(model.reason)}")
+def _not_loaded(model: str, repository: Repository) -> Iterator[Failure]:
+    for known in repository:
+        if known.state == "UNAVAILABLE" and known.reason and known.reason != "unloaded":
+            yield Failure(reason=conditions.MODEL_LOAD_FAILED, message=f"Triton cannot load model {known.name}: {_one_line(known.reason)}")
+    if model not in {known.name for known in repository}:
+        held = ", ".join(known.name for known in repository) or "none"
+        message = f"the repository must hold a model named {model}, as the ModelDeployment is; Triton found {held}"
+        yield Failure(reason=conditions.MODEL_LOAD_FAILED, message=message)
 
 
 def _of_pod(pod: Object) -> Iterator[Failure]:

@@ -9,13 +9,13 @@ from typing import Any, Final
 import pydantic
 
 from slipway_operator import settings as settings_
-from slipway_operator.api import conditions, metadata
+from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from slipway_operator.cluster import diagnosis, informer, triton
 from slipway_operator.cluster.resources import Object
 from slipway_operator.render import revision as revision_objects
 from slipway_operator.render import service as service_objects
-from slipway_operator.state.observed import Failure, Identity, Observed, Workload
+from slipway_operator.state.observed import Identity, Observed, Workload
 from slipway_operator.state.revision import Revision
 
 ASKED_PODS: Final = 10
@@ -61,15 +61,14 @@ class Observer:
         spec, spec_error = _spec(body)
         status = _status(body)
         revisions = self._revisions(identity)
-        selected = self._selected(identity)
         return Observed(
             identity=identity,
             spec=spec,
             spec_error=spec_error,
             status=status,
             revisions=revisions,
-            workloads=await self._workloads(identity, selected=selected),
-            selected=selected,
+            workloads=await self._workloads(identity),
+            selected=self._selected(identity),
             runtimes=self._settings.runtimes,
             drain_s=self._settings.drain_seconds,
             poll_s=self._settings.poll_seconds,
@@ -97,47 +96,34 @@ class Observer:
         selected = (live.get("spec") or {}).get("selector", {}).get(service_objects.REVISION_SELECTOR)
         return str(selected) if selected else None
 
-    async def _workloads(self, identity: Identity, *, selected: str | None) -> Mapping[str, Workload]:
+    async def _workloads(self, identity: Identity) -> Mapping[str, Workload]:
         services = [obj for obj in self._ours(self._caches.inference_services, identity) if not _terminating(obj)]
         pods = self._caches.pods.by_index((identity.namespace, identity.name))
         by_revision = _grouped(pods)
         looked_at = await asyncio.gather(
-            *(self._workload(identity, service, by_revision.get(service["metadata"]["name"], ()), selected=selected) for service in services)
+            *(self._workload(identity, service, by_revision.get(service["metadata"]["name"], ())) for service in services)
         )
         return {service["metadata"]["name"]: workload for service, workload in zip(services, looked_at, strict=True)}
 
-    async def _workload(self, identity: Identity, service: Object, pods: Iterable[Object], *, selected: str | None) -> Workload:
+    async def _workload(self, identity: Identity, service: Object, pods: Iterable[Object]) -> Workload:
         name = service["metadata"]["name"]
         deployment = self._caches.deployments.get(identity.namespace, revision_objects.deployment_name(name))
         current = [pod for pod in pods if not _terminating(pod)]
         spec, status = (deployment or {}).get("spec") or {}, (deployment or {}).get("status") or {}
-        known = diagnosis.diagnose(service=service, deployment=deployment, pods=current, models=await self._unready_models(current))
-        # Asked only before a revision serves: afterwards its readiness probe is enough.
-        missing = () if name == selected else await self._missing_model(identity.name, current)
+        repositories = await self._repositories(current)
         return Workload(
             stopped=revision_objects.STOP_ANNOTATION in (service["metadata"].get("annotations") or {}),
             settled=_settled(deployment),
             replicas=spec.get("replicas"),
             available=int(status.get("availableReplicas") or 0),
-            model_answers=not missing,
-            failures=known + missing,
+            failures=diagnosis.diagnose(model=identity.name, service=service, deployment=deployment, pods=current, repositories=repositories),
         )
 
-    async def _unready_models(self, pods: list[Object]) -> tuple[triton.ModelState, ...]:
+    async def _repositories(self, pods: list[Object]) -> tuple[triton.Repository, ...]:
         """Triton's own word on pods that run and are not ready."""
         addresses = [address for pod in pods if _running(pod) and not _ready(pod) and (address := _address(pod))]
-        indexes = await asyncio.gather(*(self._models.repository(address) for address in addresses[:ASKED_PODS]))
-        return tuple(state for index in indexes if index for state in index)
-
-    async def _missing_model(self, model: str, pods: list[Object]) -> tuple[Failure, ...]:
-        """A ready server that has no model of the ModelDeployment's name: a whole repository whose folder is named otherwise."""
-        for address in [address for pod in pods if _ready(pod) and (address := _address(pod))][:ASKED_PODS]:
-            if await self._models.model_ready(address, model) is True:
-                continue
-            held = ", ".join(state.name for state in await self._models.repository(address) or ()) or "nothing"
-            message = f"the repository must hold a model named {model}, as this object is; it holds {held}"
-            return (Failure(reason=conditions.MODEL_LOAD_FAILED, message=message),)
-        return ()
+        answers = await asyncio.gather(*(self._models.repository(address) for address in addresses[:ASKED_PODS]))
+        return tuple(answer for answer in answers if answer is not None)
 
 
 def owned_by(obj: Object, uid: str) -> bool:

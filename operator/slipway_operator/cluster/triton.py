@@ -1,7 +1,7 @@
 """Asking a Triton server about its models, over its HTTP endpoint on the pod's address."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import aiohttp
 
@@ -18,6 +18,10 @@ class ModelState:
     """READY, LOADING, UNLOADING or UNAVAILABLE; empty for a model that was never tried."""
 
     reason: str
+
+
+Repository: TypeAlias = tuple[ModelState, ...]
+"""What one server knows of."""
 
 
 class Triton:
@@ -37,7 +41,7 @@ class Triton:
         if self._session:
             await self._session.close()
 
-    async def repository(self, address: str) -> tuple[ModelState, ...] | None:
+    async def repository(self, address: str) -> Repository | None:
         """The models of the server at ``address`` and why one is not ready; None when it does not answer yet."""
         answer = await self._ask("POST", address, "/v2/repository/index")
         if answer is None or answer[0] != 200 or not isinstance(answer[1], list):
@@ -47,11 +51,6 @@ class Triton:
             for model in answer[1]
             if isinstance(model, dict)
         )
-
-    async def model_ready(self, address: str, model: str) -> bool | None:
-        """Whether the server at ``address`` answers for ``model``; None when it does not answer at all."""
-        answer = await self._ask("GET", address, f"/v2/models/{model}/ready")
-        return None if answer is None else answer[0] == 200
 
     async def _ask(self, method: str, address: str, path: str) -> tuple[int, Any] | None:
         if self._session is None:

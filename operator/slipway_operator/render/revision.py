@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import Replicas, Resources
-from slipway_operator.render import model_config, owned
+from slipway_operator.render import model_config, owned, service
 from slipway_operator.state.observed import Identity
 from slipway_operator.state.revision import Revision
 
@@ -93,12 +93,23 @@ def _model(revision: Revision, *, model_name: str) -> dict[str, Any]:
         "storageUri": revision.model.uri,
         "env": [{"name": name, "value": value} for name, value in (user_env | own_env).items()],
         "resources": _resources(revision),
+        "readinessProbe": _readiness_probe(model_name),
     }
     if serving.response_cache:
         model["args"] = [f"--cache-config=local,size={serving.response_cache.size_mebibytes * 2**20}"]
     if configured(revision):
         model["volumeMounts"] = [{"name": _CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True}]
     return model
+
+
+def _readiness_probe(model_name: str) -> dict[str, Any]:
+    """A pod is ready when Triton answers for the model by the name that clients use; health/ready would also pass for a repository without it."""
+    return {
+        "httpGet": {"path": f"/v2/models/{model_name}/ready", "port": service.HTTP_PORT},
+        "periodSeconds": 2,
+        "timeoutSeconds": 2,
+        "failureThreshold": 3,
+    }
 
 
 def _resources(revision: Revision) -> dict[str, Any]:

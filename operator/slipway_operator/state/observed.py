@@ -41,17 +41,14 @@ class Workload:
     """Pods that its Deployment asks for; None without a Deployment."""
 
     available: int = 0
-    """Pods that passed their readiness probe, which is Triton's own word on its models."""
-
-    model_answers: bool = True
-    """False when a ready pod was asked for the model by the ModelDeployment's name and did not know it."""
+    """Pods that passed their readiness probe, which asks Triton for the model by the ModelDeployment's name."""
 
     failures: tuple[Failure, ...] = ()
     """What keeps pods from being ready, gravest first."""
 
     def ready(self, wanted: int) -> bool:
         """Whether at least ``wanted`` pods of the newest template answer for the model."""
-        return not self.stopped and self.settled and self.available >= wanted and self.model_answers
+        return not self.stopped and self.settled and self.available >= wanted
 
 
 NO_WORKLOAD = Workload()

@@ -14,6 +14,12 @@ REFERENCE = {
     "controller": True,
     "blockOwnerDeletion": True,
 }
+READINESS = {
+    "httpGet": {"path": "/v2/models/digits/ready", "port": 8080},
+    "periodSeconds": 2,
+    "timeoutSeconds": 2,
+    "failureThreshold": 3,
+}
 LABELS = {"app.kubernetes.io/managed-by": "slipway", "slipway.dev/modeldeployment": "digits"}
 
 
@@ -44,6 +50,7 @@ def test_the_inference_service_of_a_plain_revision() -> None:
                     "storageUri": "pvc://models/digits/1",
                     "env": [{"name": "SLIPWAY_MODEL_NAME", "value": "digits"}, {"name": "SLIPWAY_MODEL_FORMAT", "value": "onnx"}],
                     "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}},
+                    "readinessProbe": READINESS,
                     "volumeMounts": [{"name": "slipway-model-config", "mountPath": "/etc/slipway", "readOnly": True}],
                 },
             }
@@ -93,6 +100,7 @@ def test_a_whole_repository_on_gpus_with_every_pod_setting() -> None:
                 "requests": {"cpu": "1", "nvidia.com/mig-1g.10gb": "2"},
                 "limits": {"memory": "2Gi", "nvidia.com/mig-1g.10gb": "2"},
             },
+            "readinessProbe": READINESS,
             "args": ["--cache-config=local,size=2097152"],
         },
     }
