@@ -6,14 +6,13 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from slipway_operator import errors, metrics
-from slipway_operator.cluster import client as client_
 from slipway_operator.cluster import resources, throttle
 from slipway_operator.cluster.recent import Recent
-from slipway_operator.cluster.resources import Object
+from slipway_operator.cluster.resources import Object, Resource
 
 EventType: TypeAlias = Literal["Normal", "Warning"]
 
@@ -27,6 +26,16 @@ _UNSENT_WAIT_S = 15.0
 _REMEMBERED = 4096
 
 _log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """What a recorder needs of an ApiClient."""
+
+    async def create(self, body: Mapping[str, Any]) -> Object:
+        """See ApiClient."""
+
+    async def merge_patch(self, resource: Resource, name: str, patch: Mapping[str, Any], *, namespace: str | None = None) -> Object:
+        """See ApiClient."""
 
 
 class _Key(NamedTuple):
@@ -52,12 +61,32 @@ class _Series:
     """The count the server has; 0 when it does not have the Event."""
 
 
-@dataclass(kw_only=True)
 class _Unsent:
-    """Series with something to tell, oldest first."""
+    """What is to be told, by object; bounded for each object and in all."""
 
-    keys: dict[_Key, None] = field(default_factory=dict)
-    some: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(self) -> None:
+        self.some = asyncio.Event()
+        self._of_object: dict[str, dict[_Key, None]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._of_object)
+
+    def all(self) -> tuple[_Key, ...]:
+        return tuple(key for keys in self._of_object.values() for key in keys)
+
+    def has_room(self, key: _Key) -> bool:
+        keys = self._of_object.get(key.uid)
+        return len(self._of_object) < _REMEMBERED if keys is None else key in keys or len(keys) < BURST
+
+    def add(self, key: _Key) -> None:
+        self._of_object.setdefault(key.uid, {})[key] = None
+        self.some.set()
+
+    def remove(self, key: _Key) -> None:
+        keys = self._of_object.get(key.uid, {})
+        keys.pop(key, None)
+        if not keys:
+            self._of_object.pop(key.uid, None)
 
 
 class Recorder:
@@ -68,7 +97,7 @@ class Recorder:
 
     def __init__(
         self,
-        client: client_.ApiClient,
+        client: Sink,
         *,
         instance: str,
         controller: str = "slipway.dev/operator",
@@ -98,21 +127,24 @@ class Recorder:
             await self._unsent.some.wait()
             self._unsent.some.clear()
             await self.flush()
-            if self._unsent.keys:  # out of tokens
+            if self._unsent:  # out of tokens
                 asyncio.get_running_loop().call_later(_UNSENT_WAIT_S, self._unsent.some.set)
 
     async def flush(self) -> None:
         """Send everything that may be sent now; for the end of the process."""
-        for key in tuple(self._unsent.keys):
+        for key in self._unsent.all():
             series = self._series.get(key)
             if series is None:  # so much happened since that it was forgotten
-                self._unsent.keys.pop(key, None)
+                self._unsent.remove(key)
                 self._count["dropped"].inc()
             elif self._bucket(key.uid).take():
-                self._unsent.keys.pop(key, None)
+                self._unsent.remove(key)
                 await self._send(key, series)
 
     def _note(self, owner: Mapping[str, Any], key: _Key) -> None:
+        if not self._unsent.has_room(key):
+            self._count["dropped"].inc()
+            return
         now = self._clock()
         series = self._series.get(key)
         if series is None or now - series.emitted_at > SERIES_QUIET_S:
@@ -122,11 +154,7 @@ class Recorder:
             series.count += 1
             series.last = _utc_now()
             series.emitted_at = now
-        if len(self._unsent.keys) < _REMEMBERED or key in self._unsent.keys:
-            self._unsent.keys[key] = None
-            self._unsent.some.set()
-        else:
-            self._count["dropped"].inc()
+        self._unsent.add(key)
 
     async def _send(self, key: _Key, series: _Series) -> None:
         count = series.count

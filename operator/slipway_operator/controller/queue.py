@@ -27,7 +27,7 @@ class Priority(enum.IntEnum):
     """Start-up, periodic resync: nobody waits for it."""
 
 
-class ShutDown(Exception):  # noqa: N818
+class ShutDown(Exception):
     """The queue has ended; the worker ends too."""
 
 
