@@ -1,0 +1,78 @@
+# Slipway's images, one target each: operator, triton-cpu, storage-initializer.
+# docs/design/images.md says what is in them; `make images` builds them without a container engine.
+#
+# Every target copies its files out of a builder stage and runs nothing itself, so that no pip, cache or build setting is left in it.
+ARG PYTHON_BASE=python:3.11-slim-bookworm
+
+# pip lives in an environment of its own and installs into the one that is shipped.
+FROM ${PYTHON_BASE} AS builder
+RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/venv
+ENV INSTALL="/opt/pip/bin/pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check --require-hashes"
+
+# What the images have in common. 1000 is a user without a name; /tmp and mounted volumes are all that it may write to.
+FROM ${PYTHON_BASE} AS runtime
+ARG VERSION=0.0.0
+LABEL org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.vendor="Slipway" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV PATH=/opt/venv/bin:${PATH} \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp
+WORKDIR /tmp
+USER 1000:1000
+
+
+FROM builder AS operator-builder
+COPY requirements/operator.txt /requirements.txt
+RUN ${INSTALL} --requirement /requirements.txt
+# Plain packages: on the environment's path they are installed, and no build backend has to be fetched.
+COPY operator/ /opt/venv/lib/python3.11/site-packages/
+RUN /opt/venv/bin/python -m compileall -q /opt/venv/lib/python3.11/site-packages/slipway_*
+
+FROM runtime AS operator
+LABEL org.opencontainers.image.title="slipway operator" \
+      org.opencontainers.image.description="Reconciles ModelDeployments, Experiments and RetrainPolicies"
+COPY --from=operator-builder /opt/venv /opt/venv
+ENTRYPOINT ["python", "-m", "slipway_operator"]
+
+
+FROM builder AS triton-cpu-builder
+COPY requirements/triton-cpu.txt /requirements.txt
+RUN ${INSTALL} --no-deps --requirement /requirements.txt
+# Triton's own layout, where it looks for backends and caches without being told. Of the six python versions one is kept.
+RUN set -eu; \
+    packages=/opt/venv/lib/python3.11/site-packages; \
+    wheel=$packages/pytriton/tritonserver; \
+    mkdir -p /opt/tritonserver; \
+    mv $wheel/bin $wheel/backends $wheel/caches /opt/tritonserver/; \
+    mv $wheel/python_backend_stubs/3.11/triton_python_backend_stub /opt/tritonserver/backends/python/; \
+    mv $packages/nvidia_pytriton.libs /opt/tritonserver/lib; \
+    rm -r /opt/tritonserver/lib/libpython3-*.so* $packages/pytriton $packages/nvidia_pytriton-*; \
+    rm -r $packages/onnxruntime/transformers $packages/onnxruntime/tools $packages/onnxruntime/quantization; \
+    find $packages/numpy -type d -name tests -prune -exec rm -r {} +
+COPY inference/triton/backends /opt/tritonserver/backends
+
+FROM runtime AS triton-cpu
+LABEL org.opencontainers.image.title="slipway triton-cpu" \
+      org.opencontainers.image.description="Triton Inference Server for CPUs, with an onnxruntime backend written in Python"
+ENV PATH=/opt/tritonserver/bin:${PATH} \
+    LD_LIBRARY_PATH=/opt/tritonserver/lib
+COPY --from=triton-cpu-builder /opt/tritonserver /opt/tritonserver
+COPY --from=triton-cpu-builder /opt/venv /opt/venv
+COPY inference/triton/serve /usr/local/bin/serve
+EXPOSE 8080 9000 8002
+ENTRYPOINT ["serve"]
+
+
+FROM builder AS storage-initializer-builder
+COPY requirements/storage-initializer.txt /requirements.txt
+RUN ${INSTALL} --requirement /requirements.txt
+COPY inference/storage_initializer /opt/slipway
+
+FROM runtime AS storage-initializer
+LABEL org.opencontainers.image.title="slipway storage-initializer" \
+      org.opencontainers.image.description="Downloads a model before its server starts and says in one line why it could not"
+COPY --from=storage-initializer-builder /opt/venv /opt/venv
+COPY --from=storage-initializer-builder /opt/slipway /opt/slipway
+ENTRYPOINT ["python", "/opt/slipway/storage_initializer.py"]
