@@ -44,6 +44,9 @@ SPEC_UNREADABLE: Final = "SpecUnreadable"
 REJECTED: Final = "Rejected"
 """The API server or an admission webhook refuses an object that the spec needs."""
 
+QUOTA_EXCEEDED: Final = "QuotaExceeded"
+"""A ResourceQuota leaves no room for an object that the spec needs; tried again every minute."""
+
 DEPENDENCY_MISSING: Final = "DependencyMissing"
 """A kind that Slipway writes is not installed (KServe's InferenceService, usually)."""
 
@@ -121,7 +124,7 @@ SETTLED: Final = "Settled"
 
 STALLING_REASONS: Final = frozenset(
     {
-        NAME_TOO_LONG, NAME_TAKEN, SPEC_UNREADABLE, REJECTED, APPLY_FIGHT,
+        NAME_TOO_LONG, NAME_TAKEN, SPEC_UNREADABLE, REJECTED, QUOTA_EXCEEDED, APPLY_FIGHT,
         MODEL_LOAD_FAILED, DOWNLOAD_FAILED, IMAGE_PULL_FAILED, CONTAINER_FAILED, POD_REFUSED, RUNTIME_REFUSED,
     }
 )  # fmt: skip

@@ -16,6 +16,8 @@ Key: TypeAlias = tuple[str, str]
 """Namespace (empty for cluster-scoped objects) and name."""
 OnChange: TypeAlias = Callable[[Object | None, Object | None], None]
 """Called with (old, new): old is None for a new object, new is None for a deleted one. Sync and cheap; must not change them."""
+Change: TypeAlias = tuple[Object | None, Object | None]
+"""(old, new) as above."""
 Transform: TypeAlias = Callable[[Object], Object]
 IndexKeys: TypeAlias = Callable[[Object], Iterable[Hashable]]
 
@@ -56,7 +58,7 @@ class Informer:
     ) -> None:
         self.resource = resource
         self.synced = asyncio.Event()
-        """Set after the first complete list."""
+        """Set after the first complete list, or when the server has said that it does not know the kind."""
         self.last_contact = 0.0
         """``loop.time()`` of the last list, event or bookmark; 0.0 before the first. For a watchdog: older than 150 s is ill."""
         self.resource_version = ""
@@ -135,6 +137,9 @@ class Informer:
         if not self._said_missing:
             _log.warning("%s is not known to the API server (%s); asking again every %.0f s", self.resource.kind, error, MISSING_KIND_WAIT_S)
             self._said_missing = True
+        # Of a kind that does not exist there are no objects: an empty cache is the truth, and nobody has to wait for more.
+        self.last_contact = asyncio.get_running_loop().time()
+        self.synced.set()
         return MISSING_KIND_WAIT_S * random.uniform(0.9, 1.1)  # noqa: S311
 
     async def _list(self) -> None:
@@ -162,6 +167,7 @@ class Informer:
         self.synced.set()
         for old, new in changes:
             self._tell(old, new)
+        self._wake()
 
     async def _watch(self) -> None:
         events = self._client.watch(
@@ -173,17 +179,17 @@ class Informer:
 
     def _take(self, event: client_.WatchEvent) -> None:
         version = event.object["metadata"]["resourceVersion"]
-        if event.type == "BOOKMARK":
-            self._advance(version)
-            return
-        old = self._objects.get(_key(event.object))
-        new = None if event.type == "DELETED" else self._transform(event.object)
-        changes = _change(old, new)
+        changes: list[Change] = []
+        if event.type != "BOOKMARK":
+            old = self._objects.get(_key(event.object))
+            new = None if event.type == "DELETED" else self._transform(event.object)
+            changes = _change(old, new)
         for change in changes:
             self._store(*change)
         self._advance(version)
         for change in changes:
             self._tell(*change)
+        self._wake()
 
     def _store(self, old: Object | None, new: Object | None) -> None:
         if old is not None:
@@ -203,6 +209,8 @@ class Informer:
         self.resource_version = version
         self.last_contact = asyncio.get_running_loop().time()
         self._count.set(len(self._objects))
+
+    def _wake(self) -> None:
         for holds, future in self._waiting:
             if not future.done() and holds():
                 future.set_result(None)
@@ -257,13 +265,13 @@ def _key(obj: Object) -> Key:
     return metadata.get("namespace") or "", metadata["name"]
 
 
-def _changes(old: Mapping[Key, Object], new: Mapping[Key, Object]) -> list[tuple[Object | None, Object | None]]:
+def _changes(old: Mapping[Key, Object], new: Mapping[Key, Object]) -> list[Change]:
     """What leads from one state to another: first what went, then what came or changed."""
     gone = [(old[key], None) for key in old if key not in new]
     return gone + [change for key in new for change in _change(old.get(key), new[key])]
 
 
-def _change(old: Object | None, new: Object | None) -> list[tuple[Object | None, Object | None]]:
+def _change(old: Object | None, new: Object | None) -> list[Change]:
     """Nothing for the same version; two steps for another object under the same name."""
     if old is None or new is None:
         return [(old, new)] if old is not new else []

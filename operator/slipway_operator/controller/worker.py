@@ -22,8 +22,8 @@ CONTROLLER: Final = "modeldeployment"
 PASS_TIMEOUT_S: Final = 60.0
 """For one pass: a request that hangs must not hold its worker for ever."""
 
-FIRST_RETRY_NOT_TOLD: Final = 3
-"""Failures in a row before the status speaks of one that is expected to pass by itself: a single lost connection is not worth a write."""
+UNTOLD_FAILURES: Final = 8
+"""Failures in a row (about two seconds) before the status speaks of one that should pass by itself: one lost connection is not worth a write."""
 
 log = logging.getLogger("slipway.controller")
 
@@ -39,9 +39,9 @@ class Trouble:
 
 # Order matters: the first class that fits decides.
 _TROUBLES: Final[tuple[tuple[type[Exception], Trouble], ...]] = (
-    (errors.NameTaken, Trouble(conditions.NAME_TAKEN, retry_s=60.0)),
+    (errors.NameTaken, Trouble(conditions.NAME_TAKEN, retry_s=15.0)),
     (errors.ApplyFight, Trouble(conditions.APPLY_FIGHT, retry_s=300.0)),
-    (errors.QuotaExceeded, Trouble(conditions.REJECTED, retry_s=60.0)),
+    (errors.QuotaExceeded, Trouble(conditions.QUOTA_EXCEEDED, retry_s=60.0)),
     (errors.Invalid, Trouble(conditions.REJECTED, retry_s=300.0)),
     (errors.Forbidden, Trouble(conditions.FORBIDDEN, retry_s=60.0)),
     (errors.NotFound, Trouble(conditions.DEPENDENCY_MISSING, retry_s=30.0)),
@@ -170,7 +170,7 @@ class Worker:
             log.exception("reconcile failed: this is a bug in Slipway, please report it")
         else:
             log.warning("reconcile failed: %s", error)
-        if trouble is not None and observed is not None and (trouble.retry_s is not None or self._keys.failures(key) >= FIRST_RETRY_NOT_TOLD):
+        if trouble is not None and observed is not None and (trouble.retry_s is not None or self._keys.failures(key) >= UNTOLD_FAILURES):
             await self._tell_trouble(body, observed, reason=trouble.reason, message=f"{error}.")
         if trouble is None or trouble.retry_s is None:
             self._keys.retry(key)

@@ -1,0 +1,46 @@
+"""The operator against the control plane; the tests play the kubelet."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slipway_box import ports
+from slipway_testing.kube import Kube
+from slipway_testing.operators import RunningOperator
+from slipway_testing.shop import Shop
+
+RUNTIME = {
+    "apiVersion": "serving.kserve.io/v1alpha1",
+    "kind": "ClusterServingRuntime",
+    "metadata": {"name": "slipway-triton-test"},
+    "spec": {
+        "supportedModelFormats": [{"name": name, "version": "1", "autoSelect": False} for name in ("onnx", "python", "triton")],
+        "protocolVersions": ["v2"],
+        "containers": [{"name": "kserve-container", "image": "slipway/triton-cpu:test", "ports": [{"containerPort": 8080, "protocol": "TCP"}]}],
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def runtime(kube: Kube) -> None:
+    """The ClusterServingRuntime that revisions are pinned to."""
+    kube.request(
+        "PATCH",
+        "/apis/serving.kserve.io/v1alpha1/clusterservingruntimes/slipway-triton-test?fieldManager=test&force=true",
+        body=RUNTIME,
+        content_type="application/apply-patch+yaml",
+    )
+
+
+@pytest.fixture
+def operator(kubeconfig: Path, runtime: None) -> Iterator[RunningOperator]:
+    """A running operator."""
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0]) as running:
+        yield running
+
+
+@pytest.fixture
+def shop(kube: Kube, namespace: str) -> Shop:
+    """An empty namespace."""
+    return Shop(kube, namespace)

@@ -1,0 +1,93 @@
+"""One namespace with one ModelDeployment in it, as a test sees and steers it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from slipway_operator.cluster import resources
+from slipway_operator.cluster.resources import Object
+from slipway_testing import builders
+from slipway_testing.kube import Kube, eventually
+
+
+@dataclass(frozen=True)
+class Shop:
+    """One namespace and the ModelDeployment ``digits`` in it."""
+
+    kube: Kube
+    namespace: str
+
+    def apply(self, **changes: Any) -> Object:
+        """Apply the ModelDeployment as a user does."""
+        return self.kube.apply(builders.manifest(namespace=self.namespace, **changes))
+
+    def digits(self) -> Object:
+        """The live ModelDeployment."""
+        found = self.kube.get(resources.MODEL_DEPLOYMENTS, "digits", namespace=self.namespace)
+        assert found is not None
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """Its status, of the newest generation."""
+        live = self.digits()
+        status: dict[str, Any] = live.get("status") or {}
+        assert status.get("observedGeneration") == live["metadata"]["generation"], "the newest generation is not observed yet"
+        return status
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        """One condition."""
+        found: dict[str, Any] = next(condition for condition in self.status()["conditions"] if condition["type"] == kind)
+        return found
+
+    def reason(self, kind: str = "Ready") -> str:
+        """The reason of a condition, whatever generation was observed."""
+        conditions = (self.digits().get("status") or {}).get("conditions", [])
+        return next((str(condition["reason"]) for condition in conditions if condition["type"] == kind), "")
+
+    def ready(self) -> bool:
+        """Whether it is Ready for its newest generation."""
+        return bool(self.condition("Ready")["status"] == "True")
+
+    def roles(self) -> dict[str, str]:
+        """Role of each revision, by model."""
+        return {entry["uri"]: entry["role"] for entry in self.status().get("revisions", [])}
+
+    def candidate(self) -> str:
+        """Name of the revision that gets ready."""
+        return eventually(lambda: next((entry["name"] for entry in self.status().get("revisions", []) if entry["role"] == "Candidate"), None) or "")
+
+    def deployment(self, revision: str) -> Object:
+        """The Deployment that KServe makes for a revision, as soon as it is there."""
+        return eventually(lambda: self.kube.get(resources.DEPLOYMENTS, f"{revision}-predictor", namespace=self.namespace) or {})
+
+    def roll_out(self, revision: str, *, available: int | None = None) -> None:
+        """Write the status that a Deployment has once its pods are ready."""
+        live = self.deployment(revision)
+        replicas = int(live["spec"].get("replicas", 1))
+        status = {
+            "observedGeneration": live["metadata"]["generation"],
+            "replicas": replicas,
+            "updatedReplicas": replicas,
+            "readyReplicas": replicas if available is None else available,
+            "availableReplicas": replicas if available is None else available,
+        }
+        self.kube.merge(resources.DEPLOYMENTS, live["metadata"]["name"], {"status": status}, namespace=self.namespace, subresource="status")
+
+    def serve(self, **changes: Any) -> str:
+        """Apply, let the pods get ready, wait until it serves; returns the revision."""
+        self.apply(**changes)
+        revision = self.candidate()
+        self.roll_out(revision)
+        eventually(lambda: self.status().get("revision") == revision)
+        return revision
+
+    def selected(self) -> str | None:
+        """Revision that the live Service selects."""
+        live = self.kube.get(resources.SERVICES, "digits", namespace=self.namespace) or {}
+        selector = live.get("spec", {}).get("selector") or {}
+        return selector.get("serving.kserve.io/inferenceservice")
+
+    def stopped(self, revision: str) -> bool:
+        """Whether the revision's InferenceService is told to have no pods."""
+        live = self.kube.get(resources.INFERENCE_SERVICES, revision, namespace=self.namespace)
+        assert live is not None
+        return str(live["metadata"]["annotations"].get("serving.kserve.io/stop")) == "true"
