@@ -1,0 +1,51 @@
+"""The newest version seen of each ModelDeployment."""
+
+from typing import Any
+
+from slipway_operator.controller.store import Store
+
+
+def obj(version: int, *, uid: str = "a", **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"namespace": "shop", "name": "digits", "uid": uid, "resourceVersion": str(version), **metadata}}
+
+
+def test_a_newer_version_is_news() -> None:
+    store = Store()
+
+    assert (store.put(obj(1)), store.put(obj(2))) == (True, True)
+    assert store.get(("shop", "digits")) == obj(2)
+
+
+def test_an_older_or_equal_version_is_none() -> None:
+    """The answer to our own write comes before its watch event, and the event before it may come later still."""
+    store = Store()
+    store.put(obj(5))
+
+    assert (store.put(obj(5)), store.put(obj(4))) == (False, False)
+    assert store.get(("shop", "digits")) == obj(5)
+
+
+def test_another_object_of_the_name_is_news_whatever_its_version() -> None:
+    store = Store()
+    store.put(obj(5))
+
+    assert store.put(obj(3, uid="b"))
+
+
+def test_a_late_deletion_does_not_take_the_new_object_of_that_name() -> None:
+    store = Store()
+    store.put(obj(5, uid="b"))
+
+    store.remove(obj(4, uid="a"))
+
+    assert store.keys() == (("shop", "digits"),)
+    store.remove(obj(6, uid="b"))
+    assert (store.keys(), store.get(("shop", "digits"))) == ((), None)
+
+
+def test_managed_fields_are_not_kept() -> None:
+    store = Store()
+
+    store.put(obj(1, managedFields=[{"manager": "x"}]))
+
+    assert store.get(("shop", "digits")) == obj(1)
