@@ -4,6 +4,8 @@ Pydantic writes JSON Schema 2020-12; the API server takes a subset of OpenAPI 3.
 it cannot say exactly, and ``defects`` lists what the server would accept but a user or the CEL cost estimate would suffer from.
 """
 
+import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -140,6 +142,7 @@ class _Translation:
             raw["x-kubernetes-list-type"] = "set"
         if raw.get("default") in (None, {}, []):
             raw.pop("default", None)
+        _default_told(raw)
         _exclusive_bounds_as_flags(raw)
         _with_integer_format(raw)
         self._with_children(raw, path=path, within=within)
@@ -157,6 +160,13 @@ class _Translation:
                 raw[keyword] = self.node(raw[keyword], path=(*path, step), within=within)
 
 
+def _default_told(raw: Schema) -> None:
+    """``kubectl explain`` shows descriptions and no defaults."""
+    default = raw.get("default")
+    if default not in (None, "") and not isinstance(default, dict | list) and "description" in raw:
+        raw["description"] += f" Default: {json.dumps(default).strip(chr(34))}."
+
+
 def _exclusive_bounds_as_flags(raw: Schema) -> None:
     """OpenAPI 3.0 says ``minimum: 0, exclusiveMinimum: true`` where JSON Schema says ``exclusiveMinimum: 0``."""
     for inclusive, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
@@ -166,7 +176,8 @@ def _exclusive_bounds_as_flags(raw: Schema) -> None:
 
 def _with_integer_format(raw: Schema) -> None:
     if raw.get("type") == "integer":
-        raw["format"] = "int32" if raw.get("maximum", _INT32_MAX + 1) <= _INT32_MAX else "int64"
+        fits = raw.get("minimum", -math.inf) >= -_INT32_MAX and raw.get("maximum", math.inf) <= _INT32_MAX
+        raw["format"] = "int32" if fits else "int64"
 
 
 def _in_reading_order(raw: Schema) -> Schema:

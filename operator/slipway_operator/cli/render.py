@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from slipway_operator import yaml_text
-from slipway_operator.api.v1alpha1.modeldeployment import ModelDeployment
-from slipway_operator.cli import files
+from slipway_operator.api.v1alpha1.modeldeployment import DEFAULT_RUNTIME, ModelDeployment
+from slipway_operator.cli import files, validation
 from slipway_operator.cli.documents import NotYamlError
 from slipway_operator.cli.files import Manifest
 from slipway_operator.reconcile import modeldeployment
@@ -61,9 +61,19 @@ def run(arguments: argparse.Namespace) -> int:
     if problems:
         return 1
     runtimes = dict(arguments.runtime)
-    objects = [child for manifest in manifests for child in children(manifest.body, namespace=arguments.namespace, runtimes=runtimes)]
-    sys.stdout.write(yaml_text.dump_all(objects))
+    seen = [(manifest, first_seen(manifest.body, namespace=arguments.namespace, runtimes=runtimes)) for manifest in manifests]
+    for manifest, observed in seen:
+        _print_note(manifest, observed)
+    sys.stdout.write(yaml_text.dump_all(child for _, observed in seen for child in modeldeployment.plan(observed).objects))
     return 0
+
+
+def _print_note(manifest: Manifest, observed: Observed) -> None:
+    """Only the cluster's operator knows the digest that a family stands for."""
+    runtime = observed.spec.serving.runtime if observed.spec else DEFAULT_RUNTIME
+    if runtime not in observed.runtimes:
+        sentence = f"runtime {runtime} stands as it is written; --runtime {runtime}=NAME puts the name of the operator's current one there"
+        print(manifest.note(sentence), file=sys.stderr)
 
 
 def _problems(manifest: Manifest, *, namespace: str) -> list[str]:
@@ -72,9 +82,9 @@ def _problems(manifest: Manifest, *, namespace: str) -> list[str]:
     return [manifest.sentence(problem) for problem in manifest.problems(namespace=namespace)]
 
 
-def children(body: Mapping[str, Any], *, namespace: str, runtimes: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
-    """What the operator would apply for ``body`` on seeing it for the first time, in the order of applying."""
+def first_seen(body: Mapping[str, Any], *, namespace: str, runtimes: Mapping[str, str]) -> Observed:
+    """What the operator would observe of ``body`` when it was just created."""
     metadata = body["metadata"]
     identity = Identity(name=metadata["name"], namespace=metadata.get("namespace") or namespace, uid=UNKNOWN_UID, generation=1)
-    parsed = ModelDeployment.model_validate({"spec": body["spec"]})
-    return modeldeployment.plan(Observed(identity=identity, spec=parsed.spec, runtimes=runtimes, now=_ANY_TIME)).objects
+    parsed = ModelDeployment.model_validate(validation.fields(body))
+    return Observed(identity=identity, spec=parsed.spec, runtimes=runtimes, now=_ANY_TIME)

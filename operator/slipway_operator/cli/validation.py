@@ -58,11 +58,11 @@ def problems(body: Mapping[str, Any], *, kind: crd.Kind, namespace: str | None =
     """
     if body.get("apiVersion") != API_VERSION:
         return [Problem(path=("apiVersion",), message=f"Invalid value: {wording.shown(body.get('apiVersion'))}: must be {API_VERSION}")]
-    fields = _fields(body)
+    described = fields(body)
     found = [
         *_metadata_problems(body.get("metadata"), namespace=namespace),
-        *_model_problems(kind.model, fields, at=()),
-        *_repeated_keys(fields, schema=structural.translated(kind.model), path=()),
+        *_model_problems(kind.model, described, at=()),
+        *_repeated_keys(described, schema=structural.translated(kind.model), path=()),
     ]
     return _first_of_each_field(found)
 
@@ -75,8 +75,8 @@ def _first_of_each_field(found: list[Problem]) -> list[Problem]:
     return list(first.values())
 
 
-def _fields(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model describes. The server ignores ``status`` where a person writes it, and so does this."""
+def fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model describes, as the server looks at it: without nulls, and without the ``status`` that it ignores where a person writes one."""
     return {name: _without_nulls(value) for name, value in body.items() if name not in ("apiVersion", "kind", "metadata", "status")}
 
 

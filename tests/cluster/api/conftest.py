@@ -1,0 +1,24 @@
+"""Objects put to the real API server."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from slipway_box.controlplane import ControlPlane
+
+NAMESPACE = "shop"
+
+
+@pytest.fixture(scope="package")
+def create(plane: ControlPlane) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What an object is like after admission; BoxError when the server, or kubectl before it, refuses. Nothing is kept."""
+    plane.kubectl("create", "namespace", NAMESPACE)
+
+    def created(body: dict[str, Any]) -> dict[str, Any]:
+        answer = plane.kubectl("create", "--dry-run=server", f"--namespace={NAMESPACE}", "--output=json", "--filename=-", stdin=json.dumps(body))
+        decoded: dict[str, Any] = json.loads(answer)
+        return decoded
+
+    return created

@@ -1,0 +1,152 @@
+"""The manifests, as kustomize builds them and as the real API server takes them."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from slipway_box import programs
+from slipway_box.controlplane import ControlPlane
+from slipway_operator import manifests
+from slipway_testing import golden
+from slipway_testing.golden import REPOSITORY
+
+COMPONENTS = ("network-policies", "prometheus")
+OVERLAYS = ("box", "gpu")
+OPERATOR = "system:serviceaccount:slipway-system:slipway-operator"
+
+
+@pytest.fixture(scope="module")
+def kubectl() -> str:
+    return programs.need("kubectl").path("kubectl")
+
+
+@pytest.fixture(scope="module")
+def installed(plane: ControlPlane) -> Iterator[ControlPlane]:
+    """The control plane with manifests/crds.yaml and manifests/install.yaml applied."""
+    for file in ("crds.yaml", "install.yaml"):
+        plane.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={REPOSITORY / 'manifests' / file}")
+    yield plane
+    plane.kubectl("delete", f"--filename={REPOSITORY / 'manifests/install.yaml'}", "--wait=false")
+
+
+def test_what_people_apply_without_kustomize_is_current(kubectl: str) -> None:
+    for path, text in manifests.built(REPOSITORY, kubectl=kubectl):
+        assert (REPOSITORY / path).read_text() == text, f"{path} is out of date: run make generate"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_builds_as_it_did(overlay: str, kubectl: str) -> None:
+    built = manifests.kustomized(REPOSITORY / "kustomize/overlays" / overlay, kubectl=kubectl)
+    golden.check(f"manifests/overlay-{overlay}.yaml", _without_crds(built))
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_builds_as_it_did(component: str, kubectl: str, tmp_path: Path) -> None:
+    folder = os.path.relpath(REPOSITORY / "kustomize/components" / component, tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(f"components:\n  - {folder}\n")
+    golden.check(f"manifests/component-{component}.yaml", manifests.kustomized(tmp_path, kubectl=kubectl))
+
+
+def test_the_server_takes_what_people_apply(installed: ControlPlane) -> None:
+    assert installed.kubectl("get", "deployment", "slipway-operator", "-n", "slipway-system", "-o", "name") == "deployment.apps/slipway-operator\n"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_server_takes_an_overlay(overlay: str, installed: ControlPlane) -> None:
+    folder = REPOSITORY / "kustomize/overlays" / overlay
+    installed.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--kustomize", str(folder))
+
+
+def test_the_server_takes_the_network_policies(installed: ControlPlane) -> None:
+    file = REPOSITORY / "kustomize/components/network-policies/policies.yaml"
+    installed.kubectl("apply", "--server-side", "--dry-run=server", f"--filename={file}")
+
+
+def test_the_operators_namespace_takes_the_operators_pod_under_the_restricted_level(installed: ControlPlane) -> None:
+    deployment = _one(installed, "deployment", "slipway-operator", "-n", "slipway-system")
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "trial"}, "spec": deployment["spec"]["template"]["spec"]}
+    installed.kubectl("create", "-n", "slipway-system", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
+
+
+def test_a_restricted_namespace_takes_a_pod_of_the_runtime_with_the_storage_container(installed: ControlPlane) -> None:
+    name = _runtime_name()
+    spec = _one(installed, "clusterservingruntime", name)["spec"]
+    downloader = _one(installed, "clusterstoragecontainer", "slipway-storage-initializer")["spec"]["container"]
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "trial"},
+        "spec": {"initContainers": [downloader], "containers": spec["containers"], "volumes": spec["volumes"]},
+    }
+    installed.kubectl("create", "-n", "slipway-system", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
+
+
+def test_the_runtime_arrives_as_its_name_says(installed: ControlPlane) -> None:
+    """KServe's webhook and CRD defaults change nothing: the digest is that of what pods run with."""
+    stored = _one(installed, "clusterservingruntime", _runtime_name())
+    written = yaml.safe_load((REPOSITORY / "kustomize/base/system/runtimes/slipway-triton.yaml").read_text())
+    assert stored["spec"] == written["spec"]
+    assert manifests.Runtime(family="slipway-triton", spec=stored["spec"]).name == stored["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        "list modeldeployments.slipway.dev",
+        "watch inferenceservices.serving.kserve.io",
+        "patch inferenceservices.serving.kserve.io",
+        "create services",
+        "delete configmaps",
+        "create controllerrevisions.apps",
+        "patch horizontalpodautoscalers.autoscaling",
+        "list pods",
+        "list deployments.apps",
+        "create events.events.k8s.io",
+        "patch modeldeployments.slipway.dev --subresource=status",
+        "patch deployments.apps --subresource=scale",
+    ],
+)
+def test_the_operator_may(allowed: str, installed: ControlPlane) -> None:
+    assert installed.kubectl("auth", "can-i", *allowed.split(), "--namespace=shop", f"--as={OPERATOR}") == "yes\n"
+
+
+def test_the_operator_may_nothing_else_in_a_users_namespace(installed: ControlPlane) -> None:
+    """The whole list that the server gives, less what it lets everybody ask."""
+    listed = installed.kubectl("auth", "can-i", "--list", "--no-headers", "--namespace=shop", f"--as={OPERATOR}")
+    granted = {line.split()[0] for line in listed.splitlines() if line.split()[0][0] not in "[/"}
+    assert granted - {"selfsubjectreviews.authentication.k8s.io"} == {
+        "selfsubjectaccessreviews.authorization.k8s.io",
+        "selfsubjectrulesreviews.authorization.k8s.io",
+        "configmaps",
+        "services",
+        "pods",
+        "events.events.k8s.io",
+        "controllerrevisions.apps",
+        "deployments.apps",
+        "deployments.apps/scale",
+        "horizontalpodautoscalers.autoscaling",
+        "inferenceservices.serving.kserve.io",
+        "modeldeployments.slipway.dev",
+        "modeldeployments.slipway.dev/status",
+        "modeldeployments.slipway.dev/finalizers",
+    }
+
+
+def _runtime_name() -> str:
+    name: str = yaml.safe_load((REPOSITORY / "kustomize/base/system/runtimes/slipway-triton.yaml").read_text())["metadata"]["name"]
+    return name
+
+
+def _one(plane: ControlPlane, *what: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(plane.kubectl("get", *what, "--output=json"))
+    return found
+
+
+def _without_crds(text: str) -> str:
+    """The rest: the CRDs have a golden file of their own."""
+    return "---\n".join(part for part in text.split("---\n") if "kind: CustomResourceDefinition" not in part)
