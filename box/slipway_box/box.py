@@ -64,14 +64,16 @@ class Box:
         images.archive("pause")
         with self.alone():
             self._prepare()
-            with step("starting the cluster", usual_s=2 if self.supervisor.recorded() else 20):
+            with step("starting the cluster", usual_s=2 if self.supervisor.recorded() else 10):
                 self._start(built)
             volumes.recycle(self.site, self.kubectl(built))
+        if object_store.NAME in self.supervisor.recorded():
+            self.start_object_store()
 
     def down(self) -> list[str]:
         """End everything and take away everything; a sentence for each thing that could not be."""
         preflight.require_root(os.geteuid())
-        with self.alone(), step("taking the cluster down", usual_s=8):
+        with self.alone(), step("taking the cluster down", usual_s=2):
             early = [name for name in self.supervisor.recorded() if name not in (containerd.NAME, apiserver.NAME, etcd.NAME)]
             self.supervisor.stop(*early, grace_s=5)
             cgroups.end_processes()
@@ -154,6 +156,8 @@ class Box:
         self._apply(built)
         self.supervisor.ensure(*self._cluster(built))
         waiting.until(self._node_ready, within_s=60, otherwise="The node is not Ready after 60 s: see `box logs kubelet`.")
+        late = "No service account after 60 s, without which no pod starts: see `box logs kube-controller-manager`."
+        waiting.until(self._accounts_made, within_s=60, otherwise=late)
 
     def _end_strays(self) -> None:
         running = [self.supervisor.running(name) for name in self.supervisor.recorded()]
@@ -204,6 +208,9 @@ class Box:
             return Row(name=f"node {addresses.NODE}", pid=None, healthy=False, memory_bytes=0, note="the API server does not answer")
         note = f"{pods} pods" if ready else "not Ready"
         return Row(name=f"node {addresses.NODE}", pid=None, healthy=ready, memory_bytes=0, note=note)
+
+    def _accounts_made(self) -> bool:
+        return Api(self.site).get("/api/v1/namespaces/default/serviceaccounts/default") is not None
 
     def _node_ready(self) -> bool:
         node = Api(self.site).get(f"/api/v1/nodes/{addresses.NODE}") or {}

@@ -44,6 +44,8 @@ def component(site: Site, programs: Programs, *, controllers: Sequence[str]) -> 
         f"--cluster-signing-cert-file={authority.certificate}",
         f"--cluster-signing-key-file={authority.key}",
         "--use-service-account-credentials=true",
+        f"--flex-volume-plugin-dir={site.state / 'volume-plugins'}",  # it makes this folder, and its default is in /usr
+        "--pvclaimbinder-sync-period=2s",  # a claim that misses its first chance waits this long; 15 s by default
         "--leader-elect=false",
         f"--bind-address={LOOPBACK}",
         f"--secure-port={site.ports.controllers}",

@@ -19,13 +19,17 @@ class Kubectl:
     program: str
     kubeconfig: Path
 
+    def command(self, *arguments: str) -> list[str]:
+        """The command line; what kubectl remembers of the server lies beside the kubeconfig and not in the user's home."""
+        cache = self.kubeconfig.parent / "kubectl"
+        return [self.program, f"--kubeconfig={self.kubeconfig}", f"--cache-dir={cache}", *arguments]
+
     def run(self, *arguments: str, stdin: str | None = None) -> str:
         """What kubectl printed.
 
         Raises BoxError with what it complained about.
         """
-        argv = [self.program, f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+        done = subprocess.run(self.command(*arguments), input=stdin, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BoxError(f"kubectl {' '.join(arguments[:3])} failed: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout

@@ -38,7 +38,7 @@ def build() -> str:
     if made.exists():
         return str(made)
     made.parent.mkdir(parents=True, exist_ok=True)
-    with step("building versitygw", usual_s=200):
+    with step("building versitygw", usual_s=120):
         done = go.run("build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", f"{made}.new", _PACKAGE, folder=MODULE)
     if done.returncode:
         raise BoxError(build_failure("versitygw", done.stderr))

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slipway_box import images, layout, preflight, programs, status
+from slipway_box import images, layout, preflight, status
 from slipway_box.box import Box
 from slipway_box.errors import BoxError
 
@@ -48,4 +48,5 @@ class OnBox:
 
     def kubectl(self, *arguments: str) -> list[str]:
         """The built kubectl."""
-        return [programs.need("kubectl").path("kubectl"), f"--kubeconfig={self.kubeconfig()}", *arguments]
+        self.box.require_up()
+        return self.box.kubectl().command(*arguments)

@@ -34,10 +34,10 @@ PROGRAMS = {
     program.name: program
     for program in (
         Program("etcd", "go.etcd.io/etcd/server/v3", 60),
-        Program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", 270),
-        Program("kubectl", "k8s.io/kubernetes/cmd/kubectl", 35),
-        Program("kserve-manager", f"{KSERVE_MODULE}/cmd/manager", 100),
-        Program("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", 90),
+        Program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", 180),
+        Program("kubectl", "k8s.io/kubernetes/cmd/kubectl", 40),
+        Program("kserve-manager", f"{KSERVE_MODULE}/cmd/manager", 120),
+        Program("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", 100),
         Program("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", 10),
         Program("kubelet", "k8s.io/kubernetes/cmd/kubelet", 30),
         Program("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy", 10),

@@ -27,14 +27,16 @@ def step(what: str, *, usual_s: float) -> Iterator[None]:
         _say(f"-> {what} (usually {_duration(usual_s)})")
     beat = threading.Thread(target=heartbeat, daemon=True)
     beat.start()
+    outcome = "failed after"
     try:
         yield
+        outcome = "done in"
     finally:
         ended.set()
         beat.join()
-    took = time.monotonic() - started
-    if usual_s > 2 or took > 2:
-        _say(f"   {what}: done in {_duration(took)}")
+        took = time.monotonic() - started
+        if usual_s > 2 or took > 2:
+            _say(f"   {what}: {outcome} {_duration(took)}")
 
 
 def _duration(seconds: float) -> str:
