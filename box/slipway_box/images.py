@@ -39,12 +39,12 @@ IMAGES = {
     image.name: image
     for image in (
         Image("pause", inputs=("box/bases/pause.Dockerfile",), usual_s=2, on_python=False),
-        Image("operator", inputs=("Dockerfile", ".dockerignore", "requirements/operator.txt", "operator"), usual_s=60),
-        Image("triton-cpu", inputs=("Dockerfile", ".dockerignore", "requirements/triton-cpu.txt", "inference/triton"), usual_s=60),
+        Image("operator", inputs=("Dockerfile", ".dockerignore", "requirements/operator.txt", "operator"), usual_s=20),
+        Image("triton-cpu", inputs=("Dockerfile", ".dockerignore", "requirements/triton-cpu.txt", "inference/triton"), usual_s=20),
         Image(
             "storage-initializer",
             inputs=("Dockerfile", ".dockerignore", "requirements/storage-initializer.txt", "inference/storage_initializer"),
-            usual_s=180,
+            usual_s=40,
         ),
     )
 }
@@ -136,7 +136,7 @@ def _python_base() -> str:
         return tag
     packages.need("debootstrap", usual_s=10)
     log = _folder() / "python-base.log"
-    with step("building the Python base image", usual_s=70), _context() as context:
+    with step("building the Python base image", usual_s=45), _context() as context:
         with log.open("wb") as output:
             done = subprocess.run([BASES / "python-rootfs", context], stdout=output, stderr=subprocess.STDOUT, check=False)
         if done.returncode:
