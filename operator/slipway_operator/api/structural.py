@@ -90,7 +90,7 @@ class _Generator(GenerateJsonSchema):
 
     def encode_default(self, dft: Any) -> Any:
         if isinstance(dft, BaseModel):
-            dft = dft.model_dump(mode="json", by_alias=True, exclude_none=True)
+            dft = dft.model_dump(mode="json", by_alias=True)
         return _without_empty(super().encode_default(dft))
 
 

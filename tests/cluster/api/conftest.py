@@ -1,4 +1,4 @@
-"""Objects put to the real API server."""
+"""Objects put to the real API server, and Slipway installed on it."""
 
 import json
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from slipway_box.controlplane import ControlPlane
+from slipway_testing.golden import REPOSITORY
 
 NAMESPACE = "shop"
 
@@ -22,3 +23,11 @@ def create(plane: ControlPlane) -> Callable[[dict[str, Any]], dict[str, Any]]:
         return decoded
 
     return created
+
+
+@pytest.fixture(scope="package")
+def installed(plane: ControlPlane) -> ControlPlane:
+    """The control plane with manifests/crds.yaml and manifests/install.yaml applied."""
+    for file in ("crds.yaml", "install.yaml"):
+        plane.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={REPOSITORY / 'manifests' / file}")
+    return plane
