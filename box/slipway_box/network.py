@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from slipway_box import addresses, machine, proxy
 from slipway_box.site import Site
@@ -42,7 +43,7 @@ table {family} {name} {{
 """
 
 
-def plugins(site: Site) -> dict[str, object]:
+def plugins(site: Site) -> dict[str, Any]:
     """The chain of CNI plugins; leases lie in the run folder, so that a reboot forgets them with the pods that held them."""
     leases = {"type": "host-local", "ranges": [[{"subnet": addresses.PODS}]], "routes": [{"dst": "0.0.0.0/0"}]}
     bridge = {"type": "bridge", "bridge": addresses.BRIDGE, "isGateway": True, "hairpinMode": True, "ipMasq": False}
