@@ -118,6 +118,7 @@ def test_the_operator_may_nothing_else_in_a_users_namespace(installed: ControlPl
         "horizontalpodautoscalers.autoscaling": write,
         "inferenceservices.serving.kserve.io": write,
         "pods": read,
+        "endpointslices.discovery.k8s.io": read,
         "deployments.apps": read,
         "deployments.apps/scale": "get patch",
         "modeldeployments.slipway.dev": read,
