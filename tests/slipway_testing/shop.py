@@ -72,12 +72,41 @@ class Shop:
         }
         self.kube.merge(resources.DEPLOYMENTS, live["metadata"]["name"], {"status": status}, namespace=self.namespace, subresource="status")
 
+    def connect(self, revision: str) -> None:
+        """Write the EndpointSlice that the stable Service has once it selects the revision's ready pods."""
+        self.kube.apply(
+            {
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {
+                    "name": "digits-1",
+                    "namespace": self.namespace,
+                    "labels": {
+                        "kubernetes.io/service-name": "digits",
+                        "app.kubernetes.io/managed-by": "slipway",
+                        "slipway.dev/modeldeployment": "digits",
+                    },
+                },
+                "addressType": "IPv4",
+                "endpoints": [
+                    {
+                        "addresses": ["10.0.0.1"],
+                        "conditions": {"ready": True},
+                        "targetRef": {"kind": "Pod", "name": f"{revision}-predictor-abc-def", "namespace": self.namespace},
+                    }
+                ],
+                "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+            }
+        )
+
     def serve(self, **changes: Any) -> str:
         """Apply, let the pods get ready, wait until it serves; returns the revision."""
         self.apply(**changes)
         revision = self.candidate()
         self.roll_out(revision)
-        eventually(lambda: self.status().get("revision") == revision)
+        eventually(lambda: self.selected() == revision)
+        self.connect(revision)
+        eventually(self.ready)
         return revision
 
     def selected(self) -> str | None:

@@ -21,6 +21,9 @@ ACCEPTED: Final = "Accepted"
 MODEL_READY: Final = "ModelReady"
 """The pods of the revision that the spec asks for run and Triton says that the model is ready."""
 
+ROUTED: Final = "Routed"
+"""The stable address leads to ready pods of the revision that the spec asks for."""
+
 AVAILABLE: Final = "Available"
 """Some revision answers at status.url: True through a whole update, also one that fails."""
 
@@ -93,12 +96,22 @@ RUNTIME_REFUSED: Final = "RuntimeRefused"
 SUSPENDED: Final = "Suspended"
 """spec.suspend is set: a changed spec waits, what serves goes on serving."""
 
+# Reasons of Routed.
+REVISION_ROUTED: Final = "RevisionRouted"
+"""The Service's endpoints are pods of the revision that the spec asks for."""
+
+ROUTING: Final = "Routing"
+"""The Service has been moved and its endpoints are not there yet."""
+
+PREVIOUS_ROUTED: Final = "PreviousRouted"
+"""The address leads to an earlier revision while the one that the spec asks for is not ready."""
+
 # Reasons of Available.
 ENDPOINT_READY: Final = "EndpointReady"
-"""The Service selects a revision with ready pods."""
+"""The Service has ready endpoints."""
 
 NO_ENDPOINT: Final = "NoEndpoint"
-"""No revision has a ready pod behind the Service."""
+"""The Service has no ready endpoint."""
 
 # Reasons of events that tell of a step.
 REVISION_CREATED: Final = "RevisionCreated"

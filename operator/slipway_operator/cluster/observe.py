@@ -1,6 +1,7 @@
 """Gathering what a decision needs: from the caches, and from Triton where a revision is on its way."""
 
 import asyncio
+import collections
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,9 @@ from slipway_operator.render import service as service_objects
 from slipway_operator.state.observed import Identity, Observed, Workload
 from slipway_operator.state.revision import Revision
 
+_SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
+_PREDICTOR_POD: Final = revision_objects.deployment_name("") + "-"
+
 ASKED_PODS: Final = 10
 """Most pods of one revision that are asked in one pass."""
 
@@ -33,6 +37,8 @@ class Caches:
     autoscalers: informer.Informer
     deployments: informer.Informer
     pods: informer.Informer
+    endpoint_slices: informer.Informer
+    """The API server's own copies the labels of a Service to its slices, so these too are found by label."""
 
     def all(self) -> tuple[informer.Informer, ...]:
         """Every informer."""
@@ -44,6 +50,7 @@ class Caches:
             self.autoscalers,
             self.deployments,
             self.pods,
+            self.endpoint_slices,
         )
 
 
@@ -69,6 +76,7 @@ class Observer:
             revisions=revisions,
             workloads=await self._workloads(identity),
             selected=self._selected(identity),
+            endpoints=self._endpoints(identity),
             runtimes=self._settings.runtimes,
             drain_s=self._settings.drain_seconds,
             poll_s=self._settings.poll_seconds,
@@ -95,6 +103,17 @@ class Observer:
             return None
         selected = (live.get("spec") or {}).get("selector", {}).get(service_objects.REVISION_SELECTOR)
         return str(selected) if selected else None
+
+    def _endpoints(self, identity: Identity) -> Mapping[str, int]:
+        """Ready endpoints of the stable Service; KServe's own Services carry our label too and are told apart by name."""
+        slices = self._caches.endpoint_slices.by_index((identity.namespace, identity.name))
+        ours = (piece for piece in slices if (piece["metadata"].get("labels") or {}).get(_SERVICE_NAME_LABEL) == identity.name)
+        return collections.Counter(
+            str((endpoint.get("targetRef") or {}).get("name", "")).rpartition(_PREDICTOR_POD)[0]
+            for piece in ours
+            for endpoint in piece.get("endpoints") or ()
+            if (endpoint.get("conditions") or {}).get("ready")
+        )
 
     async def _workloads(self, identity: Identity) -> Mapping[str, Workload]:
         services = [obj for obj in self._ours(self._caches.inference_services, identity) if not _terminating(obj)]

@@ -62,6 +62,7 @@ MODEL_DEPLOYMENTS = Resource(group="slipway.dev", version="v1alpha1", plural="mo
 INFERENCE_SERVICES = Resource(group="serving.kserve.io", version="v1beta1", plural="inferenceservices", kind="InferenceService")
 CONFIG_MAPS = Resource(group="", version="v1", plural="configmaps", kind="ConfigMap")
 SERVICES = Resource(group="", version="v1", plural="services", kind="Service")
+ENDPOINT_SLICES = Resource(group="discovery.k8s.io", version="v1", plural="endpointslices", kind="EndpointSlice")
 PODS = Resource(group="", version="v1", plural="pods", kind="Pod")
 NAMESPACES = Resource(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
 CONTROLLER_REVISIONS = Resource(group="apps", version="v1", plural="controllerrevisions", kind="ControllerRevision")
@@ -76,6 +77,7 @@ KNOWN: tuple[Resource, ...] = (
     CONFIG_MAPS,
     SERVICES,
     PODS,
+    ENDPOINT_SLICES,
     NAMESPACES,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,

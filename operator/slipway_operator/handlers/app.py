@@ -25,8 +25,11 @@ OWNED: Final = f"{metadata.MANAGED_BY_LABEL}={metadata.MANAGED_BY}"
 SHUTDOWN_S: Final = 20.0
 """For passes under way when the process is told to stop; less than a pod's grace period."""
 
-STALE_S: Final = 150.0
-"""A cache without a word from the server for longer is dead: bookmarks come every minute."""
+KOPF_END_S: Final = 8.0
+"""For kopf to end; a little more than the time it gives itself."""
+
+STALE_S: Final = 300.0
+"""A cache without a word from the server for longer is dead: bookmarks come every minute or so, and a silent watch is renewed after 100 s."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +105,7 @@ def tune(options: kopf.OperatorSettings) -> None:
     options.networking.connect_timeout = 5
     options.networking.enforce_retry_after = True
     options.watching.server_timeout = 300
-    options.watching.inactivity_timeout = 70
+    options.watching.inactivity_timeout = 100
     options.watching.reconnect_backoff = 1.0
     options.queueing.worker_limit = None
     options.queueing.idle_timeout = 1.0
@@ -144,8 +147,9 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             recorder=recorder,
             resync_s=configured.resync_seconds,
         )
-        background = [cache.run() for cache in caches.all()] + [recorder.run(), watch(operator, stop=stop)]
+        background = [cache.run() for cache in caches.all()] + [recorder.run()]
         async with running(*background):
+            watching = asyncio.create_task(watch(operator, stop=stop))
             await synced(caches, stop=stop)
             working = asyncio.create_task(crew.run(workers=configured.workers))
             await stop.wait()
@@ -153,6 +157,9 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             await keys.shutdown(drain_s=SHUTDOWN_S)
             working.cancel()
             await recorder.flush()
+            # kopf closes its connections when it may end by itself, and leaves them to the garbage collector when cancelled.
+            await asyncio.wait({watching}, timeout=KOPF_END_S)
+            watching.cancel()
 
 
 @contextlib.asynccontextmanager
@@ -201,6 +208,7 @@ def caches_of(api: client.ApiClient, keys: queue.WorkQueue[store.Key], *, namesp
         autoscalers=cache(resources.HORIZONTAL_POD_AUTOSCALERS),
         deployments=cache(resources.DEPLOYMENTS),
         pods=cache(resources.PODS),
+        endpoint_slices=cache(resources.ENDPOINT_SLICES),
     )
 
 
@@ -211,6 +219,8 @@ async def watch(operator: Operator, *, stop: asyncio.Event) -> None:
         try:
             await kopf.operator(
                 registry=registry_of(operator),
+                # kopf would make one up from the user's name, which a container's user need not have.
+                identity=worker.CONTROLLER,  # type: ignore[arg-type]
                 standalone=True,
                 clusterwide=configured.namespace is None,
                 namespaces=[configured.namespace] if configured.namespace else [],

@@ -58,10 +58,23 @@ def _not_ready(name: str, workload: Workload, *, wanted: int) -> Verdict:
     return failed(conditions.STARTING, f"Revision {name} is starting.")
 
 
+def routed(observed: Observed, roles: Cast) -> Verdict:
+    """Whether the stable address leads to what the spec asks for."""
+    serving, desired = roles.serving, roles.desired
+    if serving is None:
+        return failed(conditions.NO_ENDPOINT, "No revision has been ready yet.")
+    if serving != desired:
+        return failed(conditions.PREVIOUS_ROUTED, f"The address leads to revision {serving.name}.")
+    if observed.endpoints.get(serving.name):
+        return passed(conditions.REVISION_ROUTED, f"The address leads to revision {serving.name}.")
+    return failed(conditions.ROUTING, f"The address is being moved to revision {serving.name}.")
+
+
 def available(observed: Observed, roles: Cast) -> Verdict:
     """Whether anything answers at the stable address."""
+    answering = sorted(name for name, ready in observed.endpoints.items() if ready)
+    if answering:
+        return passed(conditions.ENDPOINT_READY, f"Pods of {' and '.join(answering)} answer.")
     if roles.serving is None:
         return failed(conditions.NO_ENDPOINT, "No revision has been ready yet.")
-    if observed.workload(roles.serving.name).available:
-        return passed(conditions.ENDPOINT_READY, f"Revision {roles.serving.name} serves {roles.serving.model.uri}.")
-    return failed(conditions.NO_ENDPOINT, f"Revision {roles.serving.name} has no ready pod.")
+    return failed(conditions.NO_ENDPOINT, f"Revision {roles.serving.name} has no ready pod behind the address.")

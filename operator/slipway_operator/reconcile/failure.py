@@ -27,7 +27,7 @@ def status_after(observed: Observed, *, reason: str, message: str) -> ModelDeplo
 
 def _as_before(known: tuple[Condition, ...]) -> dict[str, Verdict]:
     """What a failed write says nothing about: whether something serves."""
-    kept = {conditions.MODEL_READY, conditions.AVAILABLE}
+    kept = {conditions.MODEL_READY, conditions.ROUTED, conditions.AVAILABLE}
     return {
         condition.type: Verdict(status=condition.status, reason=condition.reason, message=condition.message)
         for condition in known

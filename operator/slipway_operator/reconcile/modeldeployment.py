@@ -45,6 +45,7 @@ def _accepted(observed: Observed, spec: ModelDeploymentSpec, accepted: Verdict) 
     concerns = {
         conditions.ACCEPTED: accepted,
         conditions.MODEL_READY: model_ready,
+        conditions.ROUTED: checks.routed(observed, roles),
         conditions.AVAILABLE: checks.available(observed, roles),
     }
     return Plan(

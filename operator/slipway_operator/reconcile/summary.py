@@ -33,7 +33,7 @@ def failed(reason: str, message: str) -> Verdict:
 NOT_JUDGED = Verdict(status="Unknown", reason=conditions.PROGRESSING, message="Not looked at in this pass.")
 
 # The order in which Ready asks: the first concern that is not True gives Ready its reason and message.
-CONCERNS = (conditions.ACCEPTED, conditions.MODEL_READY, conditions.AVAILABLE)
+CONCERNS = (conditions.ACCEPTED, conditions.MODEL_READY, conditions.ROUTED, conditions.AVAILABLE)
 
 
 def summarize(concerns: Mapping[str, Verdict], *, previous: Iterable[Condition], generation: int, now: datetime) -> tuple[Condition, ...]:

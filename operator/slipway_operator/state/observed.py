@@ -73,6 +73,9 @@ class Observed:
     selected: str | None = None
     """Revision that the live stable Service selects; None when it selects none or does not exist."""
 
+    endpoints: Mapping[str, int] = field(default_factory=dict)
+    """Ready endpoints of the stable Service, by the revision whose pods they are."""
+
     runtimes: Mapping[str, str] = field(default_factory=dict)
     """Current ClusterServingRuntime of each family."""
 

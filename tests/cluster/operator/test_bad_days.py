@@ -132,9 +132,11 @@ def test_kserve_away_is_told_and_recovered_from(plane: ControlPlane, shop: Shop)
     finally:
         plane.start("kserve-manager")
 
-    shop.roll_out(eventually(lambda: next((name for name in services(shop) if name != first), "")))
+    second = eventually(lambda: next((name for name in services(shop) if name != first), ""))
+    shop.roll_out(second)
+    shop.connect(second)
 
-    eventually(lambda: shop.ready() and shop.selected() != first)
+    eventually(lambda: shop.ready() and shop.selected() == second)
     assert len(services(shop)) == 2
 
 

@@ -20,8 +20,10 @@ def test_a_new_object_gets_its_children_and_serves_when_its_pods_are_ready(shop:
 
     shop.roll_out(revision)
 
+    eventually(lambda: shop.selected() == revision)
+    eventually(lambda: shop.reason() == "Routing")
+    shop.connect(revision)
     eventually(shop.ready)
-    assert shop.selected() == revision
     assert shop.status()["url"] == f"http://digits.{shop.namespace}.svc"
     assert shop.roles() == {ONE: "Stable"}
 

@@ -27,6 +27,7 @@ def serving_first(**changes: Any) -> dict[str, Any]:
         "revisions": (FIRST,),
         "workloads": {FIRST.name: running()},
         "selected": FIRST.name,
+        "endpoints": {FIRST.name: 1},
         "status": status(entry(FIRST, "Stable")),
     }
     return valid | changes
@@ -71,6 +72,7 @@ def test_a_first_revision_is_on_its_way() -> None:
         "Stalled": ("False", "Starting"),
         "Accepted": ("True", "SpecAccepted"),
         "ModelReady": ("False", "Starting"),
+        "Routed": ("False", "NoEndpoint"),
         "Available": ("False", "NoEndpoint"),
     }
     assert made.outcome == Wait(3.0)
@@ -86,6 +88,7 @@ def test_a_serving_revision_is_ready_and_needs_nothing() -> None:
         "Stalled": ("False", "Settled"),
         "Accepted": ("True", "SpecAccepted"),
         "ModelReady": ("True", "ModelLoaded"),
+        "Routed": ("True", "RevisionRouted"),
         "Available": ("True", "EndpointReady"),
     }
     assert (made.outcome, made.events, made.scales) == (Done(), (), ())
@@ -113,11 +116,13 @@ def test_the_service_moves_in_the_pass_that_sees_the_candidate_ready() -> None:
         revisions=(FIRST, SECOND),
         workloads={FIRST.name: running(), SECOND.name: running()},
         selected=FIRST.name,
+        endpoints={FIRST.name: 1},
         status=status(entry(FIRST, "Stable"), entry(SECOND, "Candidate", served=False)),
     )
 
     assert made.objects[0]["spec"]["selector"]["serving.kserve.io/inferenceservice"] == SECOND.name
-    assert said(made)["Ready"] == ("True", "Serving")
+    assert said(made)["Ready"] == ("False", "Routing")
+    assert said(made)["Available"] == ("True", "EndpointReady")
     assert [event.reason for event in made.events] == ["RevisionPromoted"]
     assert made.outcome == Wait(3.0)
 
@@ -154,6 +159,7 @@ def test_a_broken_candidate_stalls_and_the_old_revision_goes_on() -> None:
         "revisions": (FIRST, SECOND),
         "workloads": {FIRST.name: running(), SECOND.name: BROKEN},
         "selected": FIRST.name,
+        "endpoints": {FIRST.name: 1},
     }
 
     made = plan(**world, status=status(entry(FIRST, "Stable"), entry(SECOND, "Candidate", served=False)))
@@ -180,7 +186,7 @@ def test_a_serving_revision_that_lost_a_pod_is_scaling() -> None:
 
 
 def test_a_serving_revision_without_pods_has_no_endpoint() -> None:
-    made = plan(**serving_first(workloads={FIRST.name: STARTING}))
+    made = plan(**serving_first(workloads={FIRST.name: STARTING}, endpoints={}))
 
     assert said(made)["Available"] == ("False", "NoEndpoint")
 
@@ -309,6 +315,7 @@ def test_a_pass_that_could_not_be_applied_says_why_and_keeps_what_was_known() ->
         "Stalled": ("True", "NameTaken"),
         "Accepted": ("False", "NameTaken"),
         "ModelReady": ("True", "ModelLoaded"),
+        "Routed": ("True", "RevisionRouted"),
         "Available": ("True", "EndpointReady"),
     }
     assert (after.observed_generation, after.revisions) == (2, before.revisions)
@@ -337,7 +344,7 @@ def test_a_transition_time_moves_only_with_the_status() -> None:
     before = plan(**serving_first())
     assert before.status is not None
 
-    after = modeldeployment.plan(observed(**serving_first(status=before.status, workloads={FIRST.name: STARTING}), now=at(100)))
+    after = modeldeployment.plan(observed(**serving_first(status=before.status, workloads={FIRST.name: STARTING}, endpoints={}), now=at(100)))
 
     assert after.status is not None
     times = {condition.type: condition.last_transition_time for condition in after.status.conditions}

@@ -1,0 +1,183 @@
+"""`make demo`: a cluster, Slipway on it, a trained model behind an address, 360 predictions.
+
+Standard library only, like the box: it runs before anything is installed. Every step can be run again on top of itself.
+"""
+
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "box"))
+
+from slipway_box import clusters  # noqa: E402
+from slipway_box.errors import BoxError  # noqa: E402
+from slipway_box.progress import step  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+BUILD = REPOSITORY / "build"
+NAMESPACE = "slipway-demo"
+MODEL = "digits"
+BATCH = 1
+
+
+class Demo:
+    """The steps, in the order of ``run``."""
+
+    def __init__(self) -> None:
+        self._cluster = clusters.chosen()
+
+    def run(self) -> None:
+        """All of it."""
+        self._cluster.up()
+        for image in ("operator", "triton-cpu"):
+            self._cluster.load(image)
+        self._install()
+        self._train()
+        self._store()
+        self._deploy()
+        self._predict()
+        self._say_what_next()
+
+    def _install(self) -> None:
+        with step("installing Slipway", usual_s=10):
+            self._kubectl("apply", "--server-side", "--force-conflicts", "-k", str(REPOSITORY / "kustomize/overlays/box"))
+            self._kubectl("wait", "--for=condition=Established", "crd/modeldeployments.slipway.dev", "--timeout=30s")
+            self._kubectl("rollout", "status", "deployment/slipway-operator", "--namespace=slipway-system", "--timeout=120s")
+
+    def _train(self) -> None:
+        with step("training a classifier on scikit-learn's digits", usual_s=8):
+            self._run(str(environment("examples") / "bin/python"), str(HERE / "train.py"), str(BUILD / "digits"))
+
+    def _store(self) -> None:
+        with step("storing the model in the cluster's volume models", usual_s=5):
+            self._kubectl("apply", "--server-side", "-f", str(HERE / "storage.yaml"))
+            self._kubectl("wait", "--for=condition=Ready", "pod/uploader", f"--namespace={NAMESPACE}", "--timeout=120s")
+            # Written beside and moved into place: nobody ever reads half a model.
+            write = "mkdir -p /models/digits/1 && cat > /models/digits/1/.new && mv /models/digits/1/.new /models/digits/1/model.onnx"
+            model = (BUILD / "digits/model.onnx").read_bytes()
+            self._kubectl("exec", "--stdin", "uploader", f"--namespace={NAMESPACE}", "--", "sh", "-c", write, stdin=model)
+
+    def _deploy(self) -> None:
+        with step("waiting for examples/digits/modeldeployment.yaml to be Ready", usual_s=25):
+            self._kubectl("apply", "--server-side", "-f", str(HERE / "modeldeployment.yaml"))
+            try:
+                self._kubectl("wait", "--for=condition=Ready", f"mdep/{MODEL}", f"--namespace={NAMESPACE}", "--timeout=180s")
+            except BoxError as error:
+                why = self._kubectl(
+                    "get", "mdep", MODEL, f"--namespace={NAMESPACE}", "-o", "jsonpath={.status.conditions[?(@.type=='Ready')].message}"
+                )
+                raise BoxError(f"ModelDeployment {NAMESPACE}/{MODEL} is not Ready: {why or error}") from error
+
+    def _predict(self) -> None:
+        heldout = json.loads((BUILD / "digits/heldout.json").read_text())
+        with self._endpoint() as (host, port):
+            answers = [predict(host, port, image) for image in heldout["images"]]
+        right = sum(answer.label == label for answer, label in zip(answers, heldout["labels"], strict=True))
+        milliseconds = sorted(answer.seconds * 1000 for answer in answers)
+        p50, p95 = statistics.median(milliseconds), milliseconds[int(len(milliseconds) * 0.95)]
+        print()
+        print(f"accuracy: {right / len(answers):.3f} ({right} of {len(answers)})")
+        print(f"latency, one image a request, one client: p50 {p50:.1f} ms, p95 {p95:.1f} ms")
+        print()
+        print(self._kubectl("get", "mdep", f"--namespace={NAMESPACE}"))
+
+    @contextmanager
+    def _endpoint(self) -> Iterator[tuple[str, int]]:
+        """Where this machine reaches the model's Service: its own address on the box, a forwarded port elsewhere."""
+        if os.environ.get("CLUSTER", "box") == "box":
+            address = self._kubectl("get", "service", MODEL, f"--namespace={NAMESPACE}", "-o", "jsonpath={.spec.clusterIP}")
+            yield address, 80
+            return
+        command = self._cluster.kubectl("port-forward", f"service/{MODEL}", ":80", f"--namespace={NAMESPACE}")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
+            try:
+                assert forwarding.stdout is not None  # noqa: S101 - it is a pipe
+                said = forwarding.stdout.readline()  # Forwarding from 127.0.0.1:40123 -> 8080
+                yield "127.0.0.1", int(said.split(" -> ")[0].rsplit(":", 1)[1])
+            finally:
+                forwarding.terminate()
+
+    def _say_what_next(self) -> None:
+        print(
+            "What to try next:\n"
+            f"  export KUBECONFIG={self._cluster.kubeconfig()} PATH={REPOSITORY / 'build/bin'}:$PATH\n"
+            "  kubectl explain mdep.spec.serving\n"
+            f"  kubectl get mdep {MODEL} -n {NAMESPACE} -o yaml\n"
+            f"  kubectl patch mdep {MODEL} -n {NAMESPACE} --type merge -p '{{\"spec\":{{\"serving\":{{\"replicas\":{{\"min\":2}}}}}}}}'\n"
+            "  make clean        # takes the cluster down and leaves nothing behind"
+        )
+
+    def _kubectl(self, *arguments: str, stdin: bytes | None = None) -> str:
+        return self._run(*self._cluster.kubectl(*arguments), stdin=stdin)
+
+    @staticmethod
+    def _run(*command: str, stdin: bytes | None = None) -> str:
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+        if done.returncode:
+            raise BoxError(f"{Path(command[0]).name} {' '.join(command[1:4])} failed: {(done.stderr or done.stdout).decode().strip()[-2000:]}")
+        return done.stdout.decode().rstrip()
+
+
+class Answer:
+    """One prediction: the digit and how long it took."""
+
+    def __init__(self, *, label: int, seconds: float) -> None:
+        self.label = label
+        self.seconds = seconds
+
+
+def predict(host: str, port: int, image: list[float]) -> Answer:
+    """Ask the endpoint about one image, in the Open Inference Protocol."""
+    asked = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, len(image)], "data": image}], "outputs": [{"name": "label"}]}
+    started = time.perf_counter()
+    connection = http.client.HTTPConnection(host, port, timeout=10)
+    try:
+        connection.request("POST", f"/v2/models/{MODEL}/infer", json.dumps(asked), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer: dict[str, Any] = json.loads(response.read())
+    except OSError as error:
+        raise BoxError(f"http://{host}:{port} does not answer ({error}): see kubectl get mdep,pods -n {NAMESPACE}") from error
+    finally:
+        connection.close()
+    if response.status != http.HTTPStatus.OK:
+        raise BoxError(f"the endpoint answered {response.status}: {answer}")
+    return Answer(label=int(answer["outputs"][0]["data"][0]), seconds=time.perf_counter() - started)
+
+
+def environment(name: str) -> Path:
+    """A virtual environment with the pinned packages of requirements/NAME.txt, made anew when the pins change."""
+    folder, pins = BUILD / "venvs" / name, REPOSITORY / f"requirements/{name}.txt"
+    installed = folder / "pins.txt"
+    if installed.exists() and installed.read_bytes() == pins.read_bytes():
+        return folder
+    with step(f"installing the Python packages of requirements/{name}.txt", usual_s=30):
+        Demo._run(sys.executable, "-m", "venv", "--clear", str(folder))
+        Demo._run(str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", str(pins))
+        installed.write_bytes(pins.read_bytes())
+    return folder
+
+
+def main() -> int:
+    """Run the demo; what cannot be done is one sentence, not a traceback."""
+    try:
+        Demo().run()
+    except BoxError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("demo: interrupted; the same command continues where this one stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
