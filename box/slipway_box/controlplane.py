@@ -4,7 +4,8 @@
         plane.kubectl("get", "inferenceservices", "--all-namespaces")
         plane.kill("kserve-manager")
 
-Several can run beside each other and beside the full box. No root is needed. The first use on a machine builds the programs.
+Several can run beside each other and beside the full box. No root is needed. The first use on a machine builds the programs;
+etcd, kube-apiserver and kubectl are taken from $KUBEBUILDER_ASSETS where that names a folder that has them.
 """
 
 import os
@@ -48,7 +49,7 @@ class ControlPlane:
         self._tether: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._programs = programs.need(*self._program_names())
+        self._programs = programs.need(*self._program_names(), assets=programs.assets())
         self._tether = self._tied()
         try:
             self._start()

@@ -16,6 +16,14 @@ def run(*argv: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
+def output(*argv: str) -> str:
+    """What the command printed; nothing when it failed or is not installed."""
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return ""
+
+
 def succeeds(*argv: str) -> bool:
     """Whether the command ends with status 0."""
     return subprocess.run(argv, capture_output=True, check=False).returncode == 0

@@ -19,6 +19,7 @@ def check() -> None:
     cgroups.require()
     _require_space()
     _require_own_network()
+    require_forwarding(machine.output("nft", "list", "chain", "ip", "filter", "FORWARD"))
     packages.need(*DEBIAN_PACKAGES)
 
 
@@ -35,6 +36,16 @@ def require_platform(system: str, processor: str, release: dict[str, str]) -> No
         raise BoxError(
             f"The box runs on Debian 12 on amd64; this is {seen} on {processor}. With a container engine, CLUSTER=kind does; "
             "with a cluster, CLUSTER=existing."
+        )
+
+
+def require_forwarding(chain: str) -> None:
+    """Another program's rules can drop what the pods send each other; no rule of ours could allow it again."""
+    if "policy drop" in chain and addresses.BRIDGE not in chain:
+        bridge = addresses.BRIDGE
+        raise BoxError(
+            "This machine drops forwarded packets (Docker and ufw set that up), which would cut off the pods: "
+            f"`iptables -I FORWARD -i {bridge} -j ACCEPT; iptables -I FORWARD -o {bridge} -j ACCEPT`, then try again."
         )
 
 

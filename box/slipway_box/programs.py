@@ -48,14 +48,14 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Programs:
-    """A folder of built programs."""
+    """A folder of built programs, and perhaps one of the user's own that goes first."""
 
     folder: Path
+    assets: Path | None = None
 
     def path(self, name: str) -> str:
-        """The program ``name``: from $KUBEBUILDER_ASSETS if it is there, as for other tools that test against an API server."""
-        assets = os.environ.get("KUBEBUILDER_ASSETS")
-        given = Path(assets) / name if assets else None
+        """Where the program ``name`` is."""
+        given = self.assets / name if self.assets else None
         return str(given if given and given.exists() else self.folder / name)
 
     @property
@@ -84,25 +84,26 @@ def content_hash(*, go_version: str, module: Path = MODULE) -> str:
     return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in decided)).hexdigest()[:16]
 
 
-def need(*names: str) -> Programs:
-    """Those of the programs, built where they are missing.
+def assets() -> Path | None:
+    """The folder that $KUBEBUILDER_ASSETS names: where other tools that test against an API server look for one too."""
+    named = os.environ.get("KUBEBUILDER_ASSETS")
+    return Path(named) if named else None
+
+
+def need(*names: str, assets: Path | None = None) -> Programs:
+    """Those of the programs, taken from ``assets`` or built where they are missing.
 
     Raises BoxError with the compiler's last lines when a build fails.
     """
-    if _given(names):
-        return Programs(folder=Path(os.environ["KUBEBUILDER_ASSETS"]))
+    if assets and all((assets / name).exists() for name in names):
+        return Programs(folder=assets)
     go = toolchain.find()
-    programs = Programs(folder=cache() / "bin" / content_hash(go_version=go.version))
+    programs = Programs(folder=cache() / "bin" / content_hash(go_version=go.version), assets=assets)
     missing = [name for name in names if not Path(programs.path(name)).exists()]
     if missing or ("kserve-manager" in names and not programs.kserve.exists()):
         with _alone(programs.folder):
             _build(programs, missing, go)
     return programs
-
-
-def _given(names: tuple[str, ...]) -> bool:
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
-    return bool(assets) and all((Path(assets or "") / name).exists() for name in names)
 
 
 def _build(programs: Programs, names: list[str], go: Toolchain) -> None:

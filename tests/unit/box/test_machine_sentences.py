@@ -32,6 +32,19 @@ def test_debian_12_will_do() -> None:
     preflight.require_platform("Linux", "x86_64", DEBIAN_12)
 
 
+DROPPING = "table ip filter {\n chain FORWARD {\n  type filter hook forward priority filter; policy drop;\n"
+
+
+def test_a_firewall_that_would_cut_off_the_pods_is_told_with_the_rules_that_help() -> None:
+    with pytest.raises(BoxError, match="iptables -I FORWARD -i slipway0 -j ACCEPT"):
+        preflight.require_forwarding(DROPPING)
+
+
+@pytest.mark.parametrize("chain", ["", DROPPING.replace("drop", "accept"), DROPPING + '  iifname "slipway0" accept\n'])
+def test_a_firewall_that_lets_the_pods_through_is_fine(chain: str) -> None:
+    preflight.require_forwarding(chain)
+
+
 @pytest.mark.parametrize(
     ("environment", "kind"),
     [

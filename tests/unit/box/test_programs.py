@@ -74,10 +74,9 @@ def test_a_go_that_cannot_fetch_a_newer_one_is_too_old(said: str, enough: bool) 
     assert recent_enough(said) is enough
 
 
-def test_programs_given_for_other_tools_are_taken_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_given_for_other_tools_are_taken_first(tmp_path: Path) -> None:
     (tmp_path / "etcd").touch()
-    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
-    built = programs.Programs(folder=Path("/built"))
+    built = programs.Programs(folder=Path("/built"), assets=tmp_path)
     assert (built.path("etcd"), built.path("kubelet")) == (str(tmp_path / "etcd"), "/built/kubelet")
 
 
@@ -86,4 +85,4 @@ def test_no_go_is_looked_for_when_every_program_is_given(tmp_path: Path, monkeyp
         (tmp_path / name).touch()
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
     monkeypatch.setenv("PATH", "")
-    assert programs.need("etcd", "kube-apiserver", "kubectl").folder == tmp_path
+    assert programs.need("etcd", "kube-apiserver", "kubectl", assets=programs.assets()).folder == tmp_path
