@@ -1,5 +1,5 @@
 # Slipway's images, one target each: operator, triton-cpu, storage-initializer.
-# docs/design/images.md says what is in them; `make images` builds them without a container engine.
+# docs/design/images.md says what is in them; box/slipway_box/images.py builds them without a container engine.
 #
 # Every target copies its files out of a builder stage and runs nothing itself, so that no pip, cache or build setting is left in it.
 ARG PYTHON_BASE=python:3.11-slim-bookworm

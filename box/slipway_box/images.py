@@ -72,8 +72,9 @@ def archive(name: str) -> Path:
         return made
     with _one_build_at_a_time():
         if not made.is_file():
+            base = _python_base() if image.on_python else ""
             with step(f"building the image {reference(name)}", usual_s=image.usual_s):
-                built = _from_python(image) if image.on_python else _pause()
+                built = _from_python(image, base=base) if image.on_python else _pause()
                 buildah.export(built, name=reference(name), to=made)
             _forget_others(made, name)
     return made
@@ -109,15 +110,14 @@ def _digest(paths: Iterable[Path], words: Iterable[str] = ()) -> str:
     return total.hexdigest()[:16]
 
 
-def _from_python(image: Image) -> str:
-    arguments = {"PYTHON_BASE": _python_base(), "VERSION": version()}
+def _from_python(image: Image, *, base: str) -> str:
     with pip_access.mounts() as mounts:
         return buildah.build(
             layout.REPOSITORY / "Dockerfile",
             context=layout.REPOSITORY,
             log=_folder() / f"{image.name}.log",
             target=image.name,
-            arguments=arguments,
+            arguments={"PYTHON_BASE": base, "VERSION": version()},
             mounts=mounts,
         )
 
@@ -136,7 +136,7 @@ def _python_base() -> str:
         return tag
     packages.need("debootstrap", usual_s=10)
     log = _folder() / "python-base.log"
-    with step("building the Python base image", usual_s=45), _context() as context:
+    with step("building the Python base image", usual_s=60), _context() as context:
         with log.open("wb") as output:
             done = subprocess.run([BASES / "python-rootfs", context], stdout=output, stderr=subprocess.STDOUT, check=False)
         if done.returncode:
