@@ -18,8 +18,6 @@ SlipwayError
     └── Unavailable           5xx, a timeout, a refused or reset connection, a webhook that did not answer: retry
 """
 
-# ruff: noqa: N818  the classes are named as the API server names them
-
 import re
 from collections.abc import Mapping
 from typing import Any

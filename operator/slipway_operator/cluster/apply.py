@@ -73,8 +73,8 @@ class Applier:
     async def apply_status(self, body: Mapping[str, Any], *, live: Mapping[str, Any] | None = None) -> Object | None:
         """Apply ``{apiVersion, kind, metadata, status}`` to the status subresource; None when the status is like that already.
 
-        ``live`` is the object the status was computed from, for resources without informer. With its uid known, a status
-        never lands on another object of the same name (Conflict). NotFound when the object is gone.
+        ``live`` is the object the status was computed from; by default the one in the cache. A status lands on exactly that version
+        of it: Conflict where it was edited, or made anew, since. NotFound when the object is gone.
         """
         reference = resources.reference(body)
         live = live or await self._writes.anywhere(reference)
@@ -83,7 +83,7 @@ class Applier:
         if live.get("status") == body["status"] or self._unchanged(body, live, subresource="status"):
             self._count(body, "unchanged")
             return None
-        answer = (await self._client.apply(_with_uid(body, live), subresource="status", field_manager=self._manager)).object
+        answer = (await self._client.apply(_at_version(body, live), subresource="status", field_manager=self._manager)).object
         self._remember(body, answer, owner_uid=live["metadata"]["uid"], subresource="status")
         self._count(body, "updated")
         return answer
@@ -251,6 +251,11 @@ def _carried(live: Mapping[str, Any], body: Mapping[str, Any]) -> bytes:
 def _with_uid(body: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
     """``body`` for exactly that object: the server refuses another one of the same name, and creates none."""
     return {**body, "metadata": {**body["metadata"], "uid": live["metadata"]["uid"]}}
+
+
+def _at_version(body: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+    """``body`` for exactly that version of the object; on a status the server looks at no uid."""
+    return {**body, "metadata": {**body["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}}
 
 
 def _empty(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,8 +36,8 @@ class Options:
     """For one request, from sending to the whole answer; watches have their own."""
     watch_server_timeout_s: float = 300.0
     """The server ends a watch after this long, so that a dead one cannot live for ever."""
-    watch_silence_s: float = 70.0
-    """A watch without a byte for this long is dead: bookmarks come every minute."""
+    watch_silence_s: float = 100.0
+    """A watch without a byte for this long is dead: bookmarks come about every minute, and 75 s have been seen between two."""
     throttled_tries: int = 4
     """How often a request is sent at most when the server answers 429 or 503 with Retry-After."""
     throttled_wait_s: float = 10.0
@@ -191,8 +191,11 @@ class ApiClient:
                 self._count(call, response.status)
                 if response.status != 200:
                     raise self._error(call, await _answer(response))
-                async for line in lines.split(response.content.iter_any()):
-                    yield _watch_event(call, line)
+                try:
+                    async for line in lines.split(response.content.iter_any()):
+                        yield _watch_event(call, line)
+                finally:
+                    _abort(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as cause:  # ValueError: half a line, or no JSON
             raise errors.without_answer(request=call.what, cause=cause) from cause
 
@@ -314,6 +317,12 @@ async def _answer(response: aiohttp.ClientResponse) -> _Answer:
     return _Answer(
         status=response.status, body=body if isinstance(body, dict) else str(body), retry_after_s=float(asked) if asked.isdigit() else None
     )
+
+
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """Drop the connection of an unfinished answer at once: a polite TLS goodbye waits half a minute for one that streams."""
+    if response.connection and response.connection.transport:
+        response.connection.transport.abort()
 
 
 def _watch_event(call: _Call, line: bytes) -> WatchEvent:
