@@ -42,7 +42,7 @@ def test_a_file_that_is_no_archive_is_told(tmp_path: Path) -> None:
     [
         ("slipway/operator:0.1.0", "docker.io/slipway/operator:0.1.0"),
         ("busybox:1", "docker.io/library/busybox:1"),
-        ("ghcr.io/someone/thing:2", "ghcr.io/someone/thing:2"),
+        ("registry.example/someone/thing:2", "registry.example/someone/thing:2"),
         ("localhost/thing:2", "localhost/thing:2"),
         ("localhost:5000/thing:2", "localhost:5000/thing:2"),
     ],
