@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from slipway_box import clusters, object_store, programs, volumes
+from slipway_box import clusters, environments, installation, object_store, programs, volumes
 from slipway_box.box import Box
 from slipway_box.errors import BoxError
 from slipway_box.programs import PROGRAMS
@@ -42,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     command("status", _status, "show every component; status 1 if one is not healthy")
     load = command("load", _load, "bring images into the cluster")
     load.add_argument("images", nargs="+", metavar="NAME_OR_ARCHIVE", help="one of Slipway's images, or a docker-archive file")
+    command("install", _install, "install Slipway, with its images, and wait until the operator runs")
+    environment = command("environment", _environment, "make the virtual environment of requirements/NAME.txt; prints its folder")
+    environment.add_argument("name")
     command("kubeconfig", _kubeconfig, "print the path of an administrator's kubeconfig")
     # No character starts an option here: all of them are kubectl's.
     kubectl = command("kubectl", _kubectl, "run kubectl as administrator", options="\0")
@@ -79,6 +82,16 @@ def _load(given: argparse.Namespace) -> int:
     cluster = clusters.chosen()
     for image in given.images:
         print(cluster.load(image))
+    return 0
+
+
+def _install(given: argparse.Namespace) -> int:
+    installation.install(clusters.chosen())
+    return 0
+
+
+def _environment(given: argparse.Namespace) -> int:
+    print(environments.need(given.name))
     return 0
 
 

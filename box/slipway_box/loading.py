@@ -14,6 +14,10 @@ _NAMESPACE = "k8s.io"  # the one that the kubelet sees
 _BYTES_PER_S = 50e6  # about what unpacking into the overlay takes on the disks we saw
 
 
+LOADED = ": loaded"
+"""How the line about an image ends that was not there before."""
+
+
 @dataclass(frozen=True)
 class Contents:
     """What a docker-archive says about itself: the image's id, and the full names it gives to that image."""
@@ -33,7 +37,7 @@ def load(site: Site, wanted: str) -> str:
         return f"{', '.join(contents.names)}: already there"
     with step(f"loading {', '.join(contents.names)}", usual_s=archive.stat().st_size / _BYTES_PER_S):
         _ctr(site, "images", "import", str(archive))
-    return f"{', '.join(contents.names)}: loaded"
+    return f"{', '.join(contents.names)}{LOADED}"
 
 
 def read(archive: Path) -> Contents:

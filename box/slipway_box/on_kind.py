@@ -6,6 +6,7 @@ from pathlib import Path
 
 from slipway_box import images, layout, machine, on_existing
 from slipway_box.errors import BoxError
+from slipway_box.loading import LOADED
 
 NAME = "slipway"
 
@@ -37,7 +38,7 @@ class OnKind:
         _require_kind()
         archive = Path(wanted) if Path(wanted).is_file() else images.archive(wanted)
         machine.run("kind", "load", "image-archive", "--name", NAME, str(archive))
-        return f"{wanted}: loaded"
+        return f"{wanted}{LOADED}"
 
     def kubeconfig(self) -> Path:
         """Kept apart from the user's own, so that no current context changes under their hands."""

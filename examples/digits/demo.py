@@ -18,7 +18,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "box"))
 
-from slipway_box import clusters  # noqa: E402
+from slipway_box import clusters, environments, installation  # noqa: E402
 from slipway_box.errors import BoxError  # noqa: E402
 from slipway_box.progress import step  # noqa: E402
 
@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 BUILD = REPOSITORY / "build"
 NAMESPACE = "slipway-demo"
 MODEL = "digits"
-BATCH = 1
+ROUTE_S = 10.0
 
 
 class Demo:
@@ -38,24 +38,17 @@ class Demo:
     def run(self) -> None:
         """All of it."""
         self._cluster.up()
-        for image in ("operator", "triton-cpu"):
-            self._cluster.load(image)
-        self._install()
+        installation.install(self._cluster)
         self._train()
         self._store()
         self._deploy()
         self._predict()
         self._say_what_next()
 
-    def _install(self) -> None:
-        with step("installing Slipway", usual_s=10):
-            self._kubectl("apply", "--server-side", "--force-conflicts", "-k", str(REPOSITORY / "kustomize/overlays/box"))
-            self._kubectl("wait", "--for=condition=Established", "crd/modeldeployments.slipway.dev", "--timeout=30s")
-            self._kubectl("rollout", "status", "deployment/slipway-operator", "--namespace=slipway-system", "--timeout=120s")
-
     def _train(self) -> None:
+        python = environments.need("examples") / "bin/python"
         with step("training a classifier on scikit-learn's digits", usual_s=8):
-            self._run(str(environment("examples") / "bin/python"), str(HERE / "train.py"), str(BUILD / "digits"))
+            self._run(str(python), str(HERE / "train.py"), str(BUILD / "digits"))
 
     def _store(self) -> None:
         with step("storing the model in the cluster's volume models", usual_s=5):
@@ -80,6 +73,7 @@ class Demo:
     def _predict(self) -> None:
         heldout = json.loads((BUILD / "digits/heldout.json").read_text())
         with self._endpoint() as (host, port):
+            wait_for_route(host, port)
             answers = [predict(host, port, image) for image in heldout["images"]]
         right = sum(answer.label == label for answer, label in zip(answers, heldout["labels"], strict=True))
         milliseconds = sorted(answer.seconds * 1000 for answer in answers)
@@ -109,10 +103,10 @@ class Demo:
     def _say_what_next(self) -> None:
         print(
             "What to try next:\n"
-            f"  export KUBECONFIG={self._cluster.kubeconfig()} PATH={REPOSITORY / 'build/bin'}:$PATH\n"
+            "  alias kubectl=box/box\\ kubectl\n"
             "  kubectl explain mdep.spec.serving\n"
             f"  kubectl get mdep {MODEL} -n {NAMESPACE} -o yaml\n"
-            f"  kubectl patch mdep {MODEL} -n {NAMESPACE} --type merge -p '{{\"spec\":{{\"serving\":{{\"replicas\":{{\"min\":2}}}}}}}}'\n"
+            f'  kubectl patch mdep {MODEL} -n {NAMESPACE} --type merge -p \'{{"spec":{{"serving":{{"replicas":{{"min":2}}}}}}}}\'\n'
             "  make clean        # takes the cluster down and leaves nothing behind"
         )
 
@@ -135,6 +129,20 @@ class Answer:
         self.seconds = seconds
 
 
+def wait_for_route(host: str, port: int) -> None:
+    """Wait until this machine knows the way: kube-proxy follows a Service within about a second of everybody else."""
+    deadline = time.monotonic() + ROUTE_S
+    while True:
+        try:
+            http.client.HTTPConnection(host, port, timeout=2).connect()
+        except OSError:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.2)
+        else:
+            return
+
+
 def predict(host: str, port: int, image: list[float]) -> Answer:
     """Ask the endpoint about one image, in the Open Inference Protocol."""
     asked = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, len(image)], "data": image}], "outputs": [{"name": "label"}]}
@@ -151,19 +159,6 @@ def predict(host: str, port: int, image: list[float]) -> Answer:
     if response.status != http.HTTPStatus.OK:
         raise BoxError(f"the endpoint answered {response.status}: {answer}")
     return Answer(label=int(answer["outputs"][0]["data"][0]), seconds=time.perf_counter() - started)
-
-
-def environment(name: str) -> Path:
-    """A virtual environment with the pinned packages of requirements/NAME.txt, made anew when the pins change."""
-    folder, pins = BUILD / "venvs" / name, REPOSITORY / f"requirements/{name}.txt"
-    installed = folder / "pins.txt"
-    if installed.exists() and installed.read_bytes() == pins.read_bytes():
-        return folder
-    with step(f"installing the Python packages of requirements/{name}.txt", usual_s=30):
-        Demo._run(sys.executable, "-m", "venv", "--clear", str(folder))
-        Demo._run(str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", str(pins))
-        installed.write_bytes(pins.read_bytes())
-    return folder
 
 
 def main() -> int:

@@ -30,9 +30,7 @@ def main() -> None:
     folder: Path = parser.parse_args().folder
 
     images, labels = load_digits(return_X_y=True)
-    train_images, heldout_images, train_labels, heldout_labels = train_test_split(
-        images, labels, test_size=0.2, random_state=0, stratify=labels
-    )
+    train_images, heldout_images, train_labels, heldout_labels = train_test_split(images, labels, test_size=0.2, random_state=0, stratify=labels)
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     classifier.fit(train_images, train_labels)
 

@@ -62,7 +62,7 @@ def _refused_pods(deployment: Object | None) -> Iterator[Failure]:
 def _not_loaded(model: str, repository: Repository) -> Iterator[Failure]:
     for known in repository:
         if known.state == "UNAVAILABLE" and known.reason and known.reason != "unloaded":
-            yield Failure(reason=conditions.MODEL_LOAD_FAILED, message=f"Triton cannot load model {known.name}: {_one_line(known.reason)}")
+            yield Failure(reason=conditions.MODEL_LOAD_FAILED, message=f"Triton cannot load model {known.name}: {_sentence(known.reason)}")
     if model not in {known.name for known in repository}:
         held = ", ".join(known.name for known in repository) or "none"
         message = f"the repository must hold a model named {model}, as the ModelDeployment is; Triton found {held}"
@@ -102,6 +102,11 @@ def _exit(name: str, ended: Mapping[str, Any]) -> str:
 
 def _conditions(obj: Object | None) -> Iterable[Mapping[str, Any]]:
     return ((obj or {}).get("status") or {}).get("conditions") or ()
+
+
+def _sentence(reason: str) -> str:
+    """Triton's reason without what only a developer of the backend reads: the exception's class before it, the traceback after it."""
+    return _one_line(reason.partition("\n\nAt:")[0]).removeprefix("Internal: ").removeprefix("TritonModelException: ")
 
 
 def _one_line(text: str) -> str:

@@ -11,6 +11,9 @@ from slipway_operator.state.revision import Revision
 STOP_ANNOTATION: Final = "serving.kserve.io/stop"
 STORAGE_CONTAINER: Final = "slipway-storage-initializer"
 CONFIG_FOLDER: Final = "/etc/slipway"
+TERMINATION_GRACE_S: Final = 40
+"""The runtime waits 5 s for the pod's address to be forgotten, then Triton up to 25 s for requests under way; the rest is margin."""
+
 _CONFIG_VOLUME: Final = "slipway-model-config"
 
 
@@ -70,6 +73,7 @@ def _predictor(revision: Revision, *, model_name: str) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "serviceAccountName": revision.model.service_account_name,
         "storageContainerName": STORAGE_CONTAINER,
+        "terminationGracePeriodSeconds": TERMINATION_GRACE_S,
         "nodeSelector": dict(pod.node_selector),
         "tolerations": [dict(toleration) for toleration in pod.tolerations],
         "topologySpreadConstraints": [dict(constraint) for constraint in pod.topology_spread_constraints],

@@ -40,8 +40,8 @@ def loaded(state: str = "READY", reason: str = "", name: str = "digits") -> tupl
 
 CASES: dict[str, tuple[dict[str, Any], Failure]] = {
     "a model that Triton refuses": (
-        {"repositories": [loaded("UNAVAILABLE", "Internal: unexpected\n  input 'y'")]},
-        Failure(reason="ModelLoadFailed", message="Triton cannot load model digits: Internal: unexpected input 'y'"),
+        {"repositories": [loaded("UNAVAILABLE", "Internal: TritonModelException: unexpected\n  input 'y'\n\nAt:\n  model.py(1)")]},
+        Failure(reason="ModelLoadFailed", message="Triton cannot load model digits: unexpected input 'y'"),
     ),
     "a repository whose model has another name": (
         {"repositories": [loaded(name="numbers")]},

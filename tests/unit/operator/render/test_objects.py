@@ -42,6 +42,7 @@ def test_the_inference_service_of_a_plain_revision() -> None:
             "predictor": {
                 "automountServiceAccountToken": False,
                 "storageContainerName": "slipway-storage-initializer",
+                "terminationGracePeriodSeconds": 40,
                 "volumes": [{"name": "slipway-model-config", "configMap": {"name": revision.name}}],
                 "model": {
                     "modelFormat": {"name": "onnx"},
@@ -81,6 +82,7 @@ def test_a_whole_repository_on_gpus_with_every_pod_setting() -> None:
         "automountServiceAccountToken": False,
         "serviceAccountName": "reader",
         "storageContainerName": "slipway-storage-initializer",
+        "terminationGracePeriodSeconds": 40,
         "nodeSelector": {"disk": "fast"},
         "tolerations": [{"key": "gpu", "operator": "Exists"}],
         "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],

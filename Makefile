@@ -1,0 +1,95 @@
+# Slipway: everything that is done to this repository, by name. The box (box/) brings what is missing on the machine.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+DEV := build/venvs/dev
+PYTHON := $(DEV)/bin/python
+PYTEST := COVERAGE_FILE=build/coverage $(PYTHON) -m pytest
+SOURCES := operator box/slipway_box inference tests examples
+
+##@ Use
+
+.PHONY: demo
+demo: ## Bring up the box, install Slipway, serve a model trained on digits (CLUSTER=kind or CLUSTER=existing for another cluster)
+	@/usr/bin/env python3 examples/digits/demo.py
+
+.PHONY: up
+up: ## Bring up the box
+	@box/box up
+
+.PHONY: install
+install: up ## Install Slipway on the box, or on $CLUSTER
+	@box/box install
+
+.PHONY: clean
+clean: ## Take the box down and leave nothing of it on the machine
+	@box/box down
+
+.PHONY: distclean
+distclean: ## clean, and drop everything that was downloaded or built
+	@box/box down --caches
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache
+
+##@ Test
+
+.PHONY: test
+test: test-unit test-cluster test-e2e ## Every test: unit, cluster, e2e
+
+.PHONY: test-unit
+test-unit: $(DEV) ## Values in, values out: seconds
+	@$(PYTEST) tests/unit --cov --cov-report=
+	@COVERAGE_FILE=build/coverage $(PYTHON) -m coverage report --fail-under=95 \
+	  --include='operator/slipway_operator/api/*,operator/slipway_operator/state/*,operator/slipway_operator/render/*,operator/slipway_operator/reconcile/*'
+
+.PHONY: test-cluster
+test-cluster: $(DEV) ## A real API server and KServe, no nodes: minutes
+	@$(PYTEST) tests/cluster --cov --cov-append --cov-report=
+	@COVERAGE_FILE=build/coverage $(PYTHON) -m coverage report --fail-under=90
+
+.PHONY: test-e2e
+test-e2e: $(DEV) install ## The box: real pods, real Triton
+	@$(PYTEST) tests/e2e
+
+##@ Work on it
+
+.PHONY: verify
+verify: generate lint types ## What must hold before a commit: generated files current, lint and types clean
+	@git diff --exit-code --stat -- kustomize manifests || { echo "verify: generated files were not current; they are now, commit them" >&2; exit 1; }
+
+.PHONY: generate
+generate: $(DEV) ## CRDs, runtimes and manifests from their sources
+	@PYTHONPATH=operator $(PYTHON) -m slipway_operator.manifests --kubectl "$$(box/box build)/kubectl"
+
+.PHONY: lint
+lint: $(DEV) ## ruff and the import contracts
+	@$(PYTHON) -m ruff format --check $(SOURCES)
+	@$(PYTHON) -m ruff check $(SOURCES)
+	@PYTHONPATH=operator $(DEV)/bin/lint-imports
+
+.PHONY: format
+format: $(DEV) ## Format the sources
+	@$(PYTHON) -m ruff format $(SOURCES)
+	@$(PYTHON) -m ruff check --fix $(SOURCES)
+
+.PHONY: types
+types: $(DEV) ## mypy, strict
+	@$(PYTHON) -m mypy
+
+.PHONY: images
+images: ## Build the images into archives
+	@PYTHONPATH=box python3 -c 'from slipway_box import images; [print(images.archive(name)) for name in images.IMAGES]'
+
+.PHONY: requirements
+requirements: $(DEV) ## Pin requirements/*.in anew, with hashes and without addresses
+	@cd requirements && for name in *.in; do \
+	  env -u PIP_FIND_LINKS -u UV_FIND_LINKS ../$(DEV)/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header \
+	    $$(sed -n 's/^# compiled with //p' "$$name") "$$name" -o "$${name%.in}.txt"; \
+	done
+
+$(DEV): requirements/dev.txt
+	@box/box environment dev >/dev/null && touch $(DEV)
+
+.PHONY: help
+help: ## Show this
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
