@@ -26,7 +26,6 @@ HERE = Path(__file__).resolve().parent
 BUILD = REPOSITORY / "build"
 NAMESPACE = "slipway-demo"
 MODEL = "digits"
-ROUTE_S = 10.0
 
 
 class Demo:
@@ -73,7 +72,6 @@ class Demo:
     def _predict(self) -> None:
         heldout = json.loads((BUILD / "digits/heldout.json").read_text())
         with self._endpoint() as (host, port):
-            wait_for_route(host, port)
             answers = [predict(host, port, image) for image in heldout["images"]]
         right = sum(answer.label == label for answer, label in zip(answers, heldout["labels"], strict=True))
         milliseconds = sorted(answer.seconds * 1000 for answer in answers)
@@ -127,20 +125,6 @@ class Answer:
     def __init__(self, *, label: int, seconds: float) -> None:
         self.label = label
         self.seconds = seconds
-
-
-def wait_for_route(host: str, port: int) -> None:
-    """Wait until this machine knows the way: kube-proxy follows a Service within about a second of everybody else."""
-    deadline = time.monotonic() + ROUTE_S
-    while True:
-        try:
-            http.client.HTTPConnection(host, port, timeout=2).connect()
-        except OSError:
-            if time.monotonic() > deadline:
-                return
-            time.sleep(0.2)
-        else:
-            return
 
 
 def predict(host: str, port: int, image: list[float]) -> Answer:

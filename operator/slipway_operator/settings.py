@@ -27,6 +27,9 @@ class Settings:
     drain_seconds: float = 15.0
     """Seconds that a revision keeps its pods after the Service moved away: kube-proxy needs about one, clients with open connections the rest."""
 
+    route_seconds: float = 2.0
+    """Seconds between moving a Service and calling it moved: kube-proxy writes its rules once a second, on each node for itself, and tells nobody."""
+
     poll_seconds: float = 3.0
     """Seconds between two looks at a revision that is not ready. Triton's load errors are seen by asking, nothing announces them."""
 
@@ -103,6 +106,7 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "runtimes": runtimes,
     "workers": _count,
     "drain_seconds": _number,
+    "route_seconds": _number,
     "poll_seconds": _number,
     "resync_seconds": _number,
     "probe_port": _count,

@@ -80,6 +80,11 @@ def entry(of: Revision, role: str, *, since: datetime = NOW, served: bool = True
     }
 
 
+def long_ago() -> datetime:
+    """Before anything that a test says happened."""
+    return at(-3600)
+
+
 def status(*revisions: dict[str, Any], **changes: Any) -> ModelDeploymentStatus:
     """A status that lists ``revisions``."""
     stable = next((known["name"] for known in revisions if known["role"] == "Stable"), None)

@@ -79,6 +79,7 @@ class Observer:
             endpoints=self._endpoints(identity),
             runtimes=self._settings.runtimes,
             drain_s=self._settings.drain_seconds,
+            route_s=self._settings.route_seconds,
             poll_s=self._settings.poll_seconds,
             now=datetime.now(UTC).replace(microsecond=0),
         )

@@ -64,6 +64,10 @@ class Cast:
     held: str | None
     """Name of the revision that the spec asks for and spec.suspend holds back."""
 
+    def serving_for_s(self, now: datetime) -> float:
+        """Seconds since the Service was moved to the revision that serves."""
+        return max(((now - part.since).total_seconds() for part in self.parts if part.role == "Stable"), default=0.0)
+
 
 def cast(observed: Observed, spec: ModelDeploymentSpec) -> Cast:
     """Give every revision its role."""

@@ -65,7 +65,7 @@ def routed(observed: Observed, roles: Cast) -> Verdict:
         return failed(conditions.NO_ENDPOINT, "No revision has been ready yet.")
     if serving != desired:
         return failed(conditions.PREVIOUS_ROUTED, f"The address leads to revision {serving.name}.")
-    if observed.endpoints.get(serving.name):
+    if observed.endpoints.get(serving.name) and roles.serving_for_s(observed.now) >= observed.route_s:
         return passed(conditions.REVISION_ROUTED, f"The address leads to revision {serving.name}.")
     return failed(conditions.ROUTING, f"The address is being moved to revision {serving.name}.")
 

@@ -142,9 +142,9 @@ def _outcome(observed: Observed, roles: Cast, model_ready: Verdict) -> Outcome:
     waits = [_drained_in(observed, part) for part in roles.parts if part.role == "Draining"]
     if model_ready.status != "True" and model_ready.reason != conditions.SUSPENDED:
         waits.append(observed.poll_s)
-    if roles.moved:
-        # The next pass sees the Service where this one put it and lets go of the revision before.
-        waits.append(observed.poll_s)
+    following = observed.route_s - roles.serving_for_s(observed.now)
+    if roles.serving is not None and following > 0:
+        waits.append(following + 0.1)
     return Wait(min(waits)) if waits else Done()
 
 

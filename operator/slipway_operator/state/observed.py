@@ -82,6 +82,9 @@ class Observed:
     drain_s: float = 15.0
     """Seconds that a revision keeps its pods after the Service moved away from it."""
 
+    route_s: float = 2.0
+    """Seconds that the nodes are given to follow the Service."""
+
     poll_s: float = 5.0
     """Seconds between two looks at a revision that is getting ready."""
 

@@ -9,7 +9,7 @@ from slipway_operator.reconcile import failure, modeldeployment, summary
 from slipway_operator.state.observed import Failure, Observed, Workload
 from slipway_operator.state.plan import Done, Event, Plan, Scale, Stalled, Wait
 from slipway_testing import builders
-from slipway_testing.builders import at, entry, observed, running, status
+from slipway_testing.builders import at, entry, long_ago, observed, running, status
 
 ONE, TWO = (builders.spec(uri=f"pvc://models/digits/{number}") for number in (1, 2))
 FIRST, SECOND = (builders.revision(spec, number=number) for number, spec in enumerate((ONE, TWO), start=1))
@@ -28,7 +28,7 @@ def serving_first(**changes: Any) -> dict[str, Any]:
         "workloads": {FIRST.name: running()},
         "selected": FIRST.name,
         "endpoints": {FIRST.name: 1},
-        "status": status(entry(FIRST, "Stable")),
+        "status": status(entry(FIRST, "Stable", since=long_ago())),
     }
     return valid | changes
 
@@ -124,7 +124,15 @@ def test_the_service_moves_in_the_pass_that_sees_the_candidate_ready() -> None:
     assert said(made)["Ready"] == ("False", "Routing")
     assert said(made)["Available"] == ("True", "EndpointReady")
     assert [event.reason for event in made.events] == ["RevisionPromoted"]
-    assert made.outcome == Wait(3.0)
+    assert made.outcome == Wait(2.1)
+
+
+@pytest.mark.parametrize(("age_s", "ready"), [(1, "False"), (2, "True")])
+def test_ready_waits_until_every_node_has_followed_the_service(age_s: float, ready: str) -> None:
+    made = plan(**serving_first(status=status(entry(FIRST, "Stable", since=at(-age_s)))))
+
+    assert said(made)["Ready"][0] == ready
+    assert made.outcome == (Wait(1.1) if ready == "False" else Done())
 
 
 def test_a_drained_revision_is_parked_with_an_event() -> None:
@@ -147,7 +155,7 @@ def test_the_look_after_draining_comes_when_draining_ends() -> None:
         revisions=(FIRST, SECOND),
         workloads={FIRST.name: running(), SECOND.name: running()},
         selected=SECOND.name,
-        status=status(entry(SECOND, "Stable"), entry(FIRST, "Draining", since=at(-5))),
+        status=status(entry(SECOND, "Stable", since=long_ago()), entry(FIRST, "Draining", since=at(-5))),
     )
 
     assert made.outcome == Wait(10.1)

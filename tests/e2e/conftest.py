@@ -1,0 +1,33 @@
+"""The box as a user has it: real pods, real Triton, the operator installed in the cluster. `make test-e2e` brings it up."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from slipway_box import clusters
+from slipway_testing.kube import Kube
+from slipway_testing.stage import Stage
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> tuple[str, ...]:
+    """kubectl on the cluster that $CLUSTER names."""
+    return tuple(clusters.chosen().kubectl())
+
+
+@pytest.fixture(scope="session")
+def kube(kubectl: tuple[str, ...]) -> Kube:
+    """A client of it."""
+    return Kube(clusters.chosen().kubeconfig())
+
+
+@pytest.fixture(scope="module")
+def stage(kube: Kube, kubectl: tuple[str, ...]) -> Iterator[Stage]:
+    """A namespace for the tests of one module."""
+    prepared = Stage(kube, kubectl, f"e2e-{next(_numbers)}")
+    prepared.set_up()
+    yield prepared
+    prepared.tear_down()

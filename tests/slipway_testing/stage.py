@@ -1,0 +1,154 @@
+"""A namespace of the box with a volume for models, as a user would set it up, and what users do in it."""
+
+import http.client
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slipway_operator.cluster import resources
+from slipway_operator.cluster.resources import Object
+from slipway_testing import builders
+from slipway_testing.kube import Kube, eventually
+
+CLAIM = "models"
+UPLOADER = "uploader"
+READY_S = 90.0
+"""Longest that a revision may take on a busy machine, from nothing to Ready."""
+
+
+ROW = [{"name": "x", "dtype": "FP32", "shape": [2]}]
+DOUBLED: dict[str, Any] = {
+    "inputs": ROW,
+    "outputs": [{"name": "y", "dtype": "FP32", "shape": [2]}],
+    "serving": {"batching": {"maxBatchSize": 8}},
+}
+"""Tensors and batching of ``onnx_models.doubled``."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One namespace."""
+
+    kube: Kube
+    kubectl: tuple[str, ...]
+    namespace: str
+
+    def set_up(self) -> None:
+        """The namespace, which admits restricted pods only, its volume, and a pod that writes to it."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        self.run(
+            "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace, "labels": labels}})
+        )
+        self.run("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [self._claim(), self._uploader()]}))
+        self.run("wait", "--for=condition=Ready", f"pod/{UPLOADER}", "--timeout=60s")
+
+    def tear_down(self) -> None:
+        """Everything goes; waits until it is gone, so that the next test finds the machine at rest."""
+        self.run("delete", "namespace", self.namespace, "--wait=true", "--timeout=120s")
+
+    def run(self, *arguments: str, stdin: str | bytes | None = None) -> str:
+        """kubectl in this namespace; what it printed."""
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run([*self.kubectl, f"--namespace={self.namespace}", *arguments], input=given, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    def store(self, path: str, content: bytes) -> str:
+        """Write a file to the volume; returns the claim's address of its folder."""
+        folder = Path("/models") / Path(path).parent
+        self.run("exec", "-i", UPLOADER, "--", "sh", "-c", f"mkdir -p {folder} && cat > /models/{path}", stdin=content)
+        return f"pvc://{CLAIM}/{Path(path).parent}"
+
+    def apply(self, name: str, *, uri: str, serving: dict[str, Any] | None = None, **model: Any) -> None:
+        """Apply a ModelDeployment as a user does."""
+        small = {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}}}
+        manifest = builders.manifest(name=name, namespace=self.namespace, uri=uri, serving=small | (serving or {}), **model)
+        self.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(manifest))
+
+    def live(self, name: str) -> Object:
+        """The ModelDeployment."""
+        found = self.kube.get(resources.MODEL_DEPLOYMENTS, name, namespace=self.namespace)
+        assert found is not None
+        return found
+
+    def condition(self, name: str, kind: str = "Ready") -> dict[str, Any]:
+        """A condition, said of the newest generation."""
+        live = self.live(name)
+        status = live.get("status") or {}
+        assert status.get("observedGeneration") == live["metadata"]["generation"], "the newest generation is not observed yet"
+        found: dict[str, Any] = next(each for each in status["conditions"] if each["type"] == kind)
+        return found
+
+    def ready(self, name: str) -> str:
+        """Wait until it is Ready; returns the revision that serves."""
+
+        def look() -> bool:
+            condition = self.condition(name)
+            assert condition["status"] == "True", f"{condition['reason']}: {condition['message']}"
+            return True
+
+        eventually(look, within_s=READY_S, every_s=0.25)
+        return str(self.live(name)["status"]["revision"])
+
+    def stalled(self, name: str, *, reason: str) -> str:
+        """Wait until it is Stalled for ``reason``; returns the message of Ready."""
+
+        def look() -> bool:
+            condition = self.condition(name, "Stalled")
+            assert (condition["status"], condition["reason"]) == ("True", reason), f"{condition['reason']}: {self.condition(name)['message']}"
+            return True
+
+        eventually(look, within_s=READY_S, every_s=0.25)
+        return str(self.condition(name)["message"])
+
+    def address(self, name: str) -> str:
+        """The cluster address of the model's Service, which this machine reaches too."""
+        live = self.kube.get(resources.SERVICES, name, namespace=self.namespace)
+        assert live is not None
+        return str(live["spec"]["clusterIP"])
+
+    def ask(self, name: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+        """One request to the model's stable address; status and JSON."""
+        connection = http.client.HTTPConnection(self.address(name), 80, timeout=10)
+        try:
+            connection.request("POST" if body else "GET", path, json.dumps(body) if body else None)
+            answer = connection.getresponse()
+            content = answer.read()
+            return answer.status, json.loads(content) if content else None
+        finally:
+            connection.close()
+
+    def doubled(self, name: str, rows: list[list[float]]) -> list[float]:
+        """Ask the model ``onnx_models.doubled`` about rows of two numbers."""
+        flat = [number for row in rows for number in row]
+        status, answer = self.ask(
+            name, f"/v2/models/{name}/infer", {"inputs": [{"name": "x", "datatype": "FP32", "shape": [len(rows), 2], "data": flat}]}
+        )
+        assert status == http.HTTPStatus.OK, answer
+        found: list[float] = next(output["data"] for output in answer["outputs"] if output["name"] == "y")
+        return found
+
+    def _claim(self) -> dict[str, Any]:
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM}, "spec": spec}
+
+    def _uploader(self) -> dict[str, Any]:
+        container = {
+            "name": "uploader",
+            "image": "slipway/operator:0.1.0",
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["sleep", "infinity"],
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+            "volumeMounts": [{"name": CLAIM, "mountPath": "/models"}],
+        }
+        spec = {
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [container],
+            "volumes": [{"name": CLAIM, "persistentVolumeClaim": {"claimName": CLAIM}}],
+        }
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": UPLOADER}, "spec": spec}
