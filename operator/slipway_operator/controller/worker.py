@@ -109,6 +109,9 @@ class Worker:
         observed: Observed | None = None
         try:
             async with asyncio.timeout(PASS_TIMEOUT_S):
+                if not await self._applier.settled(body["metadata"]["uid"]):
+                    # Deciding on caches older than our own writes would undo them.
+                    return self._later(key)
                 observed = await self._observer.observe(body)
                 planned = modeldeployment.plan(observed)
                 await self._carry_out(body, planned)
@@ -117,6 +120,10 @@ class Worker:
             await self._troubled(key, body, observed, error)
             return "error"
         return self._again(key, planned)
+
+    def _later(self, key: Key) -> str:
+        self._keys.retry(key)
+        return "requeue"
 
     def _again(self, key: Key, planned: Plan) -> str:
         self._keys.forget(key)
@@ -164,7 +171,7 @@ class Worker:
 
     async def _troubled(self, key: Key, body: Object, observed: Observed | None, error: Exception) -> None:
         trouble = next((trouble for kind, trouble in _TROUBLES if isinstance(error, kind)), None)
-        if isinstance(error, errors.Conflict | errors.NamespaceTerminating) or self._gone(key, body, error):
+        if _passing(error) or self._gone(key, body, error):
             trouble = None
         elif trouble is None:
             log.exception("reconcile failed: this is a bug in Slipway, please report it")
@@ -190,6 +197,11 @@ class Worker:
             log.info("the status could not be written either: %s", error)
             return
         self._tell(body, failure.warning(observed, reason=reason, message=message))
+
+
+def _passing(error: Exception) -> bool:
+    """Whether the next pass will see another world: an edit came between, the namespace is going, or the children of a deleted namesake are."""
+    return isinstance(error, errors.Conflict | errors.NamespaceTerminating) or (isinstance(error, errors.NameTaken) and error.passing)
 
 
 def owner_key(child: Mapping[str, Any]) -> Key | None:
