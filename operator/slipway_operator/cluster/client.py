@@ -185,17 +185,17 @@ class ApiClient:
             "timeoutSeconds": str(int(self._options.watch_server_timeout_s * random.uniform(0.9, 1.1))),  # noqa: S311
         }
         call = _Call(what=_what("watch", resource, namespace), method="GET", path=resource.path(namespace=namespace, query=query))
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._options.connect_timeout_s, sock_read=self._options.watch_silence_s)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=self._options.connect_timeout_s, sock_read=self._options.watch_silence_s)
         try:
-            async with self._request(call, timeout=timeout) as response:
+            response = await self._opened(call, limits=limits)
+            try:
                 self._count(call, response.status)
                 if response.status != 200:
                     raise self._error(call, await _answer(response))
-                try:
-                    async for line in lines.split(response.content.iter_any()):
-                        yield _watch_event(call, line)
-                finally:
-                    _abort(response)
+                async for line in lines.split(response.content.iter_any()):
+                    yield _watch_event(call, line)
+            finally:
+                _abort(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as cause:  # ValueError: half a line, or no JSON
             raise errors.without_answer(request=call.what, cause=cause) from cause
 
@@ -272,10 +272,10 @@ class ApiClient:
     async def _once(self, call: _Call) -> _Answer:
         if self._bucket and (wait_s := self._bucket.reserve()):
             await asyncio.sleep(wait_s)
-        timeout = aiohttp.ClientTimeout(total=self._options.request_timeout_s, sock_connect=self._options.connect_timeout_s)
+        limits = aiohttp.ClientTimeout(total=self._options.request_timeout_s, sock_connect=self._options.connect_timeout_s)
         started = time.perf_counter()
         try:
-            async with self._request(call, timeout=timeout) as response:
+            async with self._request(call, limits=limits) as response:
                 answer = await _answer(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             self._count(call, "<error>")
@@ -284,7 +284,16 @@ class ApiClient:
         self._meters.rest_client_request_duration.labels(call.method).observe(time.perf_counter() - started)
         return answer
 
-    def _request(self, call: _Call, *, timeout: aiohttp.ClientTimeout) -> "aiohttp.client._RequestContextManager":
+    async def _opened(self, call: _Call, *, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        """An answer whose body is still to come. One that comes after we were cancelled is dropped."""
+        opening = asyncio.ensure_future(self._request(call, limits=limits))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_drop)
+            raise
+
+    def _request(self, call: _Call, *, limits: aiohttp.ClientTimeout) -> "aiohttp.client._RequestContextManager":
         headers = self._bearer.headers()
         if call.body is not None:
             headers["Content-Type"] = call.content_type
@@ -293,7 +302,7 @@ class ApiClient:
             yarl.URL(self._credentials.server + call.path, encoded=True),
             data=None if call.body is None else json.dumps(call.body, separators=(",", ":")).encode(),
             headers=headers,
-            timeout=timeout,
+            timeout=limits,
             allow_redirects=False,
         )
 
@@ -319,10 +328,16 @@ async def _answer(response: aiohttp.ClientResponse) -> _Answer:
     )
 
 
+def _drop(opening: "asyncio.Task[aiohttp.ClientResponse]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        _abort(opening.result())
+
+
 def _abort(response: aiohttp.ClientResponse) -> None:
     """Drop the connection of an unfinished answer at once: a polite TLS goodbye waits half a minute for one that streams."""
     if response.connection and response.connection.transport:
         response.connection.transport.abort()
+    response.close()
 
 
 def _watch_event(call: _Call, line: bytes) -> WatchEvent:

@@ -169,7 +169,7 @@ STREAMS: dict[str, tuple[Handler, tuple[list[str], type[Exception] | None]]] = {
     "ends": (streaming(event("ADDED", "5"), event("BOOKMARK", "9")), (["5", "9"], None)),
     "ends in half a line": (streaming(event("ADDED", "5"), event("ADDED", "6")[:-9]), (["5"], errors.Unavailable)),
     "sends what is no JSON": (streaming(event("ADDED", "5"), b"{nonsense}\n"), (["5"], errors.Unavailable)),
-    "breaks": (streaming(event("ADDED", "5"), then="break"), (["5"], errors.Unavailable)),
+    "breaks": (streaming(then="break"), ([], errors.Unavailable)),
     "falls silent": (streaming(event("ADDED", "5"), then="silence"), (["5"], errors.Unavailable)),
     "says its history is gone": (streaming(event("ADDED", "5"), GONE), (["5"], errors.Gone)),
     "says the server is ill": (streaming(ILL), ([], errors.Unavailable)),
