@@ -1,0 +1,185 @@
+"""How a pass ends: what it raises becomes a later try, and no worker ends with it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from slipway_operator import errors, metrics
+from slipway_operator.controller import queue, store, worker
+from slipway_operator.state.observed import Observed
+from slipway_testing import builders
+
+KEY = ("shop", "digits")
+BODY: dict[str, Any] = {
+    "apiVersion": "slipway.dev/v1alpha1",
+    "kind": "ModelDeployment",
+    "metadata": {"namespace": "shop", "name": "digits", "uid": "uid-1", "resourceVersion": "1"},
+}
+
+
+NAMESAKE = errors.NameTaken(kind="Service", namespace="shop", name="digits", controller="ModelDeployment digits", passing=True)
+
+
+class World:
+    """What a worker reaches, with everything it did to it; ``applying`` is called for each child."""
+
+    def __init__(self, *, applying: Callable[[], None] = lambda: None, observing: Callable[[], None] = lambda: None, settled: bool = True) -> None:
+        self.applying, self.observing, self.caught_up = applying, observing, settled
+        self.applied: list[str] = []
+        self.statuses: list[dict[str, Any]] = []
+        self.told: list[str] = []
+        self.meters = metrics.Metrics.on(CollectorRegistry())
+        self.keys: queue.WorkQueue[store.Key] = queue.WorkQueue(name="test", meters=self.meters)
+        self.objects = store.Store()
+        self.objects.put(BODY)
+        self.worker = worker.Worker(
+            keys=self.keys,
+            objects=self.objects,
+            observer=self,  # type: ignore[arg-type]
+            applier=self,  # type: ignore[arg-type]
+            api=self,  # type: ignore[arg-type]
+            recorder=self,  # type: ignore[arg-type]
+            resync_s=1000.0,
+            meters=self.meters,
+        )
+
+    async def observe(self, body: Any) -> Observed:
+        self.observing()
+        return builders.observed()
+
+    def children(self, namespace: str, name: str) -> tuple[()]:
+        return ()
+
+    async def settled(self, uid: str) -> bool:
+        return self.caught_up
+
+    async def apply(self, body: Any) -> None:
+        self.applying()
+        self.applied.append(body["kind"])
+
+    async def apply_status(self, body: Any, *, live: Any) -> Any:
+        self.statuses.append(body["status"])
+        return None
+
+    async def prune(self, live: Any, *, keep: Any, owner_uid: str) -> None:
+        assert owner_uid == "uid-1"
+
+    def emit(self, owner: Any, *, type: str, reason: str, message: str) -> None:  # noqa: A002
+        self.told.append(reason)
+
+    async def one_pass(self) -> None:
+        """Work until the queue is empty, then stop."""
+        self.keys.add(KEY)
+        working = asyncio.create_task(self.worker.run(workers=2))
+        async with asyncio.timeout(5):
+            while self._passes() == 0:  # noqa: ASYNC110 - the metric is what tells that a pass has ended
+                await asyncio.sleep(0)
+        await self.keys.shutdown(drain_s=5)
+        await working
+
+    def results(self) -> dict[str, float]:
+        samples = next(iter(self.meters.reconcile_total.collect())).samples
+        return {sample.labels["result"]: sample.value for sample in samples if sample.name.endswith("_total")}
+
+    def ready(self) -> dict[str, str]:
+        """Ready of the last status written."""
+        found: dict[str, str] = next(condition for condition in self.statuses[-1]["conditions"] if condition["type"] == "Ready")
+        return found
+
+    def _passes(self) -> float:
+        return sum(self.results().values())
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def raise_it() -> None:
+        raise error
+
+    return raise_it
+
+
+async def test_a_pass_applies_the_children_writes_the_status_and_tells() -> None:
+    world = World()
+
+    await world.one_pass()
+
+    assert world.applied == ["Service", "ControllerRevision", "ConfigMap", "InferenceService"]
+    assert (world.ready()["reason"], world.told, world.results()) == ("Starting", ["RevisionCreated"], {"requeue_after": 1.0})
+
+
+async def test_an_object_that_is_gone_needs_nothing() -> None:
+    world = World()
+    world.objects.remove(BODY)
+    world.keys.add(KEY)
+
+    working = asyncio.create_task(world.worker.run(workers=1))
+    while len(world.keys):  # noqa: ASYNC110 - the queue is what tells that the key was taken
+        await asyncio.sleep(0)
+    await world.keys.shutdown(drain_s=5)
+    await working
+
+    assert (world.applied, world.statuses) == ([], [])
+
+
+async def test_caches_behind_our_own_writes_put_the_pass_off() -> None:
+    world = World(settled=False)
+
+    await world.one_pass()
+
+    assert (world.applied, world.results(), world.keys.failures(KEY)) == ([], {"requeue": 1.0}, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (errors.NameTaken(kind="Service", namespace="shop", name="digits", controller=None, passing=False), "NameTaken"),
+        (errors.ApplyFight(kind="Service", namespace="shop", name="digits", managers=("x",), times=6, window_s=60), "ApplyFight"),
+        (errors.QuotaExceeded("exceeded quota"), "QuotaExceeded"),
+        (errors.Invalid("field is immutable"), "Rejected"),
+        (errors.Forbidden("may not"), "Forbidden"),
+        (errors.NotFound("no such kind", status=404), "DependencyMissing"),
+    ],
+)
+async def test_what_somebody_must_cure_is_told_at_once_and_tried_again_later(error: Exception, reason: str) -> None:
+    world = World(applying=raising(error))
+
+    await world.one_pass()
+
+    assert world.ready()["reason"] == reason
+    assert str(error) in world.ready()["message"]
+    assert (world.results(), world.keys.failures(KEY)) == ({"error": 1.0}, 0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [errors.Unavailable("refused"), TimeoutError(), errors.Conflict("edited"), errors.NamespaceTerminating("going"), NAMESAKE],
+    ids=["the API server away", "a pass too long", "an edit in between", "a namespace on its way out", "the child of a deleted namesake"],
+)
+async def test_what_passes_by_itself_is_tried_again_without_a_word(error: Exception) -> None:
+    world = World(applying=raising(error))
+
+    await world.one_pass()
+
+    assert (world.statuses, world.told, world.keys.failures(KEY)) == ([], [], 1)
+
+
+async def test_trouble_that_lasts_is_told_after_all() -> None:
+    world = World(applying=raising(errors.Unavailable("failed calling webhook")))
+    for _ in range(worker.UNTOLD_FAILURES):
+        world.keys.retry(KEY)
+
+    await world.one_pass()
+
+    assert world.ready()["reason"] == "ApiUnavailable"
+    assert world.told == []
+
+
+async def test_a_bug_is_logged_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(observing=raising(ZeroDivisionError("oops")))
+
+    await world.one_pass()
+
+    assert "this is a bug in Slipway" in caplog.text
+    assert (world.statuses, world.keys.failures(KEY), world.results()) == ([], 1, {"error": 1.0})
