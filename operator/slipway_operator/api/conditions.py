@@ -91,7 +91,7 @@ POD_REFUSED: Final = "PodRefused"
 """The API server refuses the pods: a quota, a limit range or Pod Security."""
 
 RUNTIME_REFUSED: Final = "RuntimeRefused"
-"""KServe does not accept the InferenceService, for example because its ClusterServingRuntime does not exist."""
+"""KServe does not take the InferenceService, or cannot make its Deployment: no such ClusterServingRuntime, requests over limits."""
 
 SUSPENDED: Final = "Suspended"
 """spec.suspend is set: a changed spec waits, what serves goes on serving."""

@@ -26,6 +26,9 @@ _GRAVITY = (
     conditions.UNSCHEDULABLE,
 )
 
+# What the API server says about an object that it will refuse again, word for word. KServe repeats it and tries for ever.
+_REFUSALS = (" is invalid: ", " is forbidden: ", "denied the request")
+
 # Reasons in modelStatus.lastFailureInfo that are about the InferenceService itself, not about its pods.
 _RUNTIME_REASONS = frozenset({"RuntimeDisabled", "NoSupportingRuntime", "RuntimeNotRecognized", "InvalidPredictorSpec"})
 
@@ -37,7 +40,7 @@ def diagnose(
 
     ``model`` is the name by which Triton must know the model, ``repositories`` the answers of servers that are not ready.
     """
-    found = [*_refused_by_kserve(service), *_refused_pods(deployment)]
+    found = [*_refused_by_kserve(service), *_refused_to_kserve(service), *_refused_pods(deployment)]
     for repository in repositories:
         found.extend(_not_loaded(model, repository))
     for pod in pods:
@@ -51,6 +54,14 @@ def _refused_by_kserve(service: Object | None) -> Iterator[Failure]:
         runtime = (service or {}).get("spec", {}).get("predictor", {}).get("model", {}).get("runtime", "")
         said = str(info.get("message") or info["reason"])
         yield Failure(reason=conditions.RUNTIME_REFUSED, message=f"KServe does not take ClusterServingRuntime {runtime}: {said}")
+
+
+def _refused_to_kserve(service: Object | None) -> Iterator[Failure]:
+    """An object that KServe makes of the InferenceService is refused, for example a Deployment whose requests are over its limits."""
+    for condition in _conditions(service):
+        said = _one_line(condition.get("message") or "")
+        if condition.get("type") == "PredictorReady" and condition.get("reason") == "ReconcileFailed" and any(words in said for words in _REFUSALS):
+            yield Failure(reason=conditions.RUNTIME_REFUSED, message=f"KServe {said}")
 
 
 def _refused_pods(deployment: Object | None) -> Iterator[Failure]:
@@ -96,6 +107,8 @@ def _of_container(container: Mapping[str, Any], *, failed: str | None) -> Iterat
 
 
 def _exit(name: str, ended: Mapping[str, Any]) -> str:
+    if ended.get("reason") == "OOMKilled":  # what it wrote last has nothing to do with its end
+        return f"container {name} was killed for using more memory than its limit"
     said = _last_line(str(ended.get("message") or "")) or str(ended.get("reason", ""))
     return f"container {name} exited with {ended['exitCode']}: {said}"
 

@@ -29,13 +29,17 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
     return {"state": {"waiting": {"reason": reason, "message": message}}}
 
 
-def ended(code: int, message: str = "", *, now: bool = False) -> dict[str, Any]:
-    terminated = {"terminated": {"exitCode": code, "reason": "Error", "message": message}}
+def ended(code: int, message: str = "", *, now: bool = False, reason: str = "Error") -> dict[str, Any]:
+    terminated = {"terminated": {"exitCode": code, "reason": reason, "message": message}}
     return {"state": terminated} if now else {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": terminated}
 
 
 def loaded(state: str = "READY", reason: str = "", name: str = "digits") -> tuple[ModelState, ...]:
     return (ModelState(name=name, state=state, reason=reason),)
+
+
+def not_reconciled(message: str) -> dict[str, Any]:
+    return {"status": {"conditions": [{"type": "PredictorReady", "status": "False", "reason": "ReconcileFailed", "message": message}]}}
 
 
 CASES: dict[str, tuple[dict[str, Any], Failure]] = {
@@ -74,6 +78,10 @@ CASES: dict[str, tuple[dict[str, Any], Failure]] = {
         {"pods": [pod(main=ended(1))]},
         Failure(reason="ContainerFailed", message="container kserve-container exited with 1: Error"),
     ),
+    "a server that needs more memory than it may have": (
+        {"pods": [pod(main=ended(137, 'I1125 00:00:02.713801 1 model_lifecycle.cc:472] "loading: digits:1"', reason="OOMKilled"))]},
+        Failure(reason="ContainerFailed", message="container kserve-container was killed for using more memory than its limit"),
+    ),
     "a container that cannot be created": (
         {"pods": [pod(main=waiting("CreateContainerConfigError", 'secret "x" not found'))]},
         Failure(reason="ContainerFailed", message='container kserve-container: secret "x" not found'),
@@ -95,6 +103,13 @@ CASES: dict[str, tuple[dict[str, Any], Failure]] = {
         },
         Failure(reason="RuntimeRefused", message="KServe does not take ClusterServingRuntime gone: Waiting for runtime"),
     ),
+    "a Deployment that the API server refuses to KServe": (
+        {"service": not_reconciled('fails to reconcile predictor: Deployment.apps "d" is invalid: requests: must be less than or equal to limit')},
+        Failure(
+            reason="RuntimeRefused",
+            message='KServe fails to reconcile predictor: Deployment.apps "d" is invalid: requests: must be less than or equal to limit',
+        ),
+    ),
 }
 
 
@@ -115,6 +130,7 @@ def test_the_cause_is_named(case: tuple[dict[str, Any], Failure]) -> None:
         {"pods": [pod(main={"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}})]},
         {"repositories": [loaded("LOADING")]},
         {"service": {"status": {"modelStatus": {"lastFailureInfo": {"reason": "ModelLoadFailed", "message": "x"}}}}},
+        {"service": not_reconciled("fails to reconcile predictor: Operation cannot be fulfilled: the object has been modified")},
     ],
     ids=[
         "nothing yet",
@@ -124,6 +140,7 @@ def test_the_cause_is_named(case: tuple[dict[str, Any], Failure]) -> None:
         "a server that was restarted and runs",
         "a model being loaded",
         "KServe's guess about the model, where Triton's word is better",
+        "a write of KServe's that will be tried again",
     ],
 )
 def test_what_is_only_on_its_way_is_no_failure(world: dict[str, Any]) -> None:
