@@ -33,8 +33,9 @@ def other_managers(live: Mapping[str, Any], *, body: Mapping[str, Any], manager:
 
 
 def has_strangers(live: Mapping[str, Any], *, manager: str) -> bool:
-    """Whether anybody but ``manager`` has ever written the object."""
-    return any(entry.get("manager") != manager for entry in live["metadata"].get("managedFields") or ())
+    """Whether anything but an apply by ``manager`` has ever written the object."""
+    entries = live["metadata"].get("managedFields") or ()
+    return any((entry.get("manager"), entry.get("operation")) != (manager, "Apply") for entry in entries)
 
 
 def _overlap(fields: Mapping[str, Any], body: Any) -> bool:

@@ -70,13 +70,16 @@ class OwnWrites:
         informer = self._informer(reference)
         if informer and await self._shown(reference, timeout_s=self._wait_s):
             return informer.get(reference.namespace, reference.name)
-        self._pending.forget(reference)
         return await self.on_server(reference)
 
     async def anywhere(self, reference: Reference) -> Object | None:
         """As ``cached``; what is not in the cache is asked of the server, for it need not carry the labels the cache selects by."""
-        found = await self.cached(reference)
-        return found if found is not None else await self.on_server(reference)
+        informer = self._informer(reference)
+        if informer and await self._shown(reference, timeout_s=self._wait_s):
+            found = informer.get(reference.namespace, reference.name)
+            if found is not None:
+                return found
+        return await self.on_server(reference)
 
     async def on_server(self, reference: Reference) -> Object | None:
         """The object as the server has it now. NotFound where the kind itself is missing."""

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from slipway_box.controlplane import ControlPlane
 from slipway_operator import metrics
 from slipway_operator.cluster import credentials, resources
-from slipway_operator.cluster.client import ApiClient
+from slipway_operator.cluster.client import ApiClient, Options
 from slipway_operator.cluster.informer import Informer
 from slipway_operator.cluster.resources import Object, Resource
 
@@ -89,7 +89,8 @@ async def client(plane: ControlPlane, meters: metrics.Metrics) -> AsyncIterator[
 async def somebody(plane: ControlPlane) -> AsyncIterator[ApiClient]:
     """Somebody else, whose requests are not counted."""
     meters = metrics.Metrics.on(CollectorRegistry())
-    async with ApiClient(credentials.load(plane.kubeconfig), meters=meters) as client:
+    options = Options(field_manager="somebody")
+    async with ApiClient(credentials.load(plane.kubeconfig), options=options, meters=meters) as client:
         yield client
 
 

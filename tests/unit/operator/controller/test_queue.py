@@ -171,6 +171,20 @@ def test_of_two_delays_the_earlier_counts(run: Run, delays: tuple[float, float])
     run(scenario())
 
 
+def test_a_delay_that_was_shortened_does_not_fire_again(run: Run) -> None:
+    async def scenario() -> None:
+        work = a_queue()
+        for delay_s in (300.0, 30.0):
+            work.add_after("a", delay_s=delay_s)
+        await work.get()
+        work.done("a")
+        work.add_after("a", delay_s=1000)
+        await work.get()
+        assert asyncio.get_running_loop().time() == pytest.approx(1030)
+
+    run(scenario())
+
+
 def test_delays_of_several_keys_come_in_order(run: Run) -> None:
     async def scenario() -> None:
         work = a_queue()
@@ -223,6 +237,7 @@ def test_shutdown_ends_idle_workers_and_waits_for_busy_ones(run: Run) -> None:
         assert await work.shutdown(drain_s=20)
         assert asyncio.get_running_loop().time() == pytest.approx(3)
         work.add("d")
+        assert len(work) == 0
         with pytest.raises(ShutDown):
             await work.get()
 
