@@ -45,14 +45,17 @@ class Runtime:
         return f"{self.family}-{hashlib.sha256(canonical.encode()).hexdigest()[:_DIGEST_LENGTH]}"
 
     def manifest(self) -> dict[str, Any]:
-        """The object; a GitOps tool that prunes is told to leave it, for revisions made with it keep it."""
+        """The object. Revisions made with it keep it, so Argo CD is told neither to prune it nor to miss it in Git once a newer one is there."""
         return {
             "apiVersion": "serving.kserve.io/v1alpha1",
             "kind": "ClusterServingRuntime",
             "metadata": {
                 "name": self.name,
                 "labels": {RUNTIME_LABEL: self.family},
-                "annotations": {"argocd.argoproj.io/sync-options": "Prune=false"},
+                "annotations": {
+                    "argocd.argoproj.io/sync-options": "Prune=false",
+                    "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
+                },
             },
             "spec": dict(self.spec),
         }
