@@ -240,6 +240,7 @@ def caches_of(api: client.ApiClient, keys: queue.WorkQueue[store.Key], *, namesp
         services=cache(resources.SERVICES),
         controller_revisions=cache(resources.CONTROLLER_REVISIONS),
         autoscalers=cache(resources.HORIZONTAL_POD_AUTOSCALERS),
+        disruption_budgets=cache(resources.POD_DISRUPTION_BUDGETS),
         deployments=cache(resources.DEPLOYMENTS),
         pods=cache(resources.PODS),
         endpoint_slices=cache(resources.ENDPOINT_SLICES),
