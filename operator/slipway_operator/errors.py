@@ -3,6 +3,7 @@
 SlipwayError
 ├── CredentialsError          no usable way to reach the API server; the process cannot start
 ├── NameTaken                 an object of that name exists and is not ours: the user must act
+├── NotLeading                this process may not write (any more): another one does
 ├── ApplyFight                another field manager undoes what is applied, again and again: say so, back off
 └── ApiError                  the API server's answer to one request (or that there was none)
     ├── NotFound              the object, its namespace, or (``.kind_missing``) the whole kind is not there
@@ -53,6 +54,10 @@ class NameTaken(SlipwayError):
         self.name = name
         self.controller = controller
         self.passing = passing
+
+
+class NotLeading(SlipwayError):
+    """A write was held back because the leader's lease is not ours, or no longer surely so."""
 
 
 class ApplyFight(SlipwayError):

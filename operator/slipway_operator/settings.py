@@ -21,6 +21,15 @@ class Settings:
     namespace: str | None = None
     """Only objects of this namespace are looked after. Absent: of all namespaces, which needs a ClusterRoleBinding."""
 
+    lease_namespace: str | None = None
+    """Namespace of the Lease that elects the leader. Absent: the operator's own, or the kubeconfig's."""
+
+    lease_name: str = "slipway-operator"
+    """Name of that Lease. Operators with different names do not know of each other: only for operators of different namespaces."""
+
+    lease_seconds: float = 15.0
+    """Seconds after which a leader that fell silent is replaced. It stops writing after two thirds of them; renewals come every fifth."""
+
     workers: int = 16
     """Reconciles at the same time. They wait on the network most of the time; past 16 the API server is what limits."""
 
@@ -87,6 +96,13 @@ def _number(text: str) -> float:
     return number
 
 
+def _lease(text: str) -> float:
+    seconds = _number(text)
+    if seconds < 1:
+        raise ValueError("it should be at least 1: a Lease counts in whole seconds")
+    return seconds
+
+
 def _count(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -104,6 +120,7 @@ PREFIX = "SLIPWAY_"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "runtimes": runtimes,
+    "lease_seconds": _lease,
     "workers": _count,
     "drain_seconds": _number,
     "route_seconds": _number,

@@ -23,6 +23,7 @@ class RunningOperator:
             "probe_host": "127.0.0.1",
             "probe_port": probe_port,
             "drain_seconds": 1.0,
+            "lease_seconds": 3.0,
             "route_seconds": 0.0,
             "poll_seconds": 0.5,
         }

@@ -5,7 +5,7 @@ import builtins
 import json
 import random
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
 
@@ -93,12 +93,21 @@ class _Answer:
 class ApiClient:
     """Talks to one API server. Use as ``async with ApiClient(credentials) as client``.
 
-    Every method raises the ApiError subclass of ``slipway_operator.errors`` that fits; 429 and 503 with Retry-After are
+    ``fence`` tells for how many seconds this process may still write; with 0 a write raises NotLeading instead of being sent, and no write is
+    waited for longer. Every method raises the ApiError subclass of ``slipway_operator.errors`` that fits; 429 and 503 with Retry-After are
     waited out a bounded number of times, nothing else is retried here.
     """
 
-    def __init__(self, credentials: credentials_.Credentials, *, options: Options = Options(), meters: metrics.Metrics = metrics.DEFAULT) -> None:
+    def __init__(
+        self,
+        credentials: credentials_.Credentials,
+        *,
+        options: Options = Options(),
+        fence: Callable[[], float] | None = None,
+        meters: metrics.Metrics = metrics.DEFAULT,
+    ) -> None:
         self._credentials = credentials
+        self._fence = fence
         self._bearer = credentials_.Bearer(credentials)
         self._options = options
         self._meters = meters
@@ -272,7 +281,7 @@ class ApiClient:
     async def _once(self, call: _Call) -> _Answer:
         if self._bucket and (wait_s := self._bucket.reserve()):
             await asyncio.sleep(wait_s)
-        limits = aiohttp.ClientTimeout(total=self._options.request_timeout_s, sock_connect=self._options.connect_timeout_s)
+        limits = aiohttp.ClientTimeout(total=self._may_take_s(call), sock_connect=self._options.connect_timeout_s)
         started = time.perf_counter()
         try:
             async with self._request(call, limits=limits) as response:
@@ -283,6 +292,14 @@ class ApiClient:
         self._count(call, answer.status)
         self._meters.rest_client_request_duration.labels(call.method).observe(time.perf_counter() - started)
         return answer
+
+    def _may_take_s(self, call: _Call) -> float:
+        if self._fence is None or call.method == "GET":
+            return self._options.request_timeout_s
+        left_s = self._fence()
+        if left_s <= 0:
+            raise errors.NotLeading(f"{call.what}: not sent, another operator leads")
+        return min(left_s, self._options.request_timeout_s)
 
     async def _opened(self, call: _Call, *, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """An answer whose body is still to come. One that comes after we were cancelled is dropped."""

@@ -35,6 +35,7 @@ class Caches:
     services: informer.Informer
     controller_revisions: informer.Informer
     autoscalers: informer.Informer
+    disruption_budgets: informer.Informer
     deployments: informer.Informer
     pods: informer.Informer
     endpoint_slices: informer.Informer
@@ -48,6 +49,7 @@ class Caches:
             self.services,
             self.controller_revisions,
             self.autoscalers,
+            self.disruption_budgets,
             self.deployments,
             self.pods,
             self.endpoint_slices,
@@ -87,7 +89,14 @@ class Observer:
     def children(self, namespace: str, name: str) -> tuple[Object, ...]:
         """What carries the label of a ModelDeployment and may be its own: what pruning looks at."""
         caches = self._caches
-        kinds = (caches.inference_services, caches.config_maps, caches.services, caches.controller_revisions, caches.autoscalers)
+        kinds = (
+            caches.inference_services,
+            caches.config_maps,
+            caches.services,
+            caches.controller_revisions,
+            caches.autoscalers,
+            caches.disruption_budgets,
+        )
         return tuple(obj for kind in kinds for obj in kind.by_index((namespace, name)))
 
     def _ours(self, cache: informer.Informer, identity: Identity) -> tuple[Object, ...]:

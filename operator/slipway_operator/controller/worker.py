@@ -92,6 +92,10 @@ class Worker:
             logs.current_reconcile.set(f"{next(self._passes):08x}")
             try:
                 await self._one(key)
+            except asyncio.CancelledError:
+                # Leadership went in the middle of a pass: whoever leads next, we perhaps, starts it again.
+                self._keys.add(key)
+                raise
             finally:
                 self._keys.done(key)
 
@@ -200,8 +204,10 @@ class Worker:
 
 
 def _passing(error: Exception) -> bool:
-    """Whether the next pass will see another world: an edit came between, the namespace is going, or the children of a deleted namesake are."""
-    return isinstance(error, errors.Conflict | errors.NamespaceTerminating) or (isinstance(error, errors.NameTaken) and error.passing)
+    """Whether the next pass will see another world: an edit came between, another operator leads, or a namespace or a namesake's children go."""
+    return isinstance(error, errors.Conflict | errors.NamespaceTerminating | errors.NotLeading) or (
+        isinstance(error, errors.NameTaken) and error.passing
+    )
 
 
 def owner_key(child: Mapping[str, Any]) -> Key | None:

@@ -6,6 +6,7 @@ import itertools
 import logging
 import random
 import socket
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import prometheus_client
 
 from slipway_operator import metrics, settings
 from slipway_operator.api import metadata
-from slipway_operator.cluster import apply, client, credentials, events, informer, observe, resources, triton
+from slipway_operator.cluster import apply, client, credentials, election, events, informer, observe, resources, triton
 from slipway_operator.controller import queue, store, worker
 
 log = logging.getLogger("slipway.operator")
@@ -134,10 +135,14 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
     """Run the operator until ``stop`` is set."""
     access = credentials.load(Path(configured.kubeconfig) if configured.kubeconfig else None)
     keys: queue.WorkQueue[store.Key] = queue.WorkQueue(name=worker.CONTROLLER)
-    async with client.ApiClient(access) as api, triton.Triton() as models:
-        caches = caches_of(api, keys, namespace=configured.namespace)
+    async with contextlib.AsyncExitStack() as stack:
+        reading = await stack.enter_async_context(client.ApiClient(access))
+        elector = election.Elector(reading, terms_of(configured, access))
+        api = await stack.enter_async_context(client.ApiClient(access, fence=lambda: elector.left_s))
+        models = await stack.enter_async_context(triton.Triton())
+        caches = caches_of(reading, keys, namespace=configured.namespace)
         operator = Operator(configured=configured, access=access, objects=store.Store(), keys=keys, caches=caches)
-        recorder = events.Recorder(api, instance=socket.gethostname())
+        recorder = events.Recorder(reading, instance=socket.gethostname())
         crew = worker.Worker(
             keys=keys,
             objects=operator.objects,
@@ -147,19 +152,48 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             recorder=recorder,
             resync_s=configured.resync_seconds,
         )
-        background = [cache.run() for cache in caches.all()] + [recorder.run()]
+        background = [cache.run() for cache in caches.all()] + [recorder.run(), elector.run()]
         async with running(*background):
             watching = asyncio.create_task(watch(operator, stop=stop))
             await synced(caches, stop=stop)
-            working = asyncio.create_task(crew.run(workers=configured.workers))
+            working = asyncio.create_task(lead(elector, crew, workers=configured.workers))
             await stop.wait()
             log.info("stopping: waiting up to %.0f s for passes under way", SHUTDOWN_S)
             await keys.shutdown(drain_s=SHUTDOWN_S)
             working.cancel()
+            await asyncio.wait({working})
             await recorder.flush()
+            await elector.release()
             # kopf closes its connections when it may end by itself, and leaves them to the garbage collector when cancelled.
             await asyncio.wait({watching}, timeout=KOPF_END_S)
             watching.cancel()
+
+
+def terms_of(configured: settings.Settings, access: credentials.Credentials) -> election.Terms:
+    """The Lease to campaign for; the identity is this process's alone, so that a restarted container is another candidate."""
+    return election.Terms(
+        namespace=configured.lease_namespace or access.namespace,
+        name=configured.lease_name,
+        identity=f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}",
+        lease_s=configured.lease_seconds,
+    )
+
+
+async def lead(elector: election.Elector, crew: worker.Worker, *, workers: int) -> None:
+    """Work while we lead. The caches stay warm in between, so that taking over is a matter of the lease alone."""
+    while True:
+        await elector.elected()
+        working = asyncio.create_task(crew.run(workers=workers))
+        deposed = asyncio.create_task(elector.deposed())
+        try:
+            await asyncio.wait({working, deposed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            deposed.cancel()
+            working.cancel()
+            await asyncio.wait({working})
+        if not working.cancelled():
+            # The queue was shut down, or there is a bug that must be seen.
+            return working.result()
 
 
 @contextlib.asynccontextmanager
@@ -206,6 +240,7 @@ def caches_of(api: client.ApiClient, keys: queue.WorkQueue[store.Key], *, namesp
         services=cache(resources.SERVICES),
         controller_revisions=cache(resources.CONTROLLER_REVISIONS),
         autoscalers=cache(resources.HORIZONTAL_POD_AUTOSCALERS),
+        disruption_budgets=cache(resources.POD_DISRUPTION_BUDGETS),
         deployments=cache(resources.DEPLOYMENTS),
         pods=cache(resources.PODS),
         endpoint_slices=cache(resources.ENDPOINT_SLICES),

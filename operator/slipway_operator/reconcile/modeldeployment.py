@@ -86,6 +86,8 @@ def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast) -> Iter
         if revision_objects.configured(part.revision):
             yield revision_objects.config_map(part.revision, owner=owner)
         yield revision_objects.inference_service(part.revision, owner=owner, stopped=not part.running)
+        if part.running and spec.serving.replicas.several:
+            yield revision_objects.disruption_budget(part.revision, owner=owner)
         if _autoscaled(part, spec.serving.replicas):
             floor = roles.wanted if part.revision == roles.desired else spec.serving.replicas.min
             yield revision_objects.autoscaler(part.revision, owner=owner, replicas=spec.serving.replicas, floor=floor)

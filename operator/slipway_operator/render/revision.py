@@ -76,7 +76,7 @@ def _predictor(revision: Revision, *, model_name: str) -> dict[str, Any]:
         "terminationGracePeriodSeconds": TERMINATION_GRACE_S,
         "nodeSelector": dict(pod.node_selector),
         "tolerations": [dict(toleration) for toleration in pod.tolerations],
-        "topologySpreadConstraints": [dict(constraint) for constraint in pod.topology_spread_constraints],
+        "topologySpreadConstraints": [dict(constraint) for constraint in pod.topology_spread_constraints] or [_over_nodes(revision)],
         "imagePullSecrets": [{"name": secret.name} for secret in pod.image_pull_secrets],
         "priorityClassName": pod.priority_class_name,
         "model": _model(revision, model_name=model_name),
@@ -84,6 +84,16 @@ def _predictor(revision: Revision, *, model_name: str) -> dict[str, Any]:
     if configured(revision):
         predictor["volumes"] = [{"name": _CONFIG_VOLUME, "configMap": {"name": revision.name}}]
     return _without_empty(predictor)
+
+
+def _over_nodes(revision: Revision) -> dict[str, Any]:
+    """Pods of one revision spread over nodes where they can: one node lost is then one pod lost."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {metadata.REVISION_LABEL: revision.name}},
+    }
 
 
 def _model(revision: Revision, *, model_name: str) -> dict[str, Any]:
@@ -130,6 +140,16 @@ def _resources(revision: Revision) -> dict[str, Any]:
 def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
     """Fields that say something: a null or an empty list would be owned by Slipway and taken from whoever sets it."""
     return {name: value for name, value in fields.items() if value is False or value}
+
+
+def disruption_budget(revision: Revision, *, owner: Identity) -> dict[str, Any]:
+    """A PodDisruptionBudget: draining a node takes one pod of the revision at a time."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": owned.child_metadata(owner, name=revision.name),
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {metadata.REVISION_LABEL: revision.name}}},
+    }
 
 
 def autoscaler(revision: Revision, *, owner: Identity, replicas: Replicas, floor: int) -> dict[str, Any]:

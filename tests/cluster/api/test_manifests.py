@@ -116,6 +116,7 @@ def test_the_operator_may_nothing_else_in_a_users_namespace(installed: ControlPl
         "services": write,
         "controllerrevisions.apps": write,
         "horizontalpodautoscalers.autoscaling": write,
+        "poddisruptionbudgets.policy": write,
         "inferenceservices.serving.kserve.io": write,
         "pods": read,
         "endpointslices.discovery.k8s.io": read,

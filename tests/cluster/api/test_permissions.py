@@ -34,7 +34,7 @@ def as_installed(own_kubeconfig: Path) -> Iterator[RunningOperator]:
     patch = yaml.safe_load((REPOSITORY / "kustomize/base/system/runtimes/operator-patch.yaml").read_text())
     (variable,) = patch["spec"]["template"]["spec"]["containers"][0]["env"]
     told = settings.Settings.from_environment({variable["name"]: variable["value"]})
-    with RunningOperator(own_kubeconfig, probe_port=ports.free(1)[0], runtimes=told.runtimes) as running:
+    with RunningOperator(own_kubeconfig, probe_port=ports.free(1)[0], runtimes=told.runtimes, lease_namespace="slipway-system") as running:
         yield running
 
 

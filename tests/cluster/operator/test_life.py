@@ -86,10 +86,12 @@ def test_an_autoscaled_model_gets_an_autoscaler_and_loses_it_again(shop: Shop) -
     scaler = shop.kube.get(resources.HORIZONTAL_POD_AUTOSCALERS, revision, namespace=shop.namespace)
     assert scaler is not None
     assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (1, 4)
+    assert shop.kube.get(resources.POD_DISRUPTION_BUDGETS, revision, namespace=shop.namespace) is not None
 
     shop.apply(uri=ONE, serving={"replicas": {"min": 1}})
 
     eventually(lambda: shop.kube.get(resources.HORIZONTAL_POD_AUTOSCALERS, revision, namespace=shop.namespace) is None)
+    eventually(lambda: shop.kube.get(resources.POD_DISRUPTION_BUDGETS, revision, namespace=shop.namespace) is None)
 
 
 def test_history_is_kept_as_long_as_it_says(shop: Shop) -> None:
@@ -98,8 +100,8 @@ def test_history_is_kept_as_long_as_it_says(shop: Shop) -> None:
         shop.serve(uri=f"pvc://models/digits/{number}", serving=serving)
 
     eventually(lambda: shop.roles() == {"pvc://models/digits/2": "Stable", "pvc://models/digits/1": "Parked"})
-    assert len(shop.kube.list(resources.INFERENCE_SERVICES, namespace=shop.namespace)) == 2
-    assert len(shop.kube.list(resources.CONTROLLER_REVISIONS, namespace=shop.namespace)) == 2
+    for kind in (resources.INFERENCE_SERVICES, resources.CONTROLLER_REVISIONS):
+        eventually(lambda kind=kind: len(shop.kube.list(kind, namespace=shop.namespace)) == 2)  # type: ignore[misc]
 
 
 def test_suspended_a_changed_spec_waits(shop: Shop) -> None:

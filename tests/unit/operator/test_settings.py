@@ -23,6 +23,9 @@ def test_every_setting_can_be_given() -> None:
         {
             "SLIPWAY_RUNTIMES": "a=a-1, b = b-2",
             "SLIPWAY_NAMESPACE": "shop",
+            "SLIPWAY_LEASE_NAMESPACE": "system",
+            "SLIPWAY_LEASE_NAME": "other",
+            "SLIPWAY_LEASE_SECONDS": "5",
             "SLIPWAY_WORKERS": "3",
             "SLIPWAY_DRAIN_SECONDS": "0.5",
             "SLIPWAY_ROUTE_SECONDS": "0",
@@ -39,6 +42,9 @@ def test_every_setting_can_be_given() -> None:
     assert read == Settings(
         runtimes={"a": "a-1", "b": "b-2"},
         namespace="shop",
+        lease_namespace="system",
+        lease_name="other",
+        lease_seconds=5.0,
         workers=3,
         drain_seconds=0.5,
         route_seconds=0.0,
@@ -61,6 +67,7 @@ def test_every_setting_can_be_given() -> None:
         (NEEDED | {"SLIPWAY_WORKERS": "0"}, "SLIPWAY_WORKERS is '0': it should be at least 1."),
         (NEEDED | {"SLIPWAY_WORKERS": "many"}, "SLIPWAY_WORKERS is 'many'"),
         (NEEDED | {"SLIPWAY_DRAIN_SECONDS": "-1"}, "it should not be negative"),
+        (NEEDED | {"SLIPWAY_LEASE_SECONDS": "0.5"}, "it should be at least 1"),
         (NEEDED | {"SLIPWAY_LOG_LEVEL": "LOUD"}, "one of DEBUG, INFO"),
         (NEEDED | {"SLIPWAY_DRAIN": "1"}, "SLIPWAY_DRAIN: no such setting; there are SLIPWAY_DRAIN_SECONDS,"),
     ],

@@ -109,6 +109,11 @@ class Replicas(Model):
         return self
 
     @property
+    def several(self) -> bool:
+        """Whether there can be more than one pod."""
+        return self.min > 1 or self.autoscaled
+
+    @property
     def autoscaled(self) -> bool:
         """Whether a HorizontalPodAutoscaler decides the number of pods."""
         return self.max is not None and self.max > self.min
@@ -182,7 +187,10 @@ class Pod(Model):
         default=(), max_length=16, description="Taints that the pods put up with, as in a Pod.", json_schema_extra=ATOMIC_LIST
     )
     topology_spread_constraints: Annotated[tuple[Annotated[dict[str, Any], Field(json_schema_extra=FOREIGN)], ...], FromList] = Field(
-        default=(), max_length=8, description="How the pods spread over nodes and zones, as in a Pod.", json_schema_extra=ATOMIC_LIST
+        default=(),
+        max_length=8,
+        description="How the pods spread over nodes and zones, as in a Pod. Absent: over nodes, as far as possible.",
+        json_schema_extra=ATOMIC_LIST,
     )
     image_pull_secrets: Annotated[tuple[LocalReference, ...], FromList] = Field(
         default=(), max_length=8, description="Secrets with which images are pulled.", json_schema_extra=keyed_list("name")

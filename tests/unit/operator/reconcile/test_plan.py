@@ -214,6 +214,17 @@ def test_an_autoscaled_number_of_pods_is_left_to_the_autoscaler() -> None:
     assert f"HorizontalPodAutoscaler/{FIRST.name}" in names(made)
 
 
+@pytest.mark.parametrize(
+    ("replicas", "guarded"),
+    [({"min": 1}, False), ({"min": 2}, True), ({"min": 1, "max": 3}, True)],
+    ids=["one pod", "several", "perhaps several"],
+)
+def test_several_pods_have_a_disruption_budget(replicas: dict[str, int], guarded: bool) -> None:
+    spec = builders.spec(uri="pvc://models/digits/1", serving={"replicas": replicas})
+
+    assert (f"PodDisruptionBudget/{FIRST.name}" in names(plan(**serving_first(spec=spec)))) is guarded
+
+
 def test_a_deployment_at_zero_is_raised_under_an_autoscaler_too() -> None:
     spec = builders.spec(uri="pvc://models/digits/1", serving={"replicas": {"min": 2, "max": 5}})
 

@@ -43,6 +43,14 @@ def test_the_inference_service_of_a_plain_revision() -> None:
                 "automountServiceAccountToken": False,
                 "storageContainerName": "slipway-storage-initializer",
                 "terminationGracePeriodSeconds": 40,
+                "topologySpreadConstraints": [
+                    {
+                        "maxSkew": 1,
+                        "topologyKey": "kubernetes.io/hostname",
+                        "whenUnsatisfiable": "ScheduleAnyway",
+                        "labelSelector": {"matchLabels": {"slipway.dev/revision": revision.name}},
+                    }
+                ],
                 "volumes": [{"name": "slipway-model-config", "configMap": {"name": revision.name}}],
                 "model": {
                     "modelFormat": {"name": "onnx"},
@@ -141,6 +149,15 @@ def test_the_autoscaler_keeps_its_floor() -> None:
         "maxReplicas": 9,
         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}],
     }
+
+
+def test_a_drained_node_takes_one_pod_of_a_revision_at_a_time() -> None:
+    revision = builders.revision()
+
+    rendered = objects.disruption_budget(revision, owner=OWNER)
+
+    assert (rendered["metadata"]["name"], rendered["metadata"]["ownerReferences"]) == (revision.name, [REFERENCE])
+    assert rendered["spec"] == {"maxUnavailable": 1, "selector": {"matchLabels": {"slipway.dev/revision": revision.name}}}
 
 
 def test_the_service_carries_none_of_the_labels_that_it_selects() -> None:
