@@ -212,6 +212,7 @@ STRANGERS: dict[str, Callable[[Object], Object]] = {
     "without our label": lambda owner: a_stranger(owner, theirs="x"),
     "with our label": lambda owner: a_stranger(owner, labels=MANAGED, theirs="x"),
     "with exactly our content": lambda owner: a_stranger(owner, labels=MANAGED, step="1"),
+    "with other values in our fields": lambda owner: a_stranger(owner, step="2"),
     "of another controller": lambda owner: owned(
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": owner["metadata"]["namespace"], "uid": "u9"}}
     ),

@@ -46,3 +46,17 @@ FIGHTERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 @pytest.mark.parametrize(("obj", "managers"), FIGHTERS.values(), ids=FIGHTERS.keys())
 def test_the_other_side_of_a_fight(obj: dict[str, Any], managers: tuple[str, ...]) -> None:
     assert comparison.other_managers(obj, body=BODY, manager="slipway") == managers
+
+
+@pytest.mark.parametrize(
+    ("entries", "strange"),
+    [
+        ([("slipway", "Apply")], False),
+        ([], False),
+        ([("slipway", "Apply"), ("kserve", "Update")], True),
+        ([("slipway", "Update")], True),
+    ],
+)
+def test_only_our_own_applies_make_an_object_ours(entries: list[tuple[str, str]], strange: bool) -> None:
+    fields = [{"manager": manager, "operation": operation} for manager, operation in entries]
+    assert comparison.has_strangers({"metadata": {"managedFields": fields}}, manager="slipway") is strange
