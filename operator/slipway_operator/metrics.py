@@ -46,6 +46,10 @@ class Metrics:
     """code, method: answers of the API server; code ``<error>`` where there was none."""
     rest_client_request_duration: Histogram
     """verb: seconds to an answer; watches are not measured."""
+    leading: Gauge
+    """name: 1 while this process holds the Lease of that name, 0 otherwise."""
+    watch_silence: Gauge
+    """resource: seconds since the API server last said anything about it; bookmarks come about every minute."""
     applies: Counter
     """kind, result: created, updated, unchanged (nothing sent), terminating (nothing sent), deleted, taken, fight."""
     events: Counter
@@ -82,6 +86,8 @@ class Metrics:
             rest_client_request_duration=Histogram(
                 "rest_client_request_duration_seconds", "Time to an answer", ("verb",), buckets=_REQUEST_SECONDS, registry=registry
             ),
+            leading=Gauge("leader_election_master_status", "Whether this process leads", queue, registry=registry),
+            watch_silence=Gauge("slipway_watch_silence_seconds", "Time since the last word of a watch", ("resource",), registry=registry),
             applies=Counter("slipway_applies", "What applying and pruning did", ("kind", "result"), registry=registry),
             events=Counter("slipway_events", "Kubernetes Events", ("result",), registry=registry),
             informer_lists=Counter("slipway_informer_lists", "Full lists of a resource", ("resource",), registry=registry),

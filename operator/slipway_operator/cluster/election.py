@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from slipway_operator import errors
+from slipway_operator import errors, metrics
 from slipway_operator.cluster import client, resources
 
 log = logging.getLogger("slipway.election")
@@ -41,8 +41,10 @@ class Terms:
 class Elector:
     """Campaigns for one Lease until cancelled. ``client`` must not be fenced by this very elector."""
 
-    def __init__(self, api: client.ApiClient, terms: Terms) -> None:
+    def __init__(self, api: client.ApiClient, terms: Terms, *, meters: metrics.Metrics = metrics.DEFAULT) -> None:
         self._api = api
+        meters.leading.labels(terms.name).set_function(lambda: float(self._loop.time() < self._deadline))
+        self._loop = asyncio.get_running_loop()
         self._terms = terms
         self._deadline = 0.0
         self._seen: tuple[str, float] = ("", 0.0)
@@ -51,12 +53,12 @@ class Elector:
     @property
     def leading(self) -> bool:
         """Whether we may write at this moment."""
-        return asyncio.get_running_loop().time() < self._deadline
+        return self._loop.time() < self._deadline
 
     @property
     def left_s(self) -> float:
         """Seconds for which we may still write: what a fenced client asks before each write."""
-        return max(0.0, self._deadline - asyncio.get_running_loop().time())
+        return max(0.0, self._deadline - self._loop.time())
 
     async def elected(self) -> None:
         """Wait until we lead."""
@@ -96,14 +98,14 @@ class Elector:
             log.warning("lease %s/%s could not be released, it runs out by itself: %s", self._terms.namespace, self._terms.name, error)
 
     async def _round(self) -> None:
-        sent_at = asyncio.get_running_loop().time()
+        sent_at = self._loop.time()
         try:
             lease = await self._api.get(resources.LEASES, self._terms.name, namespace=self._terms.namespace)
         except errors.NotFound:
             return await self._take(self._api.create(self._new()), since=sent_at)
         if not self._may_take(lease, now=sent_at):
             return None
-        sent_at = asyncio.get_running_loop().time()
+        sent_at = self._loop.time()
         return await self._take(self._api.replace(_with_spec(lease, self._record(lease["spec"]))), since=sent_at)
 
     async def _take(self, writing: Awaitable[Any], *, since: float) -> None:

@@ -59,6 +59,8 @@ class Informer:
         self.resource = resource
         self.synced = asyncio.Event()
         """Set after the first complete list, or when the server has said that it does not know the kind."""
+        self._clock: Callable[[], float] = lambda: 0.0
+        """The loop's, once there is one: metrics may be read on another thread."""
         self.last_contact = 0.0
         """``loop.time()`` of the last list, event or bookmark; 0.0 before the first. For a watchdog: older than 150 s is ill."""
         self.resource_version = ""
@@ -78,9 +80,14 @@ class Informer:
         self._said_missing = False
         self._lists = meters.informer_lists.labels(resource.plural)
         self._count = meters.informer_objects.labels(resource.plural)
+        meters.watch_silence.labels(resource.plural).set_function(self._silence_s)
+
+    def _silence_s(self) -> float:
+        return self._clock() - self.last_contact if self.last_contact else 0.0
 
     async def run(self) -> None:
         """Keep the cache up to date until cancelled. Never raises for the API server's sake; a missing kind is tried again every 15 s."""
+        self._clock = asyncio.get_running_loop().time
         while True:
             wait_s = await self._round()
             await asyncio.sleep(wait_s)

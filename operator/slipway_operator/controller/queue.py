@@ -115,6 +115,11 @@ class WorkQueue(Generic[K]):
         """How often in a row ``retry`` was called."""
         return self._failures.get(key, 0)
 
+    @property
+    def longest_running_s(self) -> float:
+        """Seconds for which the key longest at work has been so; 0 when none is."""
+        return max((_now() - since for since in self._busy.values()), default=0.0)
+
     async def get(self) -> K:
         """The next key; it is the caller's until ``done``. Raises ShutDown."""
         while not self and not self._closed:

@@ -29,6 +29,9 @@ SHUTDOWN_S: Final = 20.0
 KOPF_END_S: Final = 8.0
 """For kopf to end; a little more than the time it gives itself."""
 
+STUCK_S: Final = 5 * worker.PASS_TIMEOUT_S
+"""A pass that has run for longer has outlived its own timeout: only a restart ends it."""
+
 STALE_S: Final = 300.0
 """A cache without a word from the server for longer is dead: bookmarks come every minute or so, and a silent watch is renewed after 100 s."""
 
@@ -73,6 +76,10 @@ def registry_of(operator: Operator) -> kopf.OperatorRegistry:
     async def fresh(**_: Any) -> str:
         return freshness(operator.caches)
 
+    @kopf.on.probe(id="queue", registry=registry)
+    async def moving(**_: Any) -> str:
+        return progress(operator.keys)
+
     return registry
 
 
@@ -94,6 +101,14 @@ def freshness(caches: observe.Caches) -> str:
     if stale:
         raise kopf.PermanentError(f"no word from the API server for {STALE_S:.0f} s about {', '.join(stale)}")
     return "fresh"
+
+
+def progress(keys: queue.WorkQueue[store.Key]) -> str:
+    """For the liveness probe: fails when a worker has held one object for far longer than a pass may take, which no timeout has ended."""
+    longest_s = keys.longest_running_s
+    if longest_s > STUCK_S:
+        raise kopf.PermanentError(f"one pass has been running for {longest_s:.0f} s, its own limit is {worker.PASS_TIMEOUT_S:.0f} s")
+    return "moving"
 
 
 def tune(options: kopf.OperatorSettings) -> None:
