@@ -75,6 +75,9 @@ SCALING: Final = "Scaling"
 MODEL_LOAD_FAILED: Final = "ModelLoadFailed"
 """Triton runs and refuses the model; the message is Triton's own."""
 
+CLAIM_MISSING: Final = "ClaimMissing"
+"""The address names a PersistentVolumeClaim that the namespace does not have."""
+
 DOWNLOAD_FAILED: Final = "DownloadFailed"
 """The storage initializer could not fetch the model; the message is its last line."""
 
@@ -138,7 +141,7 @@ SETTLED: Final = "Settled"
 STALLING_REASONS: Final = frozenset(
     {
         NAME_TOO_LONG, NAME_TAKEN, SPEC_UNREADABLE, REJECTED, QUOTA_EXCEEDED, APPLY_FIGHT,
-        MODEL_LOAD_FAILED, DOWNLOAD_FAILED, IMAGE_PULL_FAILED, CONTAINER_FAILED, POD_REFUSED, RUNTIME_REFUSED,
+        MODEL_LOAD_FAILED, CLAIM_MISSING, DOWNLOAD_FAILED, IMAGE_PULL_FAILED, CONTAINER_FAILED, POD_REFUSED, RUNTIME_REFUSED,
     }
 )  # fmt: skip
 """Reasons that time does not cure. Unschedulable is not among them: an autoscaled cluster adds the node."""

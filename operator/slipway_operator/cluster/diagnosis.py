@@ -1,5 +1,6 @@
 """Why pods are not ready, read off the objects that say so. Pure; what Triton says is asked elsewhere and handed in."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -20,11 +21,21 @@ _GRAVITY = (
     conditions.RUNTIME_REFUSED,
     conditions.POD_REFUSED,
     conditions.MODEL_LOAD_FAILED,
+    conditions.CLAIM_MISSING,
     conditions.DOWNLOAD_FAILED,
     conditions.IMAGE_PULL_FAILED,
     conditions.CONTAINER_FAILED,
     conditions.UNSCHEDULABLE,
 )
+
+_CLAIM_NOT_FOUND = re.compile(r'persistentvolumeclaim "(?P<name>[^"]+)" not found')
+"""How the scheduler says it."""
+
+_PULL_BACKOFF = re.compile(r'^Back-off pulling image "[^"]*": (?:ErrImagePull: )?')
+"""What the kubelet puts before the cause between two tries; without it both say the same."""
+
+HABIT: Final = 2
+"""Restarts after which a server that exits is expected to do so again: it is not on its way whenever it happens to run."""
 
 # What the API server says about an object that it will refuse again, word for word. KServe repeats it and tries for ever.
 _REFUSALS = (" is invalid: ", " is forbidden: ", "denied the request")
@@ -84,11 +95,19 @@ def _of_pod(pod: Object) -> Iterator[Failure]:
     status = pod.get("status") or {}
     for condition in _conditions(pod):
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            yield Failure(reason=conditions.UNSCHEDULABLE, message=str(condition.get("message", "no node takes the pod")))
+            yield _unscheduled(str(condition.get("message") or "no node takes the pod"))
     for container in status.get("initContainerStatuses") or ():
         yield from _of_container(container, failed=conditions.DOWNLOAD_FAILED if container.get("name") == STORAGE_CONTAINER else None)
     for container in status.get("containerStatuses") or ():
         yield from _of_container(container, failed=None)
+
+
+def _unscheduled(said: str) -> Failure:
+    missing = _CLAIM_NOT_FOUND.search(said)
+    if missing:
+        claim = missing["name"]
+        return Failure(reason=conditions.CLAIM_MISSING, message=f'PersistentVolumeClaim "{claim}" does not exist in this namespace')
+    return Failure(reason=conditions.UNSCHEDULABLE, message=said)
 
 
 def _of_container(container: Mapping[str, Any], *, failed: str | None) -> Iterator[Failure]:
@@ -98,12 +117,20 @@ def _of_container(container: Mapping[str, Any], *, failed: str | None) -> Iterat
     ended = (container.get("state") or {}).get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
     if waiting.get("reason") in _PULLING:
         said = waiting.get("message") or waiting["reason"]
-        yield Failure(reason=conditions.IMAGE_PULL_FAILED, message=f"image {container.get('image', '')} of container {name}: {_one_line(said)}")
-    elif ended.get("exitCode") and (failed or waiting.get("reason") in _STARTING):
+        yield Failure(reason=conditions.IMAGE_PULL_FAILED, message=f"image {container.get('image', '')} of container {name}: {_pull(said)}")
+    elif ended.get("exitCode") and (failed or waiting.get("reason") in _STARTING or _exits_by_habit(container)):
         yield Failure(reason=failed or conditions.CONTAINER_FAILED, message=_exit(name, ended))
     elif waiting.get("reason") in _STARTING:
         said = waiting.get("message") or waiting["reason"]
         yield Failure(reason=conditions.CONTAINER_FAILED, message=f"container {name}: {_one_line(said)}")
+
+
+def _exits_by_habit(container: Mapping[str, Any]) -> bool:
+    return not container.get("ready") and int(container.get("restartCount") or 0) >= HABIT
+
+
+def _pull(said: str) -> str:
+    return _PULL_BACKOFF.sub("", _one_line(said))
 
 
 def _exit(name: str, ended: Mapping[str, Any]) -> str:

@@ -34,6 +34,10 @@ def ended(code: int, message: str = "", *, now: bool = False, reason: str = "Err
     return {"state": terminated} if now else {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": terminated}
 
 
+def unscheduled(message: str) -> dict[str, Any]:
+    return pod(conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}])
+
+
 def loaded(state: str = "READY", reason: str = "", name: str = "digits") -> tuple[ModelState, ...]:
     return (ModelState(name=name, state=state, reason=reason),)
 
@@ -87,8 +91,20 @@ CASES: dict[str, tuple[dict[str, Any], Failure]] = {
         Failure(reason="ContainerFailed", message='container kserve-container: secret "x" not found'),
     ),
     "a pod that fits on no node": (
-        {"pods": [pod(conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}])]},
+        {"pods": [unscheduled("0/1 nodes")]},
         Failure(reason="Unschedulable", message="0/1 nodes"),
+    ),
+    "a pod whose claim is not there": (
+        {"pods": [unscheduled('0/1 nodes are available: persistentvolumeclaim "models" not found. not found')]},
+        Failure(reason="ClaimMissing", message='PersistentVolumeClaim "models" does not exist in this namespace'),
+    ),
+    "an image that cannot be pulled, between two tries": (
+        {"pods": [pod(main=waiting("ImagePullBackOff", 'Back-off pulling image "slipway/triton-cpu:x": ErrImagePull: no such host'))]},
+        Failure(reason="ImagePullFailed", message="image slipway/triton-cpu:x of container kserve-container: no such host"),
+    ),
+    "a server that keeps exiting and happens to run": (
+        {"pods": [pod(main={"state": {"running": {}}, "ready": False, "restartCount": 2, "lastState": ended(1, "no", now=True)["state"]})]},
+        Failure(reason="ContainerFailed", message="container kserve-container exited with 1: no"),
     ),
     "pods that a quota refuses": (
         {"deployment": {"status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: x"}]}}},
@@ -128,6 +144,7 @@ def test_the_cause_is_named(case: tuple[dict[str, Any], Failure]) -> None:
         {"pods": [pod(init=waiting("PodInitializing"), main=waiting("ContainerCreating"))]},
         {"pods": [pod(init={"state": {"terminated": {"exitCode": 0}}}, main={"state": {"running": {}}})]},
         {"pods": [pod(main={"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}})]},
+        {"pods": [pod(main={"state": {"running": {}}, "ready": True, "restartCount": 7, "lastState": ended(1, "no", now=True)["state"]})]},
         {"repositories": [loaded("LOADING")]},
         {"service": {"status": {"modelStatus": {"lastFailureInfo": {"reason": "ModelLoadFailed", "message": "x"}}}}},
         {"service": not_reconciled("fails to reconcile predictor: Operation cannot be fulfilled: the object has been modified")},
@@ -138,6 +155,7 @@ def test_the_cause_is_named(case: tuple[dict[str, Any], Failure]) -> None:
         "containers being created",
         "a server that runs",
         "a server that was restarted and runs",
+        "a server that exited often and is ready",
         "a model being loaded",
         "KServe's guess about the model, where Triton's word is better",
         "a write of KServe's that will be tried again",
