@@ -40,7 +40,7 @@ class Settings:
     """Seconds between moving a Service and calling it moved: kube-proxy writes its rules once a second, on each node for itself, and tells nobody."""
 
     poll_seconds: float = 3.0
-    """Seconds between two looks at a revision that is not ready. Triton's load errors are seen by asking, nothing announces them."""
+    """Seconds between two looks at a revision that loads its model. Triton's load errors are seen by asking, nothing announces them."""
 
     resync_seconds: float = 36_000.0
     """Every object is looked at again this often although nothing changed: against bugs, not part of how anything works."""

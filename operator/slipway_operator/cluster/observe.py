@@ -145,6 +145,7 @@ class Observer:
             settled=_settled(deployment),
             replicas=spec.get("replicas"),
             available=int(status.get("availableReplicas") or 0),
+            loading=any(_running(pod) and not _ready(pod) for pod in current),
             failures=diagnosis.diagnose(model=identity.name, service=service, deployment=deployment, pods=current, repositories=repositories),
         )
 

@@ -13,8 +13,8 @@ from slipway_operator.render import service
 from slipway_operator.state.observed import Observed
 from slipway_operator.state.plan import Done, Event, Outcome, Plan, Scale, Stalled, Wait
 
-STALLED_LOOK_S: Final = 60.0
-"""Seconds between two looks at something that the user must cure and whose cure may raise no event that Slipway sees."""
+UNTOLD_LOOK_S: Final = 60.0
+"""Seconds between two looks at something that is not as it should be and whose cure may raise no event that Slipway sees."""
 
 
 def plan(observed: Observed) -> Plan:
@@ -140,14 +140,20 @@ def _warning(observed: Observed, verdict: Verdict) -> tuple[Event, ...]:
 
 def _outcome(observed: Observed, roles: Cast, model_ready: Verdict) -> Outcome:
     if model_ready.reason in conditions.STALLING_REASONS:
-        return Stalled(model_ready.reason, seconds=STALLED_LOOK_S)
+        return Stalled(model_ready.reason, seconds=UNTOLD_LOOK_S)
     waits = [_drained_in(observed, part) for part in roles.parts if part.role == "Draining"]
     if model_ready.status != "True" and model_ready.reason != conditions.SUSPENDED:
-        waits.append(observed.poll_s)
+        waits.append(_looked_at_in(observed, roles))
     following = observed.route_s - roles.serving_for_s(observed.now)
     if roles.serving is not None and following > 0:
         waits.append(following + 0.1)
     return Wait(min(waits)) if waits else Done()
+
+
+def _looked_at_in(observed: Observed, roles: Cast) -> float:
+    """Seconds to the next look at a revision that is not ready: pods that wait announce every change, Triton announces nothing."""
+    loading = roles.desired is not None and observed.workload(roles.desired.name).loading
+    return observed.poll_s if loading else UNTOLD_LOOK_S
 
 
 def _drained_in(observed: Observed, part: Part) -> float:

@@ -43,6 +43,9 @@ class Workload:
     available: int = 0
     """Pods that passed their readiness probe, which asks Triton for the model by the ModelDeployment's name."""
 
+    loading: bool = False
+    """A pod runs and is not ready: what it is about is known to Triton alone, and must be asked."""
+
     failures: tuple[Failure, ...] = ()
     """What keeps pods from being ready, gravest first."""
 
@@ -86,7 +89,7 @@ class Observed:
     """Seconds that the nodes are given to follow the Service."""
 
     poll_s: float = 5.0
-    """Seconds between two looks at a revision that is getting ready."""
+    """Seconds between two looks at a revision that loads its model."""
 
     now: datetime
 

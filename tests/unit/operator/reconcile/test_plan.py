@@ -75,8 +75,14 @@ def test_a_first_revision_is_on_its_way() -> None:
         "Routed": ("False", "NoEndpoint"),
         "Available": ("False", "NoEndpoint"),
     }
-    assert made.outcome == Wait(3.0)
+    assert made.outcome == Wait(60.0), "what waits for pods is woken by them"
     assert made.events == (Event(type="Normal", reason="RevisionCreated", message=f"Created revision {FIRST.name} for pvc://models/digits/1."),)
+
+
+def test_a_server_that_loads_its_model_is_asked_again_soon() -> None:
+    made = plan(revisions=(FIRST,), workloads={FIRST.name: Workload(replicas=1, loading=True)})
+
+    assert made.outcome == Wait(3.0)
 
 
 def test_a_serving_revision_is_ready_and_needs_nothing() -> None:
