@@ -80,6 +80,39 @@ def test_a_restarted_container_finds_its_repository_and_makes_it_anew(model: Pat
     assert made(model) == (CONFIG + '\ndefault_model_filename: "digits.onnx"\n', {"digits.onnx": "graph"})
 
 
+def test_where_a_python_model_is_missing_one_that_says_so_takes_its_place(model: Path) -> None:
+    (model / "model.onnx").write_text("graph")
+    (model / "weights.bin").write_text("numbers")
+
+    assert [serve(model, "python").returncode for _ in range(2)] == [0, 0]
+
+    code = made(model)[1]["model.py"]
+    with pytest.raises(FileNotFoundError, match=rf"^{model} has no model.py; it holds model.onnx, weights.bin$"):
+        exec(code, {})
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "status"),
+    [
+        ('backend: "python"', ["model.py"], 0),
+        ('backend: "python"', ["other.py"], 1),
+        ('backend: "python"\ndefault_model_filename: "other.py"', ["other.py"], 0),
+        ('backend: "onnxruntime"', ["model.onnx"], 0),
+    ],
+    ids=["there", "missing", "of another name", "not python"],
+)
+def test_a_repository_whose_python_model_is_missing_is_refused(model: Path, config: str, files: list[str], status: int) -> None:
+    version = model / "digits" / "1"
+    version.mkdir(parents=True)
+    (version.parent / "config.pbtxt").write_text(config)
+    for name in files:
+        (version / name).write_text("")
+
+    done = serve(model, "triton")
+
+    assert (done.returncode, done.stderr) == (status, f"{version} has no model.py, and Triton would wait for it for ever.\n" if status else "")
+
+
 def test_a_triton_repository_is_served_as_it_is(model: Path) -> None:
     assert f"--model-repository={model}" in serve(model, "triton").stdout.splitlines()
 
