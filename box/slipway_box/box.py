@@ -5,7 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from slipway_box import (
     preflight,
     programs,
     proxy,
+    resource_metrics,
     scheduler,
     volumes,
     waiting,
@@ -43,6 +44,11 @@ from slipway_box.progress import step
 from slipway_box.site import BOX, Site
 from slipway_box.status import Row
 
+_EXTRAS: dict[str, Callable[[Site, str], Component]] = {
+    object_store.NAME: object_store.component,
+    resource_metrics.NAME: resource_metrics.component,
+}
+_PROGRAMS = {object_store.NAME: object_store.PROGRAM, resource_metrics.NAME: resource_metrics.PROGRAM}
 _APPLIED = "/api/v1/namespaces/kube-system/configmaps/slipway-box"
 
 
@@ -67,8 +73,8 @@ class Box:
             with step("starting the cluster", usual_s=2 if self.supervisor.recorded() else 10):
                 self._start(built)
             volumes.recycle(self.site, self.kubectl(built))
-        if object_store.NAME in self.supervisor.recorded():
-            self.start_object_store()
+        for name in _EXTRAS.keys() & set(self.supervisor.recorded()):
+            self.start(name)
 
     def down(self) -> list[str]:
         """End everything and take away everything; a sentence for each thing that could not be."""
@@ -85,18 +91,23 @@ class Box:
         self.require_up()
         return loading.load(self.site, wanted)
 
-    def start_object_store(self) -> None:
-        """Start the S3 server beside the cluster; data and keys stay until the box goes down."""
+    def start(self, extra: str) -> None:
+        """Start the object store or the metrics server beside the cluster; what it keeps stays until the box goes down."""
         self.require_up()
-        program = object_store.build()
+        program = _PROGRAMS[extra].build()
         with self.alone():
-            self.supervisor.ensure(object_store.component(self.site, program))
+            self.supervisor.ensure(_EXTRAS[extra](self.site, program))
+        if extra == resource_metrics.NAME:
+            self.kubectl().apply(*resource_metrics.objects(self.site))
 
-    def stop_object_store(self) -> None:
-        """Stop it; its data stays."""
+    def stop(self, extra: str) -> None:
+        """Stop it; what it keeps stays."""
         preflight.require_root(os.geteuid())
+        if extra == resource_metrics.NAME:
+            # An API whose server is gone makes every discovery wait.
+            self.kubectl().run("delete", "apiservice", "v1beta1.metrics.k8s.io", "--ignore-not-found")
         with self.alone():
-            self.supervisor.stop(object_store.NAME)
+            self.supervisor.stop(extra)
 
     def log(self, component: str) -> Path:
         """The log of ``component``.
@@ -115,8 +126,8 @@ class Box:
             return []
         anywhere = Path("/")  # where programs lie does not matter for asking how they are
         components = self.components(Programs(folder=anywhere))
-        if object_store.NAME in self.supervisor.recorded():
-            components.append(object_store.component(self.site, str(anywhere)))
+        recorded = _EXTRAS.keys() & set(self.supervisor.recorded())
+        components.extend(_EXTRAS[name](self.site, str(anywhere)) for name in sorted(recorded))
         return [*(self._row(component) for component in components), self._node_row()]
 
     def kubectl(self, built: Programs | None = None) -> Kubectl:

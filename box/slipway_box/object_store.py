@@ -1,25 +1,19 @@
 """An S3 server on a plain folder, for model stores: versitygw, built when first asked for."""
 
-import hashlib
 import json
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 
-from slipway_box import certificates, toolchain
+from slipway_box import certificates
 from slipway_box.component import Component
-from slipway_box.errors import BoxError
-from slipway_box.layout import cache
+from slipway_box.extras import Extra
 from slipway_box.probe import Http
-from slipway_box.programs import build_failure
-from slipway_box.progress import step
 from slipway_box.site import Site
 
 NAME = "object-store"
 PORT = 7070
 REGION = "us-east-1"
-MODULE = toolchain.MODULE / "s3"
-_PACKAGE = "github.com/versity/versitygw/cmd/versitygw"
+PROGRAM = Extra(name="versitygw", module="s3", package="github.com/versity/versitygw/cmd/versitygw", usual_s=120)
 
 
 @dataclass(frozen=True)
@@ -28,22 +22,6 @@ class Keys:
 
     access_key: str
     secret_key: str
-
-
-def build() -> str:
-    """The program, built if it is not there."""
-    go = toolchain.find()
-    decided = [(MODULE / name).read_bytes() for name in ("go.mod", "go.sum")]
-    made = cache() / "bin" / hashlib.sha256(b"\0".join([*decided, go.version.encode()])).hexdigest()[:16] / "versitygw"
-    if made.exists():
-        return str(made)
-    made.parent.mkdir(parents=True, exist_ok=True)
-    with step("building versitygw", usual_s=120):
-        done = go.run("build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", f"{made}.new", _PACKAGE, folder=MODULE)
-    if done.returncode:
-        raise BoxError(build_failure("versitygw", done.stderr))
-    Path(f"{made}.new").replace(made)
-    return str(made)
 
 
 def component(site: Site, program: str) -> Component:
