@@ -95,10 +95,11 @@ class Box:
         """Start the object store or the metrics server beside the cluster; what it keeps stays until the box goes down."""
         self.require_up()
         program = _PROGRAMS[extra].build()
+        if extra == resource_metrics.NAME:
+            # Before it starts: without its rights it ends at once.
+            self.kubectl().apply(*resource_metrics.objects(self.site))
         with self.alone():
             self.supervisor.ensure(_EXTRAS[extra](self.site, program))
-        if extra == resource_metrics.NAME:
-            self.kubectl().apply(*resource_metrics.objects(self.site))
 
     def stop(self, extra: str) -> None:
         """Stop it; what it keeps stays."""

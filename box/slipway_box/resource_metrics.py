@@ -36,6 +36,7 @@ def component(site: Site, program: str) -> Component:
         "--kubelet-preferred-address-types=InternalIP",
         # The shortest it takes: a test that waits for an autoscaler waits for this first.
         "--metric-resolution=10s",
+        "--kubelet-request-timeout=5s",
     )
     probe = Https(site.address, PORT, "/livez", authority.certificate, site.identities.administrator())
     return Component(name=NAME, argv=argv, probe=probe, listens=((site.address, PORT),))

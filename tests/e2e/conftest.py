@@ -1,6 +1,6 @@
 """The box as a user has it: real pods, real Triton, the operator installed in the cluster. `make test-e2e` brings it up."""
 
-import itertools
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -8,8 +8,6 @@ import pytest
 from slipway_box import clusters
 from slipway_testing.kube import Kube
 from slipway_testing.stage import Stage
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +25,7 @@ def kube(kubectl: tuple[str, ...]) -> Kube:
 @pytest.fixture(scope="module")
 def stage(kube: Kube, kubectl: tuple[str, ...]) -> Iterator[Stage]:
     """A namespace for the tests of one module."""
-    prepared = Stage(kube, kubectl, f"e2e-{next(_numbers)}")
+    prepared = Stage(kube, kubectl, f"e2e-{secrets.token_hex(2)}")
     prepared.set_up()
     yield prepared
     prepared.tear_down()

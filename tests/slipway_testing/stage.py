@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slipway_box import clusters, on_box, volumes
 from slipway_operator.cluster import resources
 from slipway_operator.cluster.resources import Object
 from slipway_testing import builders
 from slipway_testing.kube import Kube, eventually
 
 CLAIM = "models"
-UPLOADER = "uploader"
 READY_S = 90.0
 """Longest that a revision may take on a busy machine, from nothing to Ready."""
 
@@ -34,6 +34,13 @@ class Stage:
     kube: Kube
     kubectl: tuple[str, ...]
     namespace: str
+    volume: str = CLAIM
+    """The claim that ``store`` writes to."""
+
+    @property
+    def uploader(self) -> str:
+        """The pod through which ``store`` writes."""
+        return "uploader" if self.volume == CLAIM else f"uploader-{self.volume}"
 
     def set_up(self) -> None:
         """The namespace, which admits restricted pods only, its volume, and a pod that writes to it."""
@@ -41,8 +48,13 @@ class Stage:
         self.run(
             "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace, "labels": labels}})
         )
+        self.make_volume()
+
+    def make_volume(self) -> None:
+        """The claim, and the pod that writes to it."""
+        _recycle_volumes()
         self.run("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [self._claim(), self._uploader()]}))
-        self.run("wait", "--for=condition=Ready", f"pod/{UPLOADER}", "--timeout=60s")
+        self.run("wait", "--for=condition=Ready", f"pod/{self.uploader}", "--timeout=60s")
 
     def tear_down(self) -> None:
         """Everything goes; waits until it is gone, so that the next test finds the machine at rest."""
@@ -58,8 +70,8 @@ class Stage:
     def store(self, path: str, content: bytes) -> str:
         """Write a file to the volume; returns the claim's address of its folder."""
         folder = Path("/models") / Path(path).parent
-        self.run("exec", "-i", UPLOADER, "--", "sh", "-c", f"mkdir -p {folder} && cat > /models/{path}", stdin=content)
-        return f"pvc://{CLAIM}/{Path(path).parent}"
+        self.run("exec", "-i", self.uploader, "--", "sh", "-c", f"mkdir -p {folder} && cat > /models/{path}", stdin=content)
+        return f"pvc://{self.volume}/{Path(path).parent}"
 
     def apply(self, name: str, *, uri: str, serving: dict[str, Any] | None = None, **model: Any) -> None:
         """Apply a ModelDeployment as a user does."""
@@ -132,7 +144,7 @@ class Stage:
 
     def _claim(self) -> dict[str, Any]:
         spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-        return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM}, "spec": spec}
+        return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": self.volume}, "spec": spec}
 
     def _uploader(self) -> dict[str, Any]:
         container = {
@@ -142,13 +154,20 @@ class Stage:
             "command": ["sleep", "infinity"],
             "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
             "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
-            "volumeMounts": [{"name": CLAIM, "mountPath": "/models"}],
+            "volumeMounts": [{"name": "models", "mountPath": "/models"}],
         }
         spec = {
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": 0,
             "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [container],
-            "volumes": [{"name": CLAIM, "persistentVolumeClaim": {"claimName": CLAIM}}],
+            "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": self.volume}}],
         }
-        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": UPLOADER}, "spec": spec}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": self.uploader}, "spec": spec}
+
+
+def _recycle_volumes() -> None:
+    """The box has few volumes, and offers a used one again only when told to."""
+    cluster = clusters.chosen()
+    if isinstance(cluster, on_box.OnBox):
+        volumes.recycle(cluster.box.site, cluster.box.kubectl())
