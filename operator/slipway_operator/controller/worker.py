@@ -182,7 +182,7 @@ class Worker:
         else:
             log.warning("reconcile failed: %s", error)
         if trouble is not None and observed is not None and (trouble.retry_s is not None or self._keys.failures(key) >= UNTOLD_FAILURES):
-            await self._tell_trouble(body, observed, reason=trouble.reason, message=f"{error}.")
+            await self._tell_trouble(body, observed, reason=trouble.reason, message=_sentence(error))
         if trouble is None or trouble.retry_s is None:
             self._keys.retry(key)
         else:
@@ -205,9 +205,22 @@ class Worker:
 
 def _passing(error: Exception) -> bool:
     """Whether the next pass will see another world: an edit came between, another operator leads, or a namespace or a namesake's children go."""
-    return isinstance(error, errors.Conflict | errors.NamespaceTerminating | errors.NotLeading) or (
-        isinstance(error, errors.NameTaken) and error.passing
-    )
+    match error:
+        case errors.NameTaken():
+            return error.passing
+        case errors.NotFound():
+            return not error.kind_missing
+        case _:
+            return isinstance(error, errors.Conflict | errors.NamespaceTerminating | errors.NotLeading)
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, for the status of the object."""
+    if isinstance(error, errors.NotFound):
+        return f"This cluster does not know a kind that Slipway writes. InferenceService comes with KServe: install it, 0.20 or newer. ({error})"
+    if isinstance(error, TimeoutError):
+        return f"The pass took longer than {PASS_TIMEOUT_S:.0f} s and was given up."
+    return f"{error}."
 
 
 def owner_key(child: Mapping[str, Any]) -> Key | None:

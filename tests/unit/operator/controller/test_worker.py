@@ -23,6 +23,9 @@ BODY: dict[str, Any] = {
 NAMESAKE = errors.NameTaken(kind="Service", namespace="shop", name="digits", controller="ModelDeployment digits", passing=True)
 
 
+GONE = errors.NotFound("gone", status=404, details={"name": "digits"})
+
+
 class World:
     """What a worker reaches, with everything it did to it; ``applying`` is called for each child."""
 
@@ -154,8 +157,15 @@ async def test_what_somebody_must_cure_is_told_at_once_and_tried_again_later(err
 
 @pytest.mark.parametrize(
     "error",
-    [errors.Unavailable("refused"), TimeoutError(), errors.Conflict("edited"), errors.NamespaceTerminating("going"), NAMESAKE],
-    ids=["the API server away", "a pass too long", "an edit in between", "a namespace on its way out", "the child of a deleted namesake"],
+    [errors.Unavailable("refused"), TimeoutError(), errors.Conflict("edited"), errors.NamespaceTerminating("going"), NAMESAKE, GONE],
+    ids=[
+        "the API server away",
+        "a pass too long",
+        "an edit in between",
+        "a namespace on its way out",
+        "the child of a deleted namesake",
+        "an object deleted in between",
+    ],
 )
 async def test_what_passes_by_itself_is_tried_again_without_a_word(error: Exception) -> None:
     world = World(applying=raising(error))
@@ -174,6 +184,24 @@ async def test_trouble_that_lasts_is_told_after_all() -> None:
 
     assert world.ready()["reason"] == "ApiUnavailable"
     assert world.told == []
+
+
+async def test_a_pass_without_end_is_told_with_its_limit() -> None:
+    world = World(applying=raising(TimeoutError()))
+    for _ in range(worker.UNTOLD_FAILURES):
+        world.keys.retry(KEY)
+
+    await world.one_pass()
+
+    assert world.ready()["message"] == "The pass took longer than 60 s and was given up."
+
+
+async def test_a_missing_kind_is_told_with_where_it_comes_from() -> None:
+    world = World(applying=raising(errors.NotFound("get InferenceService shop/digits: 404", status=404)))
+
+    await world.one_pass()
+
+    assert "InferenceService comes with KServe: install it" in world.ready()["message"]
 
 
 async def test_a_bug_is_logged_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
