@@ -1,8 +1,10 @@
 """Models of every format, served by real pods at their stable address."""
 
+import subprocess
 import threading
 import time
 
+from slipway_box import packages
 from slipway_operator.cluster import resources
 from slipway_testing import onnx_models
 from slipway_testing.kube import eventually
@@ -34,6 +36,20 @@ def test_an_onnx_model_answers_under_the_objects_name(stage: Stage) -> None:
     assert stage.doubled("doubled", [[1, 2], [3, 4]]) == [2, 4, 6, 8]
     status, described = stage.ask("doubled", "/v2/models/doubled")
     assert (status, described["name"], described["inputs"]) == (200, "doubled", [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}])
+
+
+def test_the_same_address_speaks_grpc(stage: Stage) -> None:
+    """ModelReady by hand: one length-prefixed protobuf message over HTTP/2, {name: "doubled"} out and {ready: true} back."""
+    packages.need("curl")
+    name = b"doubled"
+    asked = b"\x0a" + bytes([len(name)]) + name
+    address = f"http://{stage.address('doubled')}:9000/inference.GRPCInferenceService/ModelReady"
+    command = ["curl", "--silent", "--fail", "--max-time", "10", "--http2-prior-knowledge", "--data-binary", "@-"]
+    headers = ["--header", "content-type: application/grpc", "--header", "te: trailers"]
+
+    answer = subprocess.run([*command, *headers, address], input=b"\x00" + len(asked).to_bytes(4) + asked, capture_output=True, check=True)
+
+    assert answer.stdout == b"\x00\x00\x00\x00\x02\x08\x01"
 
 
 def test_a_single_file_of_any_name_is_enough(stage: Stage) -> None:
