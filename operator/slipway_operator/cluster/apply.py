@@ -15,6 +15,8 @@ from slipway_operator.cluster.resources import Object, Reference, Resource
 RESTORES = 5
 RESTORES_WINDOW_S = 60.0
 _PRUNE_TRIES = 3
+_NEVER = "1"
+"""A resourceVersion that no object ever has: etcd's first write is its second revision. An apply that asks for it creates, or is a Conflict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +63,11 @@ class Applier:
         owner = resources.controller(body)
         if owner is None:
             raise ValueError(f"{resources.reference(body)} has no controller owner reference")
-        live = await self._writes.anywhere(resources.reference(body))
+        live = await self._writes.cached(resources.reference(body))
         if live is None:
-            return await self._create(body, owner)
+            created, live = await self._create(body, owner)
+            if created:
+                return live
         self._refuse_strangers(body, live, owner)
         if live["metadata"].get("deletionTimestamp"):
             self._count(body, "terminating")
@@ -83,7 +87,8 @@ class Applier:
         if live.get("status") == body["status"] or self._unchanged(body, live, subresource="status"):
             self._count(body, "unchanged")
             return None
-        answer = (await self._client.apply(_at_version(body, live), subresource="status", field_manager=self._manager)).object
+        wanted = _at(body, version=live["metadata"]["resourceVersion"])
+        answer = (await self._client.apply(wanted, subresource="status", field_manager=self._manager)).object
         self._remember(body, answer, owner_uid=live["metadata"]["uid"], subresource="status")
         self._count(body, "updated")
         return answer
@@ -114,26 +119,39 @@ class Applier:
         """
         return await self._writes.cached(Reference(resource.api_version, resource.kind, namespace, name))
 
-    async def _create(self, body: Mapping[str, Any], owner: Mapping[str, Any]) -> Object:
-        """Create by an apply that forces nothing.
+    def wrote(self, obj: Mapping[str, Any], *, subresource: str = "") -> bool:
+        """Whether ``obj`` is the very version that our last apply of it (or of its ``subresource``) made."""
+        sent = self._sent.get((resources.reference(obj), subresource))
+        return sent is not None and sent.resource_version == obj["metadata"]["resourceVersion"]
 
-        Between our GET and this, somebody may have made an object of that name. Where it differs, the server answers Conflict and
-        nothing has happened; where it has a controller, Invalid; where it could be merged, what we added is taken back.
+    def forget(self, obj: Mapping[str, Any]) -> None:
+        """``obj`` is gone: there will be no more questions about it."""
+        reference = resources.reference(obj)
+        for subresource in ("", "status"):
+            self._sent.forget((reference, subresource))
+        self._writes.forget(reference, uid=obj["metadata"]["uid"])
+
+    async def _create(self, body: Mapping[str, Any], owner: Mapping[str, Any]) -> tuple[bool, Object]:
+        """Create in one request that touches nothing that exists: True and the new object, or False and the one that has the name.
+
+        An object that the cache does not hold may be there all the same: it lacks the label that the cache selects by.
         """
         try:
-            applied = await self._client.apply(body, force=False, field_manager=self._manager)
-        except (errors.Conflict, errors.Invalid) as error:
+            applied = await self._client.apply(_at(body, version=_NEVER), force=False, field_manager=self._manager)
+        except errors.Conflict:
+            live = await self._writes.on_server(resources.reference(body))
+            if live is None:  # it went in between
+                raise
+            return False, live
+        except errors.Invalid as error:
             await self._explain(body, owner, error)
             raise
-        if not applied.created and comparison.has_strangers(applied.object, manager=self._manager):
-            await self._client.apply(_with_uid(_empty(body), applied.object), force=False, field_manager=self._manager)
-            raise self._taken(body, owner, controller=None)
         self._remember(body, applied.object, owner_uid=owner["uid"])
         self._count(body, "created")
-        return applied.object
+        return True, applied.object
 
     async def _update(self, body: Mapping[str, Any], live: Object, owner: Mapping[str, Any]) -> Object | None:
-        if self._unchanged(body, live):
+        if self._unchanged(body, live) or self._found(body, live):
             self._count(body, "unchanged")
             return None
         restored_at = self._restores(body)
@@ -156,6 +174,15 @@ class Applier:
         if sent is None or sent.body != comparison.digest(body):
             return False
         return sent.resource_version == live["metadata"]["resourceVersion"] or sent.answer == _carried(live, body)
+
+    def _found(self, body: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+        """Whether the object carries ``body`` already, applied by an operator before us; then it is as if we had sent it."""
+        key = (resources.reference(body), "")
+        if self._sent.get(key) is not None or not comparison.applied(live, body, manager=self._manager):
+            return False
+        version = live["metadata"]["resourceVersion"]
+        self._sent.put(key, _Sent(body=comparison.digest(body), answer=_carried(live, body), resource_version=version))
+        return True
 
     def _restores(self, body: Mapping[str, Any]) -> tuple[float, ...]:
         """When this body was restored lately, now included; nothing when it is another body than last time."""
@@ -198,6 +225,7 @@ class Applier:
                     return False
                 looked_at = again
             else:
+                self._sent.forget((reference, ""))
                 self._writes.deleted(reference, uid=metadata["uid"], owner_uid=owner_uid)
                 return True
         raise errors.Conflict(f"delete {reference}: it changes faster than it can be looked at", status=409, reason="Conflict")
@@ -253,12 +281,6 @@ def _with_uid(body: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any
     return {**body, "metadata": {**body["metadata"], "uid": live["metadata"]["uid"]}}
 
 
-def _at_version(body: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+def _at(body: Mapping[str, Any], *, version: str) -> dict[str, Any]:
     """``body`` for exactly that version of the object; on a status the server looks at no uid."""
-    return {**body, "metadata": {**body["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}}
-
-
-def _empty(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Applying nothing: the server removes what only we own."""
-    metadata = {key: value for key, value in body["metadata"].items() if key in ("name", "namespace")}
-    return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata}
+    return {**body, "metadata": {**body["metadata"], "resourceVersion": version}}

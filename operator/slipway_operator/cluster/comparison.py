@@ -32,10 +32,49 @@ def other_managers(live: Mapping[str, Any], *, body: Mapping[str, Any], manager:
     return tuple(sorted(holders or {str(entry["manager"]) for entry in entries}))
 
 
-def has_strangers(live: Mapping[str, Any], *, manager: str) -> bool:
-    """Whether anything but an apply by ``manager`` has ever written the object."""
+def applied(live: Mapping[str, Any], body: Mapping[str, Any], *, manager: str) -> bool:
+    """Whether an apply of ``body`` by ``manager`` would change nothing: its last apply owns exactly these fields, and they have these values.
+
+    Equal values alone would not do: a field that ``manager`` owns and ``body`` lacks has to be removed.
+    """
+    entry = own_entry(live, manager=manager)
+    if entry is None or entry["apiVersion"] != body["apiVersion"]:
+        return False
+    fields = entry["fieldsV1"]
+    return _holds(json.loads(fields) if isinstance(fields, str) else fields, _managed(body), _managed(live))
+
+
+def own_entry(live: Mapping[str, Any], *, manager: str) -> Mapping[str, Any] | None:
+    """The managedFields entry of the applies by ``manager`` to the object itself."""
     entries = live["metadata"].get("managedFields") or ()
-    return any((entry.get("manager"), entry.get("operation")) != (manager, "Apply") for entry in entries)
+    ours = (entry for entry in entries if (entry.get("manager"), entry.get("operation")) == (manager, "Apply") and not entry.get("subresource"))
+    return next(ours, None)
+
+
+def _managed(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an object managedFields speak about."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in ("name", "namespace")}
+    return {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")} | {"metadata": metadata}
+
+
+def _holds(fields: Mapping[str, Any], body: Any, live: Any) -> bool:
+    """Whether ``body`` has exactly the fields of a fieldsV1 tree, with the values of ``live``; a field without inner fields counts as a whole."""
+    names = fields.keys() - {"."}
+    if not names:
+        return bool(body == live)
+    if isinstance(body, Mapping) and isinstance(live, Mapping):
+        return names == {f"f:{key}" for key in body} and all(_holds(fields[f"f:{key}"], value, live.get(key)) for key, value in body.items())
+    if isinstance(body, list) and isinstance(live, list):
+        return len(names) == len(body) and all(_holds(fields[name], _item(body, name), _item(live, name)) for name in names)
+    return False
+
+
+def _item(items: list[Any], name: str) -> Any:
+    """The item of a list that a fieldsV1 name stands for, by its keys (``k:{"port":80}``); a new object, equal to nothing, where there is none."""
+    kind, _, text = name.partition(":")
+    keys = json.loads(text) if kind == "k" else None
+    found = (item for item in items if isinstance(keys, dict) and isinstance(item, Mapping) and all(item.get(key) == keys[key] for key in keys))
+    return next(found, object())
 
 
 def _overlap(fields: Mapping[str, Any], body: Any) -> bool:

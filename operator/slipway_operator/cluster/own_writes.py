@@ -55,6 +55,12 @@ class OwnWrites:
 
         self._expect(reference, informer, owner_uid, shown)
 
+    def forget(self, reference: Reference, *, uid: str) -> None:
+        """The object is gone, and with it what was written for it as an owner."""
+        for written in (reference, *(self._of_owner.get(uid) or ())):
+            self._pending.forget(written)
+        self._of_owner.forget(uid)
+
     async def settled(self, owner_uid: str) -> bool:
         """Wait until the caches show every write made for this owner. False when one does not in time."""
         now = asyncio.get_running_loop().time

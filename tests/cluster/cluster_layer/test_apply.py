@@ -86,6 +86,62 @@ async def test_what_is_missing_is_created(applier: Applier, owner: Object, someb
     assert [entry["manager"] for entry in answer["metadata"]["managedFields"]] == ["slipway"]
 
 
+async def test_what_is_missing_is_created_without_a_look(
+    applier: Applier, owner: Object, client: ApiClient, monkeypatch: pytest.MonkeyPatch, sent: Sent
+) -> None:
+    monkeypatch.setattr(client, "get", None)
+    assert await applier.apply(owned(owner, step="1"))
+    assert sent("PATCH") == 1
+
+
+async def test_what_we_made_is_known_when_the_watch_shows_it(applier: Applier, owner: Object, somebody: ApiClient, maps: Followed) -> None:
+    body = owned(owner, step="1")
+    answer = await applier.apply(body)
+    assert answer
+    assert applier.wrote(answer)
+    assert not applier.wrote(await edit(somebody, maps, body, {"data": {"theirs": "x"}}))
+    applier.forget(answer)
+    assert not applier.wrote(answer)
+
+
+@pytest.fixture
+async def restarted(client: ApiClient, follow: Follow, meters: metrics.Metrics) -> Applier:
+    """The applier of another operator process, which remembers nothing."""
+    services = await follow(resources.SERVICES, transform=informer.slim_but_owned("slipway"))
+    maps = await follow(resources.CONFIG_MAPS, transform=informer.slim_but_owned("slipway"))
+    return Applier(client, informers={resources.SERVICES: services.informer, resources.CONFIG_MAPS: maps.informer}, meters=meters)
+
+
+def a_service(owner: Object) -> Object:
+    spec = {"type": "ClusterIP", "selector": {"app": "x"}, "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}]}
+    body = owned(owner) | {"kind": "Service", "spec": spec}
+    del body["data"]
+    return body
+
+
+@pytest.mark.parametrize("make", [a_service, lambda owner: owned(owner, step="1")], ids=["Service", "ConfigMap"])
+async def test_a_restarted_operator_sends_nothing_for_what_is_as_it_was(
+    restarted: Applier, client: ApiClient, owner: Object, meters: metrics.Metrics, sent: Sent, make: Callable[[Object], Object]
+) -> None:
+    answer = await Applier(client, informers={}, meters=meters).apply(make(owner))
+    assert answer
+    cache = restarted._writes._informers[resources.of(answer)]
+    assert await cache.caught_up(answer["metadata"]["resourceVersion"], timeout_s=20)
+    for _ in range(2):
+        assert await restarted.apply(make(owner)) is None
+    assert sent("PATCH") == 1
+
+
+async def test_a_restarted_operator_removes_what_it_does_not_plan_any_more(
+    restarted: Applier, client: ApiClient, owner: Object, meters: metrics.Metrics, somebody: ApiClient
+) -> None:
+    answer = await Applier(client, informers={}, meters=meters).apply(owned(owner, step="1", extra="x"))
+    assert answer
+    assert await restarted._writes._informers[resources.CONFIG_MAPS].caught_up(answer["metadata"]["resourceVersion"], timeout_s=20)
+    assert await restarted.apply(owned(owner, step="1"))
+    assert (await live(somebody, owned(owner)))["data"] == {"step": "1"}
+
+
 async def test_applying_the_same_again_sends_nothing(applier: Applier, owner: Object, sent: Sent) -> None:
     await applier.apply(owned(owner, step="1"))
     writes = sent("PATCH")
@@ -270,10 +326,7 @@ async def test_a_stranger_that_comes_between_our_look_and_our_write_is_not_adopt
         applier = Applier(blinded, informers={}, meters=meters)
         with pytest.raises(errors.NameTaken):
             await applier.apply(owned(owner, step="1"))
-    now = await live(somebody, theirs)
-    for obj in (theirs, now):  # taking back what was added is a write as well
-        del obj["metadata"]["resourceVersion"]
-    assert informer.slim(now) == informer.slim(theirs)
+    assert await live(somebody, theirs) == theirs
 
 
 async def test_our_own_object_that_a_late_look_missed_is_kept(

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -48,15 +49,65 @@ def test_the_other_side_of_a_fight(obj: dict[str, Any], managers: tuple[str, ...
     assert comparison.other_managers(obj, body=BODY, manager="slipway") == managers
 
 
-@pytest.mark.parametrize(
-    ("entries", "strange"),
-    [
-        ([("slipway", "Apply")], False),
-        ([], False),
-        ([("slipway", "Apply"), ("kserve", "Update")], True),
-        ([("slipway", "Update")], True),
-    ],
-)
-def test_only_our_own_applies_make_an_object_ours(entries: list[tuple[str, str]], strange: bool) -> None:
-    fields = [{"manager": manager, "operation": operation} for manager, operation in entries]
-    assert comparison.has_strangers({"metadata": {"managedFields": fields}}, manager="slipway") is strange
+FIELDS: dict[str, Any] = {
+    "f:metadata": {
+        "f:annotations": {"f:class": {}},
+        "f:labels": {".": {}, "f:app": {}},
+        "f:ownerReferences": {'k:{"uid":"u1"}': {}},
+    },
+    "f:spec": {"f:ports": {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:port": {}, "f:protocol": {}}}, "f:selector": {}, "f:empty": {}},
+}
+WANTED: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "a", "namespace": "b", "annotations": {"class": "x"}, "labels": {"app": "x"}, "ownerReferences": [{"uid": "u1"}]},
+    "spec": {"ports": [{"port": 80, "protocol": "TCP"}], "selector": {"app": "x"}, "empty": {}},
+}
+
+
+def stored(*, fields: Any = FIELDS, entry: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    """WANTED as the server has it after our apply, with what it and others added."""
+    ours = {"manager": "slipway", "operation": "Apply", "apiVersion": "v1", "fieldsV1": fields} | (entry or {})
+    ports = [{"port": 81, "protocol": "TCP", "nodePort": 1}, {"port": 80, "protocol": "TCP", "nodePort": 2}]
+    added = {"uid": "u2", "resourceVersion": "7", "labels": {"app": "x", "team": "y"}, "managedFields": [ours]}
+    return WANTED | {
+        "metadata": WANTED["metadata"] | added | (metadata or {}),
+        "spec": {"ports": ports, "selector": {"app": "x"}, "empty": {}, "clusterIP": "10.0.0.1"} | spec,
+        "status": {},
+    }
+
+
+def fields_but(**changes: Any) -> dict[str, Any]:
+    return FIELDS | {"f:spec": FIELDS["f:spec"] | {name.replace("f_", "f:"): value for name, value in changes.items()}}
+
+
+APPLIED: dict[str, tuple[dict[str, Any], bool]] = {
+    "as it was applied": (stored(), True),
+    "with the fields as text": (stored(fields=json.dumps(FIELDS)), True),
+    "another value": (stored(selector={"app": "y"}), False),
+    "a key more in a map that is owned whole": (stored(selector={"app": "x", "b": "c"}), False),
+    "another value in an item of a list": (stored(ports=[{"port": 80, "protocol": "UDP"}]), False),
+    "an item that is gone": (stored(ports=[]), False),
+    "a list that is no list any more": (stored(ports=None), False),
+    "another owner": (stored(metadata={"ownerReferences": [{"uid": "u9"}]}), False),
+    "a field of ours that the body lacks": (stored(fields=fields_but(f_extra={})), False),
+    "an annotation of ours that the body lacks": (
+        stored(fields=FIELDS | {"f:metadata": FIELDS["f:metadata"] | {"f:annotations": {"f:class": {}, "f:stop": {}}}}),
+        False,
+    ),
+    "an item of ours that the body lacks": (
+        stored(fields=fields_but(f_ports=FIELDS["f:spec"]["f:ports"] | {'k:{"port":81,"protocol":"TCP"}': {"f:port": {}, "f:protocol": {}}})),
+        False,
+    ),
+    "a field of the body that is not ours": (stored(fields={"f:metadata": FIELDS["f:metadata"]}), False),
+    "a list that is a set to the server": (stored(fields=fields_but(f_ports={'v:"x"': {}})), False),
+    "an apply by another manager": (stored(entry={"manager": "kubectl"}), False),
+    "an update, which removes nothing": (stored(entry={"operation": "Update"}), False),
+    "an apply of another version of the kind": (stored(entry={"apiVersion": "v2"}), False),
+    "an apply of the status": (stored(entry={"subresource": "status"}), False),
+}
+
+
+@pytest.mark.parametrize(("obj", "applied"), APPLIED.values(), ids=APPLIED.keys())
+def test_what_an_earlier_operator_applied_is_recognised(obj: dict[str, Any], applied: bool) -> None:
+    assert comparison.applied(obj, WANTED, manager="slipway") is applied
