@@ -17,6 +17,9 @@ K = TypeVar("K", bound=Hashable)
 _LIVE_IN_A_ROW = 16
 """After so many live keys a waiting resync key gets its turn, so that a busy cluster cannot starve it."""
 
+_STALE_DELAYS = 64
+"""Entries of dropped keys that are kept until they fall due."""
+
 
 class Priority(enum.IntEnum):
     """What goes first."""
@@ -62,6 +65,8 @@ class WorkQueue(Generic[K]):
         """Key → when a worker took it."""
         self._again: dict[K, Priority] = {}
         """Keys at work that were asked for meanwhile."""
+        self._doubts: dict[K, list[Callable[[], bool]]] = {}
+        """Keys of which every request may yet turn out needless, and how to find out."""
         self._failures: dict[K, int] = {}
         self._delayed: _Delayed[K] = _Delayed(self)
         self._live_in_a_row = 0
@@ -75,10 +80,14 @@ class WorkQueue(Generic[K]):
         """Keys that wait for a worker, delayed ones not counted."""
         return sum(len(lane) for lane in self._waiting)
 
-    def add(self, key: K, *, priority: Priority = Priority.LIVE) -> None:
-        """Ask for one more run. A waiting key stays one (and moves up if this is more urgent); a key at work runs once more after."""
+    def add(self, key: K, *, priority: Priority = Priority.LIVE, unless: Callable[[], bool] | None = None) -> None:
+        """Ask for one more run. A waiting key stays one (and moves up if this is more urgent); a key at work runs once more after.
+
+        ``unless`` is asked when the key's turn comes: a key that was asked for in vain every time is not given out.
+        """
         if self._closed:
             return
+        self._doubt(key, unless)
         if key in self._busy:
             if key not in self._again:
                 self._meters.adds.inc()
@@ -120,21 +129,42 @@ class WorkQueue(Generic[K]):
         """Seconds for which the key longest at work has been so; 0 when none is."""
         return max((_now() - since for since in self._busy.values()), default=0.0)
 
+    def drop(self, key: K) -> None:
+        """What the key stands for is gone: forget its failures and its delays."""
+        self.forget(key)
+        self._delayed.drop(key)
+
+    def reorder(self, priority: Callable[[K], Priority]) -> None:
+        """Give each waiting key its priority anew, for what was urgent when it came need not be so now."""
+        waiting = [(key, came) for lane in self._waiting for key, came in lane.items()]
+        for lane in self._waiting:
+            lane.clear()
+        for key, came in waiting:
+            self._waiting[priority(key)][key] = came
+
     async def get(self) -> K:
         """The next key; it is the caller's until ``done``. Raises ShutDown."""
-        while not self and not self._closed:
-            self._some.clear()
-            await self._some.wait()
-        if self._closed:
-            raise ShutDown
-        key, came = self._waiting[self._lane()].popitem(last=False)
+        while True:
+            while not self and not self._closed:
+                self._some.clear()
+                await self._some.wait()
+            if self._closed:
+                raise ShutDown
+            key, came = self._waiting[self._lane()].popitem(last=False)
+            self._meters.depth.dec()
+            if not self._needless(key):
+                break
         now = _now()
         self._meters.clock = asyncio.get_running_loop().time
         self._busy[key] = now
         self._idle.clear()
-        self._meters.depth.dec()
         self._meters.waited.observe(now - came)
         return key
+
+    def looking(self, key: K) -> None:
+        """The worker that has the key looks at the world only now: what it was asked for until here, it will see."""
+        self._again.pop(key, None)
+        self._doubts.pop(key, None)
 
     def done(self, key: K) -> None:
         """The work on this key has ended, however."""
@@ -148,6 +178,7 @@ class WorkQueue(Generic[K]):
         """Give out nothing more, wait for the keys at work. False when some were still at work after ``drain_s``."""
         self._closed = True
         self._delayed.clear()
+        self._doubts.clear()
         for lane in self._waiting:
             lane.clear()
         self._meters.depth.set(0)
@@ -163,6 +194,19 @@ class WorkQueue(Generic[K]):
         self._waiting[priority][key] = _now()
         self._meters.depth.inc()
         self._some.set()
+
+    def _doubt(self, key: K, unless: Callable[[], bool] | None) -> None:
+        asked = key in self._again or any(key in lane for lane in self._waiting)
+        if unless is None:
+            self._doubts.pop(key, None)
+        elif not asked:
+            self._doubts[key] = [unless]
+        elif key in self._doubts:
+            self._doubts[key].append(unless)
+
+    def _needless(self, key: K) -> bool:
+        doubts = self._doubts.pop(key, None)
+        return doubts is not None and all(needless() for needless in doubts)
 
     def _lane(self) -> Priority:
         """The lane of the next key: live before resync, but not for ever."""
@@ -194,6 +238,14 @@ class _Delayed(Generic[K]):
         self._due[key] = (at, priority)
         heapq.heappush(self._heap, (at, next(self._order), key))
         self._set_timer()
+
+    def drop(self, key: K) -> None:
+        """Its entries in the heap go when they are the greater part: a heap gives up its middle only as a whole."""
+        self._due.pop(key, None)
+        if len(self._heap) > 2 * len(self._due) + _STALE_DELAYS:
+            self._heap = [(at, next(self._order), key) for key, (at, _) in self._due.items()]
+            heapq.heapify(self._heap)
+            self._set_timer()
 
     def clear(self) -> None:
         self._heap.clear()

@@ -102,7 +102,7 @@ class Worker:
     async def _one(self, key: Key) -> None:
         body = self._objects.get(key)
         if body is None:
-            self._keys.forget(key)
+            self._keys.drop(key)
             return
         with self._meters.reconcile_time.labels(CONTROLLER).time(), self._meters.active_workers.labels(CONTROLLER).track_inprogress():
             result = await self._guarded(key, body)
@@ -116,6 +116,11 @@ class Worker:
                 if not await self._applier.settled(body["metadata"]["uid"]):
                     # Deciding on caches older than our own writes would undo them.
                     return self._later(key)
+                self._keys.looking(key)
+                if (current := self._objects.get(key)) is None:
+                    self._keys.drop(key)
+                    return "success"
+                body = current
                 observed = await self._observer.observe(body)
                 planned = modeldeployment.plan(observed)
                 await self._carry_out(body, planned)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import logging
 import random
@@ -45,6 +46,22 @@ class Operator:
     objects: store.Store
     keys: queue.WorkQueue[store.Key]
     caches: observe.Caches
+    applier: apply.Applier
+
+
+class Indifferent(kopf.DiffBaseStorage):
+    """kopf compares each object with what it was when handled last, at the price of several copies; no handler of ours asks it to."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
+        """Nothing."""
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence:
+        """The same."""
+        return kopf.BodyEssence()
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nowhere."""
 
 
 class Forever:
@@ -88,10 +105,36 @@ def notice(operator: Operator, event: kopf.RawEvent) -> None:
     body: Any = event["object"]
     if event["type"] == "DELETED":
         operator.objects.remove(body)
+        operator.applier.forget(body)
         operator.keys.add(store.key_of(body))
     elif operator.objects.put(body):
-        priority = queue.Priority.RESYNC if event["type"] is None else queue.Priority.LIVE
-        operator.keys.add(store.key_of(body), priority=priority)
+        priority = urgency(body) if event["type"] is None else queue.Priority.LIVE
+        # The event of a status that we write may come before the answer to it.
+        ours = functools.partial(operator.applier.wrote, body, subresource="status")
+        operator.keys.add(store.key_of(body), priority=priority, unless=ours)
+
+
+def urgency(body: resources.Object | None) -> queue.Priority:
+    """Of an object found by us when we start or take over: somebody waits for an edit that nobody has looked at, for all else nobody does."""
+    if body is None:
+        return queue.Priority.RESYNC
+    seen = (body.get("status") or {}).get("observedGeneration")
+    return queue.Priority.RESYNC if seen in (None, body["metadata"].get("generation")) else queue.Priority.LIVE
+
+
+def wake(operator: Operator, old: resources.Object | None, new: resources.Object | None) -> None:
+    """Ask for a pass over the ModelDeployment that a changed child belongs to; that we made the child ourselves is no news."""
+    priority = queue.Priority.LIVE if old is not None else queue.Priority.RESYNC
+    for child in (old, new):
+        if child is not None and (key := worker.owner_key(child)):
+            ours = functools.partial(operator.applier.wrote, child) if old is None else None
+            operator.keys.add(key, priority=priority, unless=ours)
+            if new is None and _going(operator.objects.get(key)):
+                operator.applier.forget(child)
+
+
+def _going(body: resources.Object | None) -> bool:
+    return body is None or "deletionTimestamp" in body["metadata"]
 
 
 def freshness(caches: observe.Caches) -> str:
@@ -116,6 +159,7 @@ def tune(options: kopf.OperatorSettings) -> None:
     options.peering.standalone = True
     options.scanning.disabled = True
     options.posting.enabled = False
+    options.persistence.diffbase_storage = Indifferent()
     options.networking.error_backoffs = Forever()
     options.networking.request_timeout = 30
     options.networking.connect_timeout = 5
@@ -155,14 +199,15 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
         elector = election.Elector(reading, terms_of(configured, access))
         api = await stack.enter_async_context(client.ApiClient(access, fence=lambda: elector.left_s))
         models = await stack.enter_async_context(triton.Triton())
-        caches = caches_of(reading, keys, namespace=configured.namespace)
-        operator = Operator(configured=configured, access=access, objects=store.Store(), keys=keys, caches=caches)
+        caches = caches_of(reading, lambda old, new: wake(operator, old, new), namespace=configured.namespace)
+        applier = apply.Applier(api, informers={cache.resource: cache for cache in caches.all()})
+        operator = Operator(configured=configured, access=access, objects=store.Store(), keys=keys, caches=caches, applier=applier)
         recorder = events.Recorder(reading, instance=socket.gethostname())
         crew = worker.Worker(
             keys=keys,
             objects=operator.objects,
             observer=observe.Observer(caches=caches, models=models, settings=configured),
-            applier=apply.Applier(api, informers={cache.resource: cache for cache in caches.all()}),
+            applier=applier,
             api=api,
             recorder=recorder,
             resync_s=configured.resync_seconds,
@@ -171,14 +216,15 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
         async with running(*background):
             watching = asyncio.create_task(watch(operator, stop=stop))
             await synced(caches, stop=stop)
-            working = asyncio.create_task(lead(elector, crew, workers=configured.workers))
+            working = asyncio.create_task(lead(elector, crew, operator))
             await stop.wait()
             log.info("stopping: waiting up to %.0f s for passes under way", SHUTDOWN_S)
             await keys.shutdown(drain_s=SHUTDOWN_S)
             working.cancel()
             await asyncio.wait({working})
-            await recorder.flush()
+            # A successor need not wait for our last Events.
             await elector.release()
+            await recorder.flush()
             # kopf closes its connections when it may end by itself, and leaves them to the garbage collector when cancelled.
             await asyncio.wait({watching}, timeout=KOPF_END_S)
             watching.cancel()
@@ -194,11 +240,13 @@ def terms_of(configured: settings.Settings, access: credentials.Credentials) -> 
     )
 
 
-async def lead(elector: election.Elector, crew: worker.Worker, *, workers: int) -> None:
+async def lead(elector: election.Elector, crew: worker.Worker, operator: Operator) -> None:
     """Work while we lead. The caches stay warm in between, so that taking over is a matter of the lease alone."""
     while True:
         await elector.elected()
-        working = asyncio.create_task(crew.run(workers=workers))
+        # A follower has been asked for everything that the leader did.
+        operator.keys.reorder(lambda key: urgency(operator.objects.get(key)))
+        working = asyncio.create_task(crew.run(workers=operator.configured.workers))
         deposed = asyncio.create_task(elector.deposed())
         try:
             await asyncio.wait({working, deposed}, return_when=asyncio.FIRST_COMPLETED)
@@ -231,21 +279,17 @@ async def synced(caches: observe.Caches, *, stop: asyncio.Event) -> None:
     stopping.cancel()
 
 
-def caches_of(api: client.ApiClient, keys: queue.WorkQueue[store.Key], *, namespace: str | None) -> observe.Caches:
-    """An informer for each kind of child, which wakes the ModelDeployment that a changed child belongs to."""
-
-    def woken(old: resources.Object | None, new: resources.Object | None) -> None:
-        for child in (old, new):
-            if child is not None and (key := worker.owner_key(child)):
-                keys.add(key, priority=queue.Priority.LIVE if old is not None else queue.Priority.RESYNC)
+def caches_of(api: client.ApiClient, changed: informer.OnChange, *, namespace: str | None) -> observe.Caches:
+    """An informer for each kind of child."""
 
     def cache(resource: resources.Resource) -> informer.Informer:
         return informer.Informer(
             api,
             resource,
-            on_change=woken,
+            on_change=changed,
             namespace=namespace,
             label_selector=OWNED,
+            transform=informer.slim_but_owned(metadata.FIELD_MANAGER),
             index=lambda child: (key for key in (worker.owner_key(child),) if key),
         )
 

@@ -293,3 +293,95 @@ def test_the_standard_metrics_follow(run: Run) -> None:
         assert value("workqueue_queue_duration_seconds_count") == 2
 
     run(scenario())
+
+
+def test_a_key_asked_for_in_vain_is_not_given_out(run: Run) -> None:
+    async def scenario() -> None:
+        work = a_queue()
+        work.add("a", unless=lambda: True)
+        work.add("b", unless=lambda: False)
+        assert await drained_of(work, 1) == ["b"]
+        assert await nothing_to_get(work)
+
+    run(scenario())
+
+
+def test_one_good_reason_is_enough(run: Run) -> None:
+    async def scenario() -> None:
+        work = a_queue()
+        for reasons in ((None, True), (True, None), (True, False), (False, True)):
+            for reason in reasons:
+                work.add("a", unless=None if reason is None else lambda vain=reason: vain)  # type: ignore[misc]
+            assert await drained_of(work, 1) == ["a"], reasons
+
+    run(scenario())
+
+
+def test_whether_a_key_was_asked_for_in_vain_is_judged_after_the_work_on_it(run: Run) -> None:
+    async def scenario() -> None:
+        work, known = a_queue(), False
+        work.add("a")
+        await work.get()
+        work.add("a", unless=lambda: known)
+        known = True
+        work.done("a")
+        assert await nothing_to_get(work)
+        work.add("a")
+        assert await work.get() == "a"
+
+    run(scenario())
+
+
+def test_what_was_asked_for_before_the_look_needs_no_other_run(run: Run) -> None:
+    async def scenario() -> None:
+        work = a_queue()
+        work.add("a")
+        await work.get()
+        work.add("a")
+        work.looking("a")
+        work.done("a")
+        assert await nothing_to_get(work)
+        work.add("a")
+        await work.get()
+        work.looking("a")
+        work.add("a", unless=lambda: False)
+        work.done("a")
+        assert await drained_of(work, 1) == ["a"]
+
+    run(scenario())
+
+
+def test_waiting_keys_can_be_given_other_priorities(run: Run) -> None:
+    async def scenario() -> None:
+        work = a_queue()
+        for key in "abc":
+            work.add(key)
+        work.reorder(lambda key: Priority.LIVE if key == "b" else Priority.RESYNC)
+        assert await drained(work) == ["b", "a", "c"]
+
+    run(scenario())
+
+
+def test_a_dropped_key_leaves_no_delay_behind(run: Run) -> None:
+    async def scenario() -> None:
+        work = a_queue()
+        for number in range(1000):
+            work.retry(f"{number}")
+            work.add_after(f"{number}", delay_s=36_000.0)
+        work.add_after("kept", delay_s=10.0)
+        for number in range(1000):
+            work.drop(f"{number}")
+        assert work.failures("0") == 0
+        assert await work.get() == "kept"
+        assert asyncio.get_running_loop().time() == pytest.approx(10.0)
+
+    run(scenario())
+
+
+async def drained_of(work: WorkQueue[str], count: int) -> list[str]:
+    """So many keys, as they come out."""
+    keys = []
+    for _ in range(count):
+        keys.append(await work.get())
+        work.done(keys[-1])
+    return keys
