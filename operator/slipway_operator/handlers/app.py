@@ -6,9 +6,11 @@ import functools
 import itertools
 import logging
 import random
+import signal
 import socket
+import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -73,8 +75,8 @@ class Forever:
         yield from itertools.repeat(30)
 
 
-def registry_of(operator: Operator) -> kopf.OperatorRegistry:
-    """All that kopf calls."""
+def registry_of(operator: Operator, *, home: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
+    """All that kopf calls, on its own loop; what concerns ours is carried to ``home``."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)
@@ -87,17 +89,26 @@ def registry_of(operator: Operator) -> kopf.OperatorRegistry:
 
     @kopf.on.event(metadata.GROUP, metadata.VERSION, "modeldeployments", registry=registry)
     async def changed(event: kopf.RawEvent, **_: Any) -> None:
-        notice(operator, event)
+        home.call_soon_threadsafe(notice, operator, event)
 
     @kopf.on.probe(id="caches", registry=registry)
     async def fresh(**_: Any) -> str:
-        return freshness(operator.caches)
+        return await at(home, lambda: freshness(operator.caches))
 
     @kopf.on.probe(id="queue", registry=registry)
     async def moving(**_: Any) -> str:
-        return progress(operator.keys)
+        return await at(home, lambda: progress(operator.keys))
 
     return registry
+
+
+async def at(home: asyncio.AbstractEventLoop, look: Callable[[], str]) -> str:
+    """What ``look`` says on another loop. A loop that is blocked does not answer, which the kubelet takes for a failed probe."""
+
+    async def looking() -> str:
+        return look()
+
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(looking(), home))
 
 
 def notice(operator: Operator, event: kopf.RawEvent) -> None:
@@ -213,10 +224,12 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             resync_s=configured.resync_seconds,
         )
         background = [cache.run() for cache in caches.all()] + [recorder.run(), elector.run()]
-        async with running(*background):
+        async with running(*background), ended() as tasks:
             watching = asyncio.create_task(watch(operator, stop=stop))
+            tasks.add(watching)
             await synced(caches, stop=stop)
             working = asyncio.create_task(lead(elector, crew, operator))
+            tasks.add(working)
             await stop.wait()
             log.info("stopping: waiting up to %.0f s for passes under way", SHUTDOWN_S)
             await keys.shutdown(drain_s=SHUTDOWN_S)
@@ -225,9 +238,18 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             # A successor need not wait for our last Events.
             await elector.release()
             await recorder.flush()
-            # kopf closes its connections when it may end by itself, and leaves them to the garbage collector when cancelled.
             await asyncio.wait({watching}, timeout=KOPF_END_S)
-            watching.cancel()
+
+
+@contextlib.asynccontextmanager
+async def ended() -> AsyncIterator[set["asyncio.Task[None]"]]:
+    """Tasks that must not outlive the block, whatever ends it: they would work on with clients that are closed."""
+    tasks: set[asyncio.Task[None]] = set()
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def terms_of(configured: settings.Settings, access: credentials.Credentials) -> election.Terms:
@@ -307,28 +329,42 @@ def caches_of(api: client.ApiClient, changed: informer.OnChange, *, namespace: s
 
 
 async def watch(operator: Operator, *, stop: asyncio.Event) -> None:
-    """Run kopf, again and again: some answers of an API server in trouble end it, and the caches must not be lost with it."""
+    """Run kopf until ``stop``, again and again: some answers of an API server in trouble end it, and the caches must not be lost with it.
+
+    It has a thread and a loop to itself: whenever it ends, it cancels every task of its loop that is younger than it, whoever started it.
+    """
+    home, over = asyncio.get_running_loop(), threading.Event()
+    # It warns that signals are not for it here, which is what we want.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+    try:
+        for pause_s in Forever():
+            running = asyncio.create_task(asyncio.to_thread(asyncio.run, shell(operator, home=home, over=over)))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if stop.is_set():
+                over.set()
+                await asyncio.wait({running})
+                return
+            log.error("kopf ended; starting it again", exc_info=running.exception())
+            await asyncio.sleep(min(pause_s, 5.0) * (1 + random.random()))  # noqa: S311 - jitter
+    finally:
+        over.set()
+
+
+async def shell(operator: Operator, *, home: asyncio.AbstractEventLoop, over: threading.Event) -> None:
+    """kopf, until ``over`` or an error of its own."""
     configured = operator.configured
-    for pause_s in Forever():
-        try:
-            await kopf.operator(
-                registry=registry_of(operator),
-                # kopf would make one up from the user's name, which a container's user need not have.
-                identity=worker.CONTROLLER,  # type: ignore[arg-type]
-                standalone=True,
-                clusterwide=configured.namespace is None,
-                namespaces=[configured.namespace] if configured.namespace else [],
-                liveness_endpoint=f"http://{configured.probe_host}:{configured.probe_port}/healthz",
-                stop_flag=stop,
-            )
-        except Exception:
-            log.exception("kopf ended; starting it again")
-        else:
-            # kopf takes SIGTERM and SIGINT for itself and ends without an error on them.
-            stop.set()
-        if stop.is_set():
-            return
-        await asyncio.sleep(min(pause_s, 5.0) * (1 + random.random()))  # noqa: S311 - jitter
+    await kopf.operator(
+        registry=registry_of(operator, home=home),
+        # kopf would make one up from the user's name, which a container's user need not have.
+        identity=worker.CONTROLLER,  # type: ignore[arg-type]
+        standalone=True,
+        clusterwide=configured.namespace is None,
+        namespaces=[configured.namespace] if configured.namespace else [],
+        liveness_endpoint=f"http://{configured.probe_host}:{configured.probe_port}/healthz",
+        stop_flag=over,
+    )
 
 
 def run(configured: settings.Settings) -> None:
@@ -338,6 +374,8 @@ def run(configured: settings.Settings) -> None:
 
 async def _until_signalled(configured: settings.Settings) -> None:
     stop = asyncio.Event()
+    for signalled in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signalled, stop.set)
     server, _ = prometheus_client.start_http_server(configured.metrics_port, registry=metrics.REGISTRY)
     try:
         await operate(configured, stop=stop)
