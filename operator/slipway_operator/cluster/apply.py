@@ -58,17 +58,21 @@ class Applier:
         """Make the object be as ``body`` says, which needs a controller owner reference. None when nothing had to be sent.
 
         Raises NameTaken where an object of that name is not controlled by that owner, ApplyFight where the same body had to be
-        restored more than five times within a minute, and ApiError. A terminating object is left to go: None.
+        restored more than five times within a minute, and ApiError: Conflict where the object is not as the cache has it, for then the
+        decision was made from another world. A terminating object is left to go: None.
         """
         owner = resources.controller(body)
         if owner is None:
             raise ValueError(f"{resources.reference(body)} has no controller owner reference")
-        live = await self._writes.cached(resources.reference(body))
+        reference = resources.reference(body)
+        live = await self._writes.cached(reference)
         if live is None:
             created, live = await self._create(body, owner)
             if created:
                 return live
         self._refuse_strangers(body, live, owner)
+        if self._writes.overlooked(live):
+            raise errors.Conflict(f"apply {reference}: the cache does not show it yet", status=409, reason="Conflict")
         if live["metadata"].get("deletionTimestamp"):
             self._count(body, "terminating")
             return None
@@ -158,7 +162,7 @@ class Applier:
         if len(restored_at) > RESTORES:
             raise await self._fight(body, times=len(restored_at) - 1)
         try:
-            applied = await self._client.apply(_with_uid(body, live), field_manager=self._manager)
+            applied = await self._client.apply(_exactly(body, live), field_manager=self._manager)
         except errors.Invalid as error:
             await self._explain(body, owner, error)
             raise
@@ -279,6 +283,11 @@ def _carried(live: Mapping[str, Any], body: Mapping[str, Any]) -> bytes:
 def _with_uid(body: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
     """``body`` for exactly that object: the server refuses another one of the same name, and creates none."""
     return {**body, "metadata": {**body["metadata"], "uid": live["metadata"]["uid"]}}
+
+
+def _exactly(body: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+    """``body`` for exactly that version of that object: what was decided from an older one is not written over a newer one."""
+    return _at(_with_uid(body, live), version=live["metadata"]["resourceVersion"])
 
 
 def _at(body: Mapping[str, Any], *, version: str) -> dict[str, Any]:

@@ -112,6 +112,12 @@ class Informer:
         """The cached object."""
         return self._objects.get((namespace, name))
 
+    def selects(self, obj: Object) -> bool:
+        """Whether ``obj`` belongs in the cache by its labels; only selectors of the form ``key=value,key=value`` are understood."""
+        labels = obj["metadata"].get("labels") or {}
+        wanted = (pair.partition("=") for pair in (self._label_selector or "").split(",") if pair)
+        return all(labels.get(key) == value for key, _, value in wanted)
+
     def by_index(self, key: Hashable) -> tuple[Object, ...]:
         """The objects for which the index function gave ``key``."""
         return tuple(self._objects[one] for one in self._index.keys(key))

@@ -87,6 +87,15 @@ class OwnWrites:
                 return found
         return await self.on_server(reference)
 
+    def overlooked(self, live: Object) -> bool:
+        """Whether the cache should hold ``live``, by its labels, and does not."""
+        informer = self._informers.get(resources.of(live))
+        return (
+            informer is not None
+            and informer.selects(live)
+            and informer.get(live["metadata"].get("namespace") or "", live["metadata"]["name"]) is None
+        )
+
     async def on_server(self, reference: Reference) -> Object | None:
         """The object as the server has it now. NotFound where the kind itself is missing."""
         resource = resources.by_kind(reference.api_version, reference.kind)

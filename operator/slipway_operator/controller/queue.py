@@ -38,11 +38,12 @@ class ShutDown(Exception):
 class Backoff:
     """How long a failing key waits: ``base_s · 2ⁿ``, at most ``limit_s``, plus up to ``jitter`` of it.
 
-    n = 0 → 5 ms; n = 10 → 5.12 s; n ≥ 16 → 300 s; each up to a tenth more.
+    n = 0 → 5 ms; n = 10 → 5.12 s; n ≥ 13 → 30 s; each up to a tenth more.
     """
 
     base_s: float = 0.005
-    limit_s: float = 300.0
+    limit_s: float = 30.0
+    """Nothing tells that KServe's webhook answers again: however long it was away, an object is this late at most."""
     jitter: float = 0.1
 
     def delay_s(self, failures: int, *, random: float) -> float:

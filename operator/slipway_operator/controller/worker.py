@@ -1,6 +1,7 @@
 """The worker: takes a key, observes, plans, applies, writes the status."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import Mapping
@@ -123,12 +124,40 @@ class Worker:
                 body = current
                 observed = await self._observer.observe(body)
                 planned = modeldeployment.plan(observed)
+                if self._weighty(observed, planned) and not await self._still_so(body, moving_to=_moving_to(observed, planned)):
+                    return self._later(key)
                 await self._carry_out(body, planned)
         except Exception as error:
             self._meters.reconcile_errors.labels(CONTROLLER).inc()
             await self._troubled(key, body, observed, error)
             return "error"
         return self._again(key, planned)
+
+    def _weighty(self, observed: Observed, planned: Plan) -> bool:
+        """Whether an object that was looked after before gets or loses children, or its revisions change their roles."""
+        if observed.status.observed_generation is None or planned.status is None:
+            return False
+        owner = observed.identity
+        live = self._observer.children(owner.namespace, owner.name)
+        there = {resources.reference(child) for child in live if observe.owned_by(child, owner.uid)}
+        return there != {resources.reference(child) for child in planned.objects} or _roles(observed.status) != _roles(planned.status)
+
+    async def _still_so(self, body: Object, *, moving_to: str | None = None) -> bool:
+        """Ask the server whether the object, and the pods of the revision that is to serve, are as we know them.
+
+        Each cache is as old as its own watch: put together they may show a world that never was. And children may be missing because the object was
+        deleted: kopf holds events back for a moment, and after a lost watch it tells of no deletion.
+        """
+        meta = body["metadata"]
+        try:
+            live = await self._api.get(resources.MODEL_DEPLOYMENTS, meta["name"], namespace=meta["namespace"])
+        except errors.NotFound:
+            self._objects.remove(body)
+            return False
+        self._objects.put(live)
+        if live["metadata"]["resourceVersion"] != meta["resourceVersion"]:
+            return False
+        return moving_to is None or await self._observer.up_to_date(self._api, meta["namespace"], moving_to)
 
     def _later(self, key: Key) -> str:
         self._keys.retry(key)
@@ -180,8 +209,9 @@ class Worker:
 
     async def _troubled(self, key: Key, body: Object, observed: Observed | None, error: Exception) -> None:
         trouble = next((trouble for kind, trouble in _TROUBLES if isinstance(error, kind)), None)
-        if _passing(error) or self._gone(key, body, error):
+        if _passing(error):
             trouble = None
+            await self._look_for(body, error)
         elif trouble is None:
             log.exception("reconcile failed: this is a bug in Slipway, please report it")
         else:
@@ -194,10 +224,11 @@ class Worker:
             self._keys.forget(key)
             self._keys.add_after(key, delay_s=trouble.retry_s)
 
-    def _gone(self, key: Key, body: Object, error: Exception) -> bool:
-        """Whether the object was deleted or replaced while we worked on it: then its errors are nobody's."""
-        live = self._objects.get(key)
-        return isinstance(error, errors.NotFound) and (live is None or live["metadata"]["uid"] != body["metadata"]["uid"])
+    async def _look_for(self, body: Object, error: Exception) -> None:
+        """After something was not found: was it the object itself, its deletion unnoticed?"""
+        if isinstance(error, errors.NotFound):
+            with contextlib.suppress(errors.SlipwayError, TimeoutError):
+                await self._still_so(body)
 
     async def _tell_trouble(self, body: Object, observed: Observed, *, reason: str, message: str) -> None:
         try:
@@ -206,6 +237,16 @@ class Worker:
             log.info("the status could not be written either: %s", error)
             return
         self._tell(body, failure.warning(observed, reason=reason, message=message))
+
+
+def _roles(status: ModelDeploymentStatus) -> frozenset[tuple[str, str]]:
+    return frozenset((entry.name, entry.role) for entry in status.revisions)
+
+
+def _moving_to(observed: Observed, planned: Plan) -> str | None:
+    """The revision that the Service moves to."""
+    serving = planned.status.revision if planned.status else None
+    return serving if serving != observed.selected else None
 
 
 def _passing(error: Exception) -> bool:

@@ -31,6 +31,10 @@ class World:
 
     def __init__(self, *, applying: Callable[[], None] = lambda: None, observing: Callable[[], None] = lambda: None, settled: bool = True) -> None:
         self.applying, self.observing, self.caught_up = applying, observing, settled
+        self.live: dict[str, Any] | None = BODY
+        """What the server has."""
+        self.pods_known = True
+        self.seen = builders.observed()
         self.applied: list[str] = []
         self.statuses: list[dict[str, Any]] = []
         self.told: list[str] = []
@@ -51,7 +55,15 @@ class World:
 
     async def observe(self, body: Any) -> Observed:
         self.observing()
-        return builders.observed()
+        return self.seen
+
+    async def get(self, resource: Any, name: str, *, namespace: str) -> Any:
+        if self.live is None:
+            raise GONE
+        return self.live
+
+    async def up_to_date(self, api: Any, namespace: str, revision: str) -> bool:
+        return self.pods_known
 
     def children(self, namespace: str, name: str) -> tuple[()]:
         return ()
@@ -173,6 +185,50 @@ async def test_what_passes_by_itself_is_tried_again_without_a_word(error: Except
     await world.one_pass()
 
     assert (world.statuses, world.told, world.keys.failures(KEY)) == ([], [], 1)
+
+
+async def test_children_are_not_put_back_for_an_object_whose_deletion_was_missed() -> None:
+    world = World()
+    world.seen = builders.observed(status=builders.status(observedGeneration=1))
+    world.live = None
+
+    await world.one_pass()
+
+    assert (world.applied, world.statuses, world.objects.get(KEY)) == ([], [], None)
+
+
+async def test_children_are_put_back_only_as_the_newest_version_of_the_object_says() -> None:
+    world = World()
+    world.seen = builders.observed(status=builders.status(observedGeneration=1))
+    world.live = BODY | {"metadata": BODY["metadata"] | {"resourceVersion": "2"}}
+
+    await world.one_pass()
+
+    assert (world.applied, world.objects.get(KEY), world.keys.failures(KEY)) == ([], world.live, 1)
+
+
+async def test_the_service_moves_only_when_the_pods_are_known_as_they_are() -> None:
+    world = World()
+    revision = builders.revision()
+    world.seen = builders.observed(
+        revisions=(revision,),
+        workloads={revision.name: builders.running()},
+        status=builders.status(builders.entry(revision, "Candidate", served=False), observedGeneration=1),
+    )
+    world.pods_known = False
+
+    await world.one_pass()
+
+    assert (world.applied, world.keys.failures(KEY)) == ([], 1)
+
+
+async def test_an_object_that_turns_out_to_be_gone_is_forgotten() -> None:
+    world = World(applying=raising(GONE))
+    world.live = None
+
+    await world.one_pass()
+
+    assert (world.statuses, world.objects.get(KEY)) == ([], None)
 
 
 async def test_trouble_that_lasts_is_told_after_all() -> None:
