@@ -6,7 +6,7 @@ from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import Replicas, Resources
 from slipway_operator.render import model_config, owned, service
 from slipway_operator.state.observed import Identity
-from slipway_operator.state.revision import Revision
+from slipway_operator.state.revision import Rendered, Revision
 
 STOP_ANNOTATION: Final = "serving.kserve.io/stop"
 STORAGE_CONTAINER: Final = "slipway-storage-initializer"
@@ -45,26 +45,44 @@ def config_map(revision: Revision, *, owner: Identity) -> dict[str, Any]:
         "kind": "ConfigMap",
         "metadata": owned.child_metadata(owner, name=revision.name),
         "immutable": True,
-        "data": {"config.pbtxt": model_config.config_pbtxt(revision, model_name=owner.name)},
+        "data": {"config.pbtxt": _rendered(revision, owner=owner).config},
     }
 
 
 def inference_service(revision: Revision, *, owner: Identity, stopped: bool) -> dict[str, Any]:
-    """The InferenceService in the form that KServe's defaulting webhook leaves alone.
-
-    KServe copies labels and annotations to the pod template, so nothing that changes over a revision's life may stand there, but for the stop
-    annotation, which takes the pods away anyway.
-    """
-    annotations = {"serving.kserve.io/autoscalerClass": "external", "serving.kserve.io/deploymentMode": "Standard"}
-    if stopped:
-        annotations[STOP_ANNOTATION] = "true"
-    labels = {"networking.kserve.io/visibility": "cluster-local", metadata.REVISION_LABEL: revision.name}
+    """The InferenceService as the revision's record has it."""
+    rendered = _rendered(revision, owner=owner)
+    annotations = dict(rendered.annotations) | ({STOP_ANNOTATION: "true"} if stopped else {})
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
-        "metadata": owned.child_metadata(owner, name=revision.name, labels=labels, annotations=annotations),
-        "spec": {"predictor": _predictor(revision, model_name=owner.name)},
+        "metadata": owned.child_metadata(owner, name=revision.name, labels=rendered.labels, annotations=annotations),
+        "spec": {"predictor": dict(rendered.predictor)},
     }
+
+
+def born(revision: Revision, *, owner: Identity) -> Revision:
+    """A new revision, with what this version of Slipway makes of it in its record."""
+    return revision.born(render(revision, owner=owner))
+
+
+def _rendered(revision: Revision, *, owner: Identity) -> Rendered:
+    """From the record; what is not written there is rendered as it was before records held it."""
+    return revision.rendered or render(revision, owner=owner)
+
+
+def render(revision: Revision, *, owner: Identity) -> Rendered:
+    """What this version of Slipway makes of a revision, in the form that KServe's defaulting webhook leaves alone.
+
+    KServe copies labels and annotations to the pod template, so nothing that changes over a revision's life may stand there, but for the stop
+    annotation, which takes the pods away anyway. Changing anything here changes new revisions only.
+    """
+    return Rendered(
+        labels={"networking.kserve.io/visibility": "cluster-local", metadata.REVISION_LABEL: revision.name},
+        annotations={"serving.kserve.io/autoscalerClass": "external", "serving.kserve.io/deploymentMode": "Standard"},
+        predictor=_predictor(revision, model_name=owner.name),
+        config=model_config.config_pbtxt(revision, model_name=owner.name) if configured(revision) else None,
+    )
 
 
 def _predictor(revision: Revision, *, model_name: str) -> dict[str, Any]:

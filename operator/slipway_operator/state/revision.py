@@ -1,12 +1,14 @@
 """A revision: one immutable model plus the serving settings that change what a pod does.
 
-Its name ends in a hash of what the user wrote. Two rules keep an upgrade of Slipway from restarting anybody's pods:
+Its name ends in a hash of what the user wrote. Three rules keep an upgrade of Slipway from restarting anybody's pods:
 
 * A field at the default it was born with is left out of the hash (``BORN``), so a field that a later version adds changes no existing name, and a
   default that a later version changes is still written out in objects stored before.
 * What Slipway itself chose (the ClusterServingRuntime) is recorded beside the inputs and is no part of the hash.
+* What Slipway made of both, word for word, is recorded too: a later version that would write it differently does so for new revisions only.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -37,6 +39,31 @@ BORN: Final[Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """What the pods of a revision follow from, as the version of Slipway wrote it that made the revision."""
+
+    labels: Mapping[str, str]
+    """Of the InferenceService; KServe copies them to the pods."""
+
+    annotations: Mapping[str, str]
+    """Likewise, without the one that stops it."""
+
+    predictor: Mapping[str, Any]
+    config: str | None
+    """config.pbtxt; None where the model repository brings its own."""
+
+    def data(self) -> dict[str, Any]:
+        """As it stands in a record."""
+        written = {"labels": dict(self.labels), "annotations": dict(self.annotations), "predictor": dict(self.predictor)}
+        return written if self.config is None else written | {"config": self.config}
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        """Out of a record; raises KeyError for one that is not whole."""
+        return cls(labels=data["labels"], annotations=data["annotations"], predictor=data["predictor"], config=data.get("config"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Revision:
     """What one InferenceService is made from."""
 
@@ -54,6 +81,15 @@ class Revision:
     data: Mapping[str, Any]
     """What its ControllerRevision holds, as stored: a newer operator may have written fields that this one does not know."""
 
+    @property
+    def rendered(self) -> Rendered | None:
+        """What its pods follow from; None for one recorded before that was written down."""
+        return Rendered.of(self.data["rendered"]) if "rendered" in self.data else None
+
+    def born(self, rendered: Rendered) -> Self:
+        """With what Slipway makes of it now written into the record for good."""
+        return dataclasses.replace(self, data={**self.data, "rendered": rendered.data()})
+
     @classmethod
     def of(cls, spec: ModelDeploymentSpec, *, owner: str, number: int, runtime: str) -> Self:
         """A new revision of ``spec`` for the ModelDeployment ``owner``."""
@@ -70,10 +106,12 @@ class Revision:
 
     @classmethod
     def recorded(cls, *, name: str, number: int, data: Mapping[str, Any]) -> Self:
-        """The revision that a ControllerRevision holds; raises pydantic.ValidationError when its data does not fit."""
+        """The revision that a ControllerRevision holds; raises KeyError or pydantic.ValidationError when its data does not fit."""
         inputs = restore(data["inputs"])
         model, serving = ModelSource.model_validate(inputs["model"]), Serving.model_validate(inputs["serving"])
-        return cls(name=name, number=number, model=model, serving=serving, runtime=str(data["runtime"]), data=data)
+        read = cls(name=name, number=number, model=model, serving=serving, runtime=str(data["runtime"]), data=data)
+        _ = read.rendered
+        return read
 
 
 def revision_name(spec: ModelDeploymentSpec, *, owner: str) -> str:
