@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, RevisionRole, RevisionStatus
+from slipway_operator.render import revision as revision_objects
 from slipway_operator.state.observed import Observed
 from slipway_operator.state.revision import Revision, revision_name
 
@@ -121,25 +122,25 @@ def _desired(observed: Observed, spec: ModelDeploymentSpec, *, stable: Revision 
 
 def _new(observed: Observed, spec: ModelDeploymentSpec) -> Revision:
     """A revision not recorded yet; one whose record somebody deleted gets back the runtime that the status remembers."""
-    owner = observed.identity.name
-    name = revision_name(spec, owner=owner)
+    owner = observed.identity
+    name = revision_name(spec, owner=owner.name)
     remembered = next((entry.runtime for entry in observed.status.revisions if entry.name == name), None)
     runtime = remembered or observed.runtimes.get(spec.serving.runtime, spec.serving.runtime)
     number = max((revision.number for revision in observed.revisions), default=0) + 1
-    return Revision.of(spec, owner=owner, number=number, runtime=runtime)
+    return revision_objects.born(Revision.of(spec, owner=owner.name, number=number, runtime=runtime), owner=owner)
 
 
 def _part(observed: Observed, revision: Revision, *, desired: Revision | None, serving: Revision | None) -> Part | None:
     """The revision in its role; None for one that is dropped because it never served."""
     before = next((entry for entry in observed.status.revisions if entry.name == revision.name), None)
-    served = revision == serving or revision.name == observed.selected or before is None or before.served
+    # Of a revision that the status does not know: one that the spec asks for was on its way when the status could not be written, any other served.
+    told = before.served if before else revision != desired
+    served = revision == serving or revision.name == observed.selected or told
     role = _role(observed, revision, before=before, desired=desired, serving=serving)
     if role in {"Draining", "Parked"} and not served:
         return None
     since = _time(before.since) if before and before.role == role else observed.now
-    # A revision that the spec asks for and that is not recorded yet has not served, whatever its absence from the status suggests.
-    new = before is None and revision != serving and observed.revision(revision.name) is None
-    return Part(revision=revision, role=role, since=since, served=served and not new)
+    return Part(revision=revision, role=role, since=since, served=served)
 
 
 def _role(

@@ -121,8 +121,9 @@ def _steps(observed: Observed, roles: Cast) -> Iterator[Event]:
         yield Event(type="Normal", reason=conditions.REVISION_WOKEN, message=f"Woke revision {desired.name} for {desired.model.uri}.")
     if roles.moved and serving is not None:
         yield Event(type="Normal", reason=conditions.REVISION_PROMOTED, message=f"Revision {serving.name} now serves {serving.model.uri}.")
+    parked = {entry.name for entry in observed.status.revisions if entry.role == "Parked"}
     for part in roles.parts:
-        if part.role == "Parked" and part.since == observed.now:
+        if part.role == "Parked" and part.revision.name not in parked:
             yield Event(type="Normal", reason=conditions.REVISION_PARKED, message=f"Parked revision {part.revision.name}.")
     for revision in roles.dropped:
         yield Event(type="Normal", reason=conditions.REVISION_REMOVED, message=f"Removed revision {revision.name}.")

@@ -31,6 +31,11 @@ def seen(spec: Any, *revisions: Any, **changes: Any) -> Observed:
     return observed(spec=spec, revisions=revisions, **changes)
 
 
+def served(seen: Observed) -> dict[str, bool]:
+    assert seen.spec is not None
+    return {part.revision.name: part.served for part in casting.cast(seen, seen.spec).parts}
+
+
 CASES: dict[str, tuple[Observed, dict[str, str], str | None]] = {
     "a new object makes its first revision, which serves nothing yet": (seen(ONE), {FIRST.name: "Candidate"}, None),
     "the first revision serves once it is ready": (
@@ -279,3 +284,15 @@ def test_a_revision_whose_record_was_deleted_keeps_its_runtime_from_the_status()
     cast = casting.cast(world, ONE)
 
     assert [(part.revision.name, part.role, part.revision.runtime) for part in cast.parts] == [(FIRST.name, "Stable", "slipway-triton-11111111")]
+
+
+def test_a_candidate_whose_status_was_lost_in_a_crash_has_not_served() -> None:
+    crashed = seen(TWO, FIRST, SECOND, workloads={FIRST.name: running(), SECOND.name: STARTING}, selected=FIRST.name, status=status())
+
+    assert served(crashed) == {FIRST.name: True, SECOND.name: False}
+
+
+def test_a_revision_that_nobody_asks_for_and_no_status_knows_is_kept_as_one_that_served() -> None:
+    restored = seen(TWO, FIRST, SECOND, workloads={SECOND.name: running()}, selected=SECOND.name, status=status())
+
+    assert served(restored) == {FIRST.name: True, SECOND.name: True}

@@ -399,3 +399,13 @@ def test_plans_are_made_of_values_only() -> None:
     world: Observed = observed(**serving_first())
 
     assert modeldeployment.plan(world) == modeldeployment.plan(world)
+
+
+def test_a_second_pass_within_the_same_second_tells_of_no_parking_again() -> None:
+    world: dict[str, Any] = {"spec": TWO, "revisions": (FIRST, SECOND), "selected": SECOND.name}
+    running_both = {FIRST.name: running(), SECOND.name: running()}
+    made = plan(**world, workloads=running_both, status=status(entry(SECOND, "Stable"), entry(FIRST, "Draining", since=at(-15))))
+
+    once_more = plan(**world, workloads=running_both | {FIRST.name: Workload(stopped=True)}, status=made.status)
+
+    assert once_more.events == ()
