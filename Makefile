@@ -34,7 +34,7 @@ distclean: ## clean, and drop everything that was downloaded or built
 ##@ Test
 
 .PHONY: test
-test: test-unit test-cluster test-e2e ## Every test: unit, cluster, e2e
+test: test-unit test-cluster test-faults test-e2e ## Every test: unit, cluster, faults, e2e
 
 .PHONY: test-unit
 test-unit: $(DEV) ## Values in, values out: seconds
@@ -46,6 +46,10 @@ test-unit: $(DEV) ## Values in, values out: seconds
 test-cluster: $(DEV) ## A real API server and KServe, no nodes: minutes
 	@$(PYTEST) tests/cluster --cov --cov-append --cov-report=
 	@COVERAGE_FILE=build/coverage $(PYTHON) -m coverage report --fail-under=90
+
+.PHONY: test-faults
+test-faults: $(DEV) ## Everything goes wrong once: a sample in minutes, all of it with SLIPWAY_FAULTS=all
+	@$(PYTEST) tests/faults -rP --show-capture=stdout
 
 .PHONY: test-e2e
 test-e2e: $(DEV) install ## The box: real pods, real Triton

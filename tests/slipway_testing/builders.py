@@ -45,6 +45,20 @@ def manifest(*, name: str = "digits", namespace: str = "shop", serving: dict[str
     return written
 
 
+def serving_runtime(name: str) -> dict[str, Any]:
+    """The ClusterServingRuntime that revisions are pinned to where no pod ever runs."""
+    return {
+        "apiVersion": "serving.kserve.io/v1alpha1",
+        "kind": "ClusterServingRuntime",
+        "metadata": {"name": name},
+        "spec": {
+            "supportedModelFormats": [{"name": format_, "version": "1", "autoSelect": False} for format_ in ("onnx", "python", "triton")],
+            "protocolVersions": ["v2"],
+            "containers": [{"name": "kserve-container", "image": "slipway/triton-cpu:test", "ports": [{"containerPort": 8080, "protocol": "TCP"}]}],
+        },
+    }
+
+
 def identity(**changes: Any) -> Identity:
     """ModelDeployment shop/digits."""
     valid: dict[str, Any] = {"name": "digits", "namespace": "shop", "uid": "uid-1", "generation": 1}

@@ -6,20 +6,10 @@ from pathlib import Path
 import pytest
 
 from slipway_box import ports
+from slipway_testing import builders
 from slipway_testing.kube import Kube
 from slipway_testing.operators import RunningOperator
 from slipway_testing.shop import Shop
-
-RUNTIME = {
-    "apiVersion": "serving.kserve.io/v1alpha1",
-    "kind": "ClusterServingRuntime",
-    "metadata": {"name": "slipway-triton-test"},
-    "spec": {
-        "supportedModelFormats": [{"name": name, "version": "1", "autoSelect": False} for name in ("onnx", "python", "triton")],
-        "protocolVersions": ["v2"],
-        "containers": [{"name": "kserve-container", "image": "slipway/triton-cpu:test", "ports": [{"containerPort": 8080, "protocol": "TCP"}]}],
-    },
-}
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +18,7 @@ def runtime(kube: Kube) -> None:
     kube.request(
         "PATCH",
         "/apis/serving.kserve.io/v1alpha1/clusterservingruntimes/slipway-triton-test?fieldManager=test&force=true",
-        body=RUNTIME,
+        body=builders.serving_runtime("slipway-triton-test"),
         content_type="application/apply-patch+yaml",
     )
 

@@ -1,0 +1,175 @@
+"""What must be equal at the end, and what must hold at every moment."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from slipway_faults.witness import Scene, Version
+from slipway_operator.cluster import resources
+from slipway_operator.cluster.resources import Object
+
+NAME: Final = "digits"
+STRANGERS: Final = "stranger"
+"""Every object of this name, or that begins with it, is somebody else's."""
+
+_SELECTOR: Final = "serving.kserve.io/inferenceservice"
+_STOP: Final = "serving.kserve.io/stop"
+_OURS: Final = (
+    resources.INFERENCE_SERVICES,
+    resources.CONFIG_MAPS,
+    resources.SERVICES,
+    resources.CONTROLLER_REVISIONS,
+    resources.HORIZONTAL_POD_AUTOSCALERS,
+    resources.POD_DISRUPTION_BUDGETS,
+)
+World = Mapping[str, str]
+
+
+def world(scene: Scene, *, namespace: str) -> World:
+    """Everything but times, uids, resource versions, the namespace and what others decide; a flat mapping of paths to values."""
+    return {path: value.replace(namespace, "NAMESPACE") for name, part in _parts(scene) for path, value in _leaves(part, path=name)}
+
+
+def differences(wanted: World, found: World) -> str:
+    """What is not as it should be, a line each."""
+    paths = [path for path in sorted({*wanted, *found}) if wanted.get(path) != found.get(path)]
+    return "\n".join(f"  {path}: wanted {wanted.get(path)}, found {found.get(path)}" for path in paths[:40])
+
+
+def _leaves(value: Any, *, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for name, part in value.items():
+            yield from _leaves(part, path=f"{path}.{name}")
+    elif isinstance(value, list) and value:
+        for number, part in enumerate(value):
+            yield from _leaves(part, path=f"{path}[{number}]")
+    else:
+        yield path, json.dumps(value)
+
+
+def _parts(scene: Scene) -> Iterator[tuple[str, Any]]:
+    for obj in scene.all(resources.MODEL_DEPLOYMENTS):
+        meta = obj["metadata"]
+        yield f"ModelDeployment {meta['name']}", {"generation": meta["generation"], "spec": obj["spec"], "status": _timeless(obj.get("status"))}
+    for kind in _OURS:
+        for obj in scene.all(kind):
+            if _ours(obj):
+                yield f"{kind.kind} {obj['metadata']['name']}", _child(obj)
+    for obj in scene.all(resources.DEPLOYMENTS):
+        yield f"Deployment {obj['metadata']['name']}", {"replicas": obj["spec"].get("replicas"), "template": obj["spec"]["template"]}
+
+
+def _child(obj: Object) -> dict[str, Any]:
+    meta = obj["metadata"]
+    kept = {name: meta.get(name) for name in ("labels", "annotations", "generation")}
+    body = {name: value for name, value in obj.items() if name not in ("metadata", "status")}
+    if "spec" in body:
+        body["spec"] = {name: value for name, value in body["spec"].items() if name not in ("clusterIP", "clusterIPs")}
+    return body | kept | {"owners": [(owner["kind"], owner["name"]) for owner in meta["ownerReferences"]], "going": "deletionTimestamp" in meta}
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _timeless(part) for name, part in value.items() if name not in ("lastTransitionTime", "since", "url")}
+    return [_timeless(part) for part in value] if isinstance(value, list) else value
+
+
+def _ours(obj: Object) -> bool:
+    owner = resources.controller(obj)
+    return owner is not None and owner["kind"] == "ModelDeployment"
+
+
+def selected(service: Object | None) -> str | None:
+    """The revision that a Service selects."""
+    return ((service or {}).get("spec", {}).get("selector") or {}).get(_SELECTOR)
+
+
+def available(deployment: Object | None) -> bool:
+    """Whether all pods of a Deployment are ready, by what the test's kubelet wrote."""
+    if deployment is None:
+        return False
+    status = deployment.get("status") or {}
+    return bool(status.get("availableReplicas")) and status["availableReplicas"] == status["replicas"]
+
+
+def made(scene: Scene) -> Counter[str]:
+    """How often each child was made."""
+    return Counter(
+        f"{kind.kind} {name}"
+        for kind in _OURS
+        for (plural, name), versions in scene.history.items()
+        for version in versions
+        if plural == kind.plural and version.type == "ADDED" and _ours(version.object)
+    )
+
+
+def violations(scene: Scene, *, clean: Mapping[str, int]) -> Iterator[str]:
+    """What must never be, and was. ``clean`` tells how often each child is made in a clean run."""
+    gone_at = _deleted_at(scene)
+    for child, times in made(scene).items():
+        if times > clean.get(child, 0):
+            yield f"{child} was made {times} times, in a clean run {clean.get(child, 0)} times"
+    for version in scene.history.get((resources.SERVICES.plural, NAME), ()):
+        if version.type != "DELETED" and version.at < gone_at:
+            yield from _misrouted(scene, version)
+    for (plural, name), versions in scene.history.items():
+        if plural == resources.INFERENCE_SERVICES.plural and name != STRANGERS:
+            yield from (problem for version in versions if version.at < gone_at for problem in _stopped_while_serving(scene, name, version))
+
+
+def _deleted_at(scene: Scene) -> int:
+    versions = scene.history.get((resources.MODEL_DEPLOYMENTS.plural, NAME), ())
+    return next((version.at for version in versions if version.type == "DELETED"), 2**63)
+
+
+def _misrouted(scene: Scene, version: Version) -> Iterator[str]:
+    revision = selected(version.object)
+    before = selected(scene.at(resources.SERVICES, NAME, at=version.at - 1))
+    if revision is None:
+        if before is not None:
+            yield f"at {version.at} the Service lost its selector"
+        return
+    if revision == before:
+        return
+    if not available(scene.at(resources.DEPLOYMENTS, f"{revision}-predictor", at=version.at)):
+        yield f"at {version.at} the Service selected {revision} (before: {before}), whose pods are not ready"
+    service = scene.at(resources.INFERENCE_SERVICES, revision, at=version.at)
+    if service is None or _is_stopped(service):
+        yield f"at {version.at} the Service selected {revision}, which is stopped or not there"
+
+
+def _stopped_while_serving(scene: Scene, name: str, version: Version) -> Iterator[str]:
+    if _is_stopped(version.object) and selected(scene.at(resources.SERVICES, NAME, at=version.at)) == name:
+        yield f"at {version.at} revision {name} is stopped while the Service selects it"
+
+
+def _is_stopped(service: Object) -> bool:
+    return _STOP in (service["metadata"].get("annotations") or {})
+
+
+def touched(before: list[Object], scene: Scene) -> Iterator[str]:
+    """Strangers that are not what they were; KServe may write the status of its own."""
+    for stranger in before:
+        kind = resources.of(stranger)
+        live = scene.live(kind, stranger["metadata"]["name"])
+        if live is None:
+            yield f"{kind.kind} {stranger['metadata']['name']} is gone, and is not ours"
+        elif kind is resources.INFERENCE_SERVICES:
+            if any(entry.get("manager") == "slipway" for entry in live["metadata"].get("managedFields", ())):
+                yield f"{kind.kind} {stranger['metadata']['name']} was written by us, and is not ours"
+        elif live["metadata"]["resourceVersion"] != stranger["metadata"]["resourceVersion"]:
+            yield f"{kind.kind} {stranger['metadata']['name']} was changed, and is not ours"
+
+
+def story(scene: Scene) -> Iterator[str]:
+    """Everything that happened, in order, a line each."""
+    told = sorted(
+        ((version.at, plural, version) for (plural, _), versions in scene.history.items() for version in versions), key=lambda told: told[0]
+    )
+    for at, plural, version in told:
+        meta, status = version.object["metadata"], version.object.get("status") or {}
+        roles = ",".join(f"{entry['name'][-8:]}={entry['role']}" for entry in status.get("revisions", ()))
+        chosen = selected(version.object) if plural == "services" else None
+        notes = (chosen, "stopped" if _is_stopped(version.object) else None, roles, status.get("availableReplicas"))
+        yield f"{at} {version.type} {plural} {meta['name']} {' '.join(str(note) for note in notes if note)}"
