@@ -55,6 +55,10 @@ test-faults: $(DEV) ## Everything goes wrong once: a sample in minutes, all of i
 test-e2e: $(DEV) install ## The box: real pods, real Triton
 	@$(PYTEST) tests/e2e
 
+.PHONY: bench-operator
+bench-operator: $(DEV) ## The operator's speed against its goals, into build/bench/operator.json: half an hour (BENCH=short: two minutes)
+	@PYTHONPATH=operator:box:tests $(PYTHON) -m bench.operator
+
 ##@ Work on it
 
 .PHONY: verify
