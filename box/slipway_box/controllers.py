@@ -46,6 +46,8 @@ def component(site: Site, programs: Programs, *, controllers: Sequence[str]) -> 
         "--use-service-account-credentials=true",
         f"--flex-volume-plugin-dir={site.state / 'volume-plugins'}",  # it makes this folder, and its default is in /usr
         "--pvclaimbinder-sync-period=2s",  # a claim that misses its first chance waits this long; 15 s by default
+        # A dead node's pods could go nowhere, and what looks like one is this controller with old caches, after the API server was away.
+        "--node-monitor-grace-period=10m",
         "--leader-elect=false",
         f"--bind-address={LOOPBACK}",
         f"--secure-port={site.ports.controllers}",
