@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from slipway_box import clusters
+from slipway_box import clusters, on_box, volumes
 from slipway_testing.kube import Kube
 from slipway_testing.stage import Stage
 
@@ -20,6 +20,13 @@ def kubectl() -> tuple[str, ...]:
 def kube(kubectl: tuple[str, ...]) -> Kube:
     """A client of it."""
     return Kube(clusters.chosen().kubeconfig())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def volumes_offered_again() -> None:
+    """Sixteen volumes are enough for one module; those of the modules before are given back."""
+    if isinstance(chosen := clusters.chosen(), on_box.OnBox):
+        volumes.recycle(chosen.box.site, chosen.box.kubectl())
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,8 @@ class Stage:
     def set_up(self) -> None:
         """The namespace, which admits restricted pods only, its volume, and a pod that writes to it."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        if self._terminating():
+            self.run("wait", "--for=delete", f"namespace/{self.namespace}", "--timeout=120s")
         self.run(
             "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace, "labels": labels}})
         )
@@ -57,8 +59,9 @@ class Stage:
         self.run("wait", "--for=condition=Ready", f"pod/{self.uploader}", "--timeout=60s")
 
     def tear_down(self) -> None:
-        """Everything goes; waits until it is gone, so that the next test finds the machine at rest."""
-        self.run("delete", "namespace", self.namespace, "--wait=true", "--timeout=120s")
+        """Everything goes; waits for the pods, so that the next test finds the machine at rest. The rest of the namespace takes half a minute."""
+        self.run("delete", "namespace", self.namespace, "--wait=false")
+        eventually(lambda: not self.kube.list(resources.PODS, namespace=self.namespace), within_s=120)
 
     def run(self, *arguments: str, stdin: str | bytes | None = None) -> str:
         """kubectl in this namespace; what it printed."""
@@ -141,6 +144,10 @@ class Stage:
         assert status == http.HTTPStatus.OK, answer
         found: list[float] = next(output["data"] for output in answer["outputs"] if output["name"] == "y")
         return found
+
+    def _terminating(self) -> bool:
+        live = self.kube.get(resources.NAMESPACES, self.namespace)
+        return live is not None and "deletionTimestamp" in live["metadata"]
 
     def _claim(self) -> dict[str, Any]:
         spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
