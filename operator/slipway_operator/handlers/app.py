@@ -1,6 +1,7 @@
 """The operator process: kopf watches ModelDeployments and answers probes, everything else runs beside it."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import functools
 import itertools
@@ -8,7 +9,6 @@ import logging
 import random
 import signal
 import socket
-import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -333,26 +333,27 @@ async def watch(operator: Operator, *, stop: asyncio.Event) -> None:
 
     It has a thread and a loop to itself: whenever it ends, it cancels every task of its loop that is younger than it, whoever started it.
     """
-    home, over = asyncio.get_running_loop(), threading.Event()
+    home = asyncio.get_running_loop()
     # It warns that signals are not for it here, which is what we want.
-    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
-    try:
-        for pause_s in Forever():
-            running = asyncio.create_task(asyncio.to_thread(asyncio.run, shell(operator, home=home, over=over)))
-            stopping = asyncio.create_task(stop.wait())
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.CRITICAL)
+    for pause_s in Forever():
+        over: concurrent.futures.Future[None] = concurrent.futures.Future()
+        running = asyncio.create_task(asyncio.to_thread(asyncio.run, shell(operator, home=home, over=over)))
+        stopping = asyncio.create_task(stop.wait())
+        try:
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             stopping.cancel()
-            if stop.is_set():
-                over.set()
-                await asyncio.wait({running})
-                return
-            log.error("kopf ended; starting it again", exc_info=running.exception())
-            await asyncio.sleep(min(pause_s, 5.0) * (1 + random.random()))  # noqa: S311 - jitter
-    finally:
-        over.set()
+            if not (running.done() or over.done()):
+                over.set_result(None)
+        if stop.is_set():
+            await asyncio.wait({running})
+            return
+        log.error("kopf ended; starting it again", exc_info=running.exception())
+        await asyncio.sleep(min(pause_s, 5.0) * (1 + random.random()))  # noqa: S311 - jitter
 
 
-async def shell(operator: Operator, *, home: asyncio.AbstractEventLoop, over: threading.Event) -> None:
+async def shell(operator: Operator, *, home: asyncio.AbstractEventLoop, over: "concurrent.futures.Future[None]") -> None:
     """kopf, until ``over`` or an error of its own."""
     configured = operator.configured
     await kopf.operator(
@@ -363,7 +364,8 @@ async def shell(operator: Operator, *, home: asyncio.AbstractEventLoop, over: th
         clusterwide=configured.namespace is None,
         namespaces=[configured.namespace] if configured.namespace else [],
         liveness_endpoint=f"http://{configured.probe_host}:{configured.probe_port}/healthz",
-        stop_flag=over,
+        # In the form that kopf waits for on its loop; for others it takes a thread, which would outlive it.
+        stop_flag=asyncio.wrap_future(over),
     )
 
 
