@@ -108,11 +108,11 @@ class WorkQueue(Generic[K]):
         else:
             self._delayed.put(key, at=_now() + delay_s, priority=priority)
 
-    def retry(self, key: K) -> float:
-        """``add_after`` with this key's backoff, which doubles each time. Returns the delay in seconds."""
+    def retry(self, key: K, *, backoff: Backoff | None = None) -> float:
+        """``add_after`` with a delay that doubles each time, by ``backoff`` or the queue's own. Returns the delay in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay_s = self._backoff.delay_s(failures, random=random.random())  # noqa: S311
+        delay_s = (backoff or self._backoff).delay_s(failures, random=random.random())  # noqa: S311
         self._meters.retries.inc()
         self.add_after(key, delay_s=delay_s)
         return delay_s

@@ -35,7 +35,15 @@ class Trouble:
 
     reason: str
     retry_s: float | None
-    """None: with the queue's backoff."""
+    """None: with a backoff, the queue's own by default."""
+
+    backoff: queue.Backoff | None = None
+    told_at: int = UNTOLD_FAILURES
+    """Failures in a row after which the status speaks of it, where there is a backoff."""
+
+
+REFUSED: Final = queue.Backoff(base_s=2.0, limit_s=300.0)
+"""What was refused will be refused again, unless a webhook was out of order for a moment."""
 
 
 # Order matters: the first class that fits decides.
@@ -43,7 +51,7 @@ _TROUBLES: Final[tuple[tuple[type[Exception], Trouble], ...]] = (
     (errors.NameTaken, Trouble(conditions.NAME_TAKEN, retry_s=15.0)),
     (errors.ApplyFight, Trouble(conditions.APPLY_FIGHT, retry_s=300.0)),
     (errors.QuotaExceeded, Trouble(conditions.QUOTA_EXCEEDED, retry_s=60.0)),
-    (errors.Invalid, Trouble(conditions.REJECTED, retry_s=300.0)),
+    (errors.Invalid, Trouble(conditions.REJECTED, retry_s=None, backoff=REFUSED, told_at=0)),
     (errors.Forbidden, Trouble(conditions.FORBIDDEN, retry_s=60.0)),
     (errors.NotFound, Trouble(conditions.DEPENDENCY_MISSING, retry_s=30.0)),
     (errors.ApiError, Trouble(conditions.API_UNAVAILABLE, retry_s=None)),
@@ -216,10 +224,10 @@ class Worker:
             log.exception("reconcile failed: this is a bug in Slipway, please report it")
         else:
             log.warning("reconcile failed: %s", error)
-        if trouble is not None and observed is not None and (trouble.retry_s is not None or self._keys.failures(key) >= UNTOLD_FAILURES):
+        if trouble is not None and observed is not None and (trouble.retry_s is not None or self._keys.failures(key) >= trouble.told_at):
             await self._tell_trouble(body, observed, reason=trouble.reason, message=_sentence(error))
         if trouble is None or trouble.retry_s is None:
-            self._keys.retry(key)
+            self._keys.retry(key, backoff=trouble.backoff if trouble else None)
         else:
             self._keys.forget(key)
             self._keys.add_after(key, delay_s=trouble.retry_s)

@@ -164,7 +164,16 @@ async def test_what_somebody_must_cure_is_told_at_once_and_tried_again_later(err
 
     assert world.ready()["reason"] == reason
     assert str(error) in world.ready()["message"]
-    assert (world.results(), world.keys.failures(KEY)) == ({"error": 1.0}, 0)
+    assert (world.results(), world.keys.failures(KEY)) == ({"error": 1.0}, 1 if reason == "Rejected" else 0)
+
+
+async def test_what_was_refused_is_tried_again_within_seconds_at_first_for_a_webhook_may_have_been_out_of_order() -> None:
+    keys: queue.WorkQueue[str] = queue.WorkQueue(name="test", meters=metrics.Metrics.on(CollectorRegistry()))
+
+    waits = [keys.retry("digits", backoff=worker.REFUSED) for _ in range(9)]
+
+    assert all(2.0 * 2**number <= wait <= 2.2 * 2**number for number, wait in enumerate(waits[:7]))
+    assert 300 <= waits[-1] <= 330
 
 
 @pytest.mark.parametrize(
