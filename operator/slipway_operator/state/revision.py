@@ -157,7 +157,8 @@ def _without_born(value: Any, *, path: str) -> Any:
         if where in NOT_IN_A_REVISION or (where in BORN and BORN[where] == item):
             continue
         inner = _without_born(item, path=where)
-        if inner != {} or key in _ABSENT_MEANS_NONE:
+        # Nothing at all, where the default is something, is something that the user said.
+        if inner != {} or key in _ABSENT_MEANS_NONE or where in BORN:
             kept[key] = inner
     return kept
 

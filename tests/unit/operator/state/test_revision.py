@@ -63,6 +63,7 @@ def test_what_changes_no_pod_changes_no_name(serving: dict[str, Any]) -> None:
         {"runtime": "other"},
         {"resources": {"requests": {"cpu": "501m", "memory": "512Mi"}}},
         {"resources": {"limits": {"memory": "1Gi"}}},
+        {"resources": {"requests": {}}},
         {"accelerator": {"type": "nvidia.com/gpu"}},
         {"batching": {"maxBatchSize": 8}},
         {"responseCache": {"sizeMebibytes": 8}},
