@@ -1,0 +1,100 @@
+"""A cluster in which everything works at once: what a plan asks for is there on the next look, and its pods are ready."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
+from slipway_operator.reconcile import modeldeployment
+from slipway_operator.state.observed import Observed, Workload
+from slipway_operator.state.plan import Done, Plan, Stalled, Wait
+from slipway_operator.state.revision import Revision
+from slipway_testing import builders
+
+PASSES: Final = 20
+"""More than any edit needs from its first pass to rest."""
+
+_SELECTOR: Final = "serving.kserve.io/inferenceservice"
+_STOP: Final = "serving.kserve.io/stop"
+Name = tuple[str, str]
+
+
+@dataclass
+class Cluster:
+    """One ModelDeployment, its children, and the pods they would have."""
+
+    runtimes: dict[str, str] = field(default_factory=lambda: dict(builders.RUNTIMES))
+    children: dict[Name, dict[str, Any]] = field(default_factory=dict)
+    """(kind, name) → object."""
+
+    status: ModelDeploymentStatus = field(default_factory=ModelDeploymentStatus)
+    generation: int = 0
+    spec: ModelDeploymentSpec | None = None
+    now: datetime = builders.NOW
+    _pods: dict[str, int] = field(default_factory=dict)
+
+    def edit(self, written: dict[str, Any]) -> None:
+        """A user applies a spec."""
+        spec = ModelDeploymentSpec.model_validate(written)
+        if spec != self.spec:
+            self.spec, self.generation = spec, self.generation + 1
+
+    def settle(self) -> int:
+        """Passes until one changes nothing and asks for no other; AssertionError when that takes too many."""
+        for passes in range(1, PASSES + 1):
+            before = (dict(self.children), self.status, dict(self._pods))
+            made = self.one_pass()
+            if (self.children, self.status, self._pods) == before and not isinstance(made.outcome, Wait):
+                return passes
+        raise AssertionError(f"no rest after {PASSES} passes: {made.outcome}")
+
+    def one_pass(self) -> Plan:
+        """Decide, carry out, let the time pass that the decision asks for."""
+        made = modeldeployment.plan(self.observed())
+        planned = {(child["kind"], child["metadata"]["name"]): _as_stored(child) for child in made.objects}
+        kept = {name: child for name, child in self.children.items() if not made.prune or name[1] in made.spared}
+        self.children = kept | planned
+        for scale in made.scales:
+            self._pods[scale.deployment.removesuffix("-predictor")] = scale.replicas
+        if made.status is not None:
+            self.status = ModelDeploymentStatus.model_validate(made.status.model_dump(mode="json", by_alias=True, exclude_none=True))
+        match made.outcome:
+            case Wait(seconds):
+                self.now += timedelta(seconds=seconds)
+            case Done() | Stalled():
+                pass
+        return made
+
+    def observed(self) -> Observed:
+        """What the operator would see now."""
+        selected = (self.children.get(("Service", "digits")) or {}).get("spec", {}).get("selector", {}).get(_SELECTOR)
+        services = [child for (kind, _), child in self.children.items() if kind == "InferenceService"]
+        records = [child for (kind, _), child in self.children.items() if kind == "ControllerRevision"]
+        revisions = [Revision.recorded(name=each["metadata"]["name"], number=each["revision"], data=each["data"]) for each in records]
+        return builders.observed(
+            identity=builders.identity(generation=self.generation),
+            spec=self.spec,
+            status=self.status,
+            revisions=tuple(sorted(revisions, key=lambda revision: -revision.number)),
+            workloads={service["metadata"]["name"]: self._workload(service) for service in services},
+            selected=selected,
+            endpoints={selected: 1} if selected else {},
+            runtimes=self.runtimes,
+            now=self.now.replace(microsecond=0),
+        )
+
+    def _workload(self, service: dict[str, Any]) -> Workload:
+        name = service["metadata"]["name"]
+        if _STOP in service["metadata"]["annotations"]:
+            self._pods.pop(name, None)
+            return Workload(stopped=True)
+        scaler = self.children.get(("HorizontalPodAutoscaler", name))
+        floor = scaler["spec"]["minReplicas"] if scaler else 1
+        replicas = self._pods[name] = max(self._pods.get(name, 1), floor)
+        return Workload(settled=True, replicas=replicas, available=replicas)
+
+
+def _as_stored(child: Any) -> dict[str, Any]:
+    stored: dict[str, Any] = json.loads(json.dumps(child))
+    return stored
