@@ -153,7 +153,8 @@ class Lane:
             log.error("%s [%s]: what happened is in %s", self.namespace, self, self.stage.folder / f"{self.namespace}.txt")
 
     async def _same(self, phase: Phase, same: Any, wanted: world.World) -> None:
-        hung = any(fault.act is Act.HANG for fault in self.script.happened)
+        fault = self.script.faults.get(phase.name)
+        hung = fault is not None and fault.act is Act.HANG
         if not await self.scene.until(same, within_s=HUNG_S if hung else SETTLED_S):
             raise AssertionError(f"after {phase.name!r} the world is another one:\n{world.differences(wanted, self.world())}")
 
