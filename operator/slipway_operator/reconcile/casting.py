@@ -81,7 +81,7 @@ def cast(observed: Observed, spec: ModelDeploymentSpec) -> Cast:
     moved = not spec.suspend and desired is not None and desired != stable and observed.workload(desired.name).ready(wanted)
     serving = desired if moved else stable
     known = {revision.name: revision for revision in observed.revisions} | ({desired.name: desired} if desired else {})
-    parts = [part for revision in known.values() if (part := _part(observed, revision, desired=desired, serving=serving))]
+    parts = [part for revision in known.values() if (part := _part(observed, revision, desired=desired, stable=stable, serving=serving))]
     kept = _within_history(parts, limit=spec.serving.revision_history_limit)
     names = {part.revision.name for part in kept}
     return Cast(
@@ -130,11 +130,12 @@ def _new(observed: Observed, spec: ModelDeploymentSpec) -> Revision:
     return revision_objects.born(Revision.of(spec, owner=owner.name, number=number, runtime=runtime), owner=owner)
 
 
-def _part(observed: Observed, revision: Revision, *, desired: Revision | None, serving: Revision | None) -> Part | None:
+def _part(observed: Observed, revision: Revision, *, desired: Revision | None, stable: Revision | None, serving: Revision | None) -> Part | None:
     """The revision in its role; None for one that is dropped because it never served."""
     before = next((entry for entry in observed.status.revisions if entry.name == revision.name), None)
-    # Of a revision that the status does not know: one that the spec asks for was on its way when the status could not be written, any other served.
-    told = before.served if before else revision != desired
+    # Of revisions that the status does not know, those up to the one that serves did so before the status was lost; later ones were on their way
+    # when it could not be written.
+    told = before.served if before else revision != desired and stable is not None and revision.number <= stable.number
     served = revision == serving or revision.name == observed.selected or told
     role = _role(observed, revision, before=before, desired=desired, serving=serving)
     if role in {"Draining", "Parked"} and not served:

@@ -292,6 +292,21 @@ def test_a_candidate_whose_status_was_lost_in_a_crash_has_not_served() -> None:
     assert served(crashed) == {FIRST.name: True, SECOND.name: False}
 
 
+def test_a_candidate_overtaken_by_an_edit_before_the_status_knew_it_is_dropped() -> None:
+    """Of two updates in quick succession the first may make its revision and lose the write of the status to the second."""
+    overtaken = seen(
+        THREE, FIRST, SECOND, workloads={FIRST.name: running(), SECOND.name: STARTING}, selected=FIRST.name, status=status(entry(FIRST, "Stable"))
+    )
+
+    assert roles(overtaken) == {FIRST.name: "Stable", THIRD.name: "Candidate", SECOND.name: "dropped"}
+
+
+def test_a_first_candidate_overtaken_by_an_edit_is_dropped() -> None:
+    overtaken = seen(TWO, FIRST, workloads={FIRST.name: STARTING}, status=status())
+
+    assert roles(overtaken) == {SECOND.name: "Candidate", FIRST.name: "dropped"}
+
+
 def test_a_revision_that_nobody_asks_for_and_no_status_knows_is_kept_as_one_that_served() -> None:
     restored = seen(TWO, FIRST, SECOND, workloads={SECOND.name: running()}, selected=SECOND.name, status=status())
 
