@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
@@ -9,6 +10,8 @@ from slipway_box.controlplane import ControlPlane
 from slipway_faults import campaign
 from slipway_faults.faults import Fault
 from slipway_faults.lane import Recording
+
+SHORT_LEASE: Final = {"lease_seconds": 2.0}
 
 
 class Campaign:
@@ -19,10 +22,10 @@ class Campaign:
         self._folder = folder
         self._clean = clean
 
-    def play(self, faults: Iterable[Fault], *, kind: str) -> None:
+    def play(self, faults: Iterable[Fault], *, kind: str, **options: Any) -> None:
         async def work() -> campaign.Result:
             async with campaign.staged(self._plane.kubeconfig, self._folder) as stage:
-                return await campaign.play(stage, self._clean, faults, kind=kind)
+                return await campaign.play(stage, self._clean, faults, kind=kind, **options)
 
         result = campaign.run(work())
         print(result.told(kind))  # noqa: T201 - how many were tried is part of the result
@@ -49,3 +52,11 @@ def test_refused_broken_and_unanswered_requests_leave_the_same_world(faulty: Cam
 
 def test_an_operator_that_starts_with_stale_lists_leaves_the_same_world(faulty: Campaign) -> None:
     faulty.play(campaign.sample(campaign.stale_starts(), lanes=4), kind="stale")
+
+
+def test_of_two_operators_one_takes_over_when_the_other_is_killed_around_a_write(faulty: Campaign, clean: Recording) -> None:
+    faulty.play(campaign.sample(campaign.kills(clean), lanes=4), kind="two", replicas=2, changes=SHORT_LEASE)
+
+
+def test_a_leader_that_stood_still_for_longer_than_its_lease_writes_nothing_more(faulty: Campaign, clean: Recording) -> None:
+    faulty.play(campaign.sample(campaign.pauses(clean), lanes=2), kind="paused", replicas=2, processes=True, changes=SHORT_LEASE)

@@ -98,9 +98,9 @@ class Result:
         return f"{what}: {self.met} of {self.tried} faults happened, {len(self.problems)} problems"
 
 
-async def play(stage: Stage, clean: Recording, faults: Iterable[Fault], *, kind: str) -> Result:
+async def play(stage: Stage, clean: Recording, faults: Iterable[Fault], *, kind: str, **options: Any) -> Result:
     """Play all ``faults``, one a phase and lane: they cannot mask each other, for each phase ends in the world of a clean run."""
-    lanes = [Lane(stage, namespace(kind), packed) for packed in packs(fault for fault in faults if re.search(ONLY, str(fault)))]
+    lanes = [Lane(stage, namespace(kind), packed, **options) for packed in packs(fault for fault in faults if re.search(ONLY, str(fault)))]
     await together(lane.repeat(clean) for lane in lanes)
     return Result(
         tried=sum(len(lane.faults) for lane in lanes),
@@ -145,10 +145,20 @@ def kills(clean: Recording) -> list[Fault]:
     return [Fault(moment, act) for moment in writes(clean) for act in KILLS]
 
 
+def pauses(clean: Recording) -> list[Fault]:
+    """The operator stands still around a write."""
+    return [Fault(moment, Act.PAUSE) for moment in writes(clean)]
+
+
 def refusals(clean: Recording) -> list[Fault]:
-    """Every request goes wrong in every way."""
+    """Every request goes wrong in every way. Reads that hang are left for the long mode: they are given up after 30 s, watches after 100 s."""
     asked = [moment for moment in unique(clean) if moment.what.split()[0] in _VERBS]
-    return [Fault(moment, act) for moment in asked for act in REFUSALS]
+    return [
+        Fault(moment, act)
+        for moment in asked
+        for act in REFUSALS
+        if EVERYTHING or act is not Act.HANG or moment.what.split()[0] in _CHANGING
+    ]
 
 
 def lost_events(clean: Recording) -> list[Fault]:

@@ -12,6 +12,7 @@ class Act(enum.Enum):
 
     KILL_BEFORE = "the operator is killed before the server sees it"
     KILL_AFTER = "the operator is killed before it sees the answer"
+    PAUSE = "the operator is stopped before it sees the answer, for longer than its lease"
     CONFLICT = "is answered 409"
     INVALID = "is answered 422"
     THROTTLED = "is answered 429 with Retry-After"

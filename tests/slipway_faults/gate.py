@@ -69,13 +69,27 @@ class Cut(Exception):
 
 
 class Gate:
-    """Open from ``opened`` to its end; ``kill`` is called when the script wants the operator behind it dead."""
+    """Open from ``opened`` to its end; ``kill`` and ``pause`` are called when the script wants the operator behind it dead, or stopped.
 
-    def __init__(self, *, server: str, session: aiohttp.ClientSession, script: Script, kill: Callable[["Gate"], None]) -> None:
+    ``wrote`` is told of each write: before it is let through, and with its status once it is answered.
+    """
+
+    def __init__(
+        self,
+        *,
+        server: str,
+        session: aiohttp.ClientSession,
+        script: Script,
+        kill: Callable[["Gate"], None],
+        pause: Callable[["Gate"], None],
+        wrote: Callable[["Gate", Exchange, int | None], None],
+    ) -> None:
         self._server = server
         self._session = session
         self._script = script
         self._kill = kill
+        self._pause = pause
+        self._wrote = wrote
         self._transports: set[asyncio.Transport] = set()
         self._listener: asyncio.Server | None = None
         self._handlers = web.Server(self._handle, handler_cancellation=True)
@@ -87,9 +101,6 @@ class Gate:
         """Paths of the lists that were asked for."""
         self.silent_until = 0.0
         """Watches say nothing before, by the loop's clock."""
-        self.writes: list[tuple[float, str]] = []
-        """When which write was let through, by the loop's clock."""
-        self.on_write: Callable[[Exchange], None] = lambda _: None
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator["Gate"]:
@@ -140,10 +151,13 @@ class Gate:
         if refusal := await self._refused(request, act):
             return refusal
         if exchange.writes:
-            self.on_write(exchange)
-            self.writes.append((asyncio.get_running_loop().time(), exchange.what))
+            self._wrote(self, exchange, None)
         # Once the server has it, it is carried out, whatever becomes of the one who asked.
         answer = await asyncio.shield(asyncio.ensure_future(self._forward(request, exchange, body)))
+        if exchange.writes:
+            self._wrote(self, exchange, answer.status)
+        if act is Act.PAUSE:
+            self._pause(self)
         if act is Act.KILL_AFTER:
             self._kill(self)
         if act in (Act.KILL_AFTER, Act.ANSWER_LOST):

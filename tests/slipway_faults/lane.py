@@ -2,20 +2,25 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import logging
+import os
+import signal
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, Self
 
 import aiohttp
 import yaml
 
 from slipway_box import ports
+from slipway_box.layout import REPOSITORY
 from slipway_faults import scenario, world
 from slipway_faults.faults import Act, Fault, Moment, Script
-from slipway_faults.gate import DELAY_S, Gate
+from slipway_faults.gate import DELAY_S, Exchange, Gate
 from slipway_faults.kubelet import Kubelet
 from slipway_faults.scenario import Phase
 from slipway_faults.witness import Scene, Witness
@@ -62,27 +67,69 @@ class Recording:
     """How often each child was made."""
 
 
-class Operator:
-    """One process as far as its API server can tell: a gate, and the operator's tasks behind it."""
+class Operator(Protocol):
+    """A running operator, behind its gate."""
 
-    def __init__(self, gate: Gate, running: "asyncio.Task[None]", stop: asyncio.Event) -> None:
-        self.gate = gate
-        self._running = running
-        self._stop = stop
+    gate: Gate
 
     def kill(self) -> None:
         """As kill -9: nothing that it does from here on reaches the server."""
+
+    async def ended(self) -> None:
+        """Wait for what is left of it; whatever it says now is nobody's business."""
+
+
+class Tasks:
+    """An operator in this process. To its API server it is one of its own: when its gate is cut it is dead."""
+
+    def __init__(self, gate: Gate, running: "asyncio.Task[None]") -> None:
+        self.gate = gate
+        self._running = running
+
+    def kill(self) -> None:
+        """See Operator."""
         self.gate.cut()
         self._running.cancel()
 
     async def ended(self) -> None:
-        """Wait for what is left of it; whatever it says now is nobody's business."""
+        """See Operator."""
         await asyncio.wait({self._running}, timeout=20)
 
-    async def terminate(self) -> None:
-        """As SIGTERM."""
-        self._stop.set()
-        await self.ended()
+
+class Process:
+    """An operator in a process of its own, which can be stopped in the middle of anything."""
+
+    def __init__(self, gate: Gate, process: asyncio.subprocess.Process) -> None:
+        self.gate = gate
+        self._process = process
+
+    @classmethod
+    async def start(cls, gate: Gate, configured: settings.Settings) -> Self:
+        """``python -m slipway_operator`` with these settings."""
+        runtimes = ",".join(f"{family}={name}" for family, name in configured.runtimes.items())
+        given = {field.name: getattr(configured, field.name) for field in dataclasses.fields(configured)} | {"runtimes": runtimes}
+        variables = {f"SLIPWAY_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+        environment = os.environ | variables | {"PYTHONPATH": str(REPOSITORY / "operator")}
+        quiet = asyncio.subprocess.DEVNULL
+        return cls(gate, await asyncio.create_subprocess_exec(sys.executable, "-m", "slipway_operator", env=environment, stdout=quiet, stderr=quiet))
+
+    def pause(self) -> None:
+        """Not a step further, until ``resume``."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """On from where it was."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """See Operator."""
+        self.gate.cut()
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def ended(self) -> None:
+        """See Operator."""
+        await self._process.wait()
 
 
 @dataclass
@@ -93,6 +140,9 @@ class Lane:
     namespace: str
     faults: tuple[Fault, ...] = ()
     replicas: int = 1
+    processes: bool = False
+    """Whether operators run in processes of their own."""
+
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the operator, other than usual."""
 
@@ -108,6 +158,9 @@ class Lane:
         self._lists: dict[str, dict[str, bytes]] = {}
         self._numbers = itertools.count(1)
         self._stack = contextlib.AsyncExitStack()
+        self._holder: Gate | None = None
+        """Behind which gate the operator is that took the Lease last."""
+
         self._restarts: set[asyncio.Task[None]] = set()
 
     def __str__(self) -> str:
@@ -205,6 +258,7 @@ class Lane:
     async def _end(self) -> None:
         for task in self._restarts:
             task.cancel()
+        await asyncio.gather(*self._restarts, return_exceptions=True)
         for operator in self.operators:
             if not operator.gate.dead:
                 operator.kill()
@@ -212,7 +266,9 @@ class Lane:
 
     async def start(self, *, stale: Mapping[str, bytes] | None = None) -> Operator:
         """Another operator, behind a gate of its own."""
-        gate = Gate(server=self.stage.server, session=self.stage.session, script=self.script, kill=self._killed)
+        gate = Gate(
+            server=self.stage.server, session=self.stage.session, script=self.script, kill=self._killed, pause=self._paused, wrote=self._wrote
+        )
         gate.stale.update(stale or {})
         await self._stack.enter_async_context(gate.opened())
         number = next(self._numbers)
@@ -231,9 +287,12 @@ class Lane:
             "route_seconds": 0.0,
             "poll_seconds": 0.5,
         }
-        stop = asyncio.Event()
-        running = asyncio.create_task(app.operate(settings.Settings(**(given | dict(self.changes))), stop=stop))
-        operator = Operator(gate, running, stop)
+        configured = settings.Settings(**(given | dict(self.changes)))
+        operator: Operator
+        if self.processes:
+            operator = await Process.start(gate, dataclasses.replace(configured, metrics_port=ports.free(1)[0]))
+        else:
+            operator = Tasks(gate, asyncio.create_task(app.operate(configured, stop=asyncio.Event())))
         self.operators.append(operator)
         return operator
 
@@ -242,6 +301,26 @@ class Lane:
         next(operator for operator in self.operators if operator.gate is gate).kill()
         task = asyncio.create_task(self._start_again())
         self._restarts.add(task)
+
+    def _paused(self, gate: Gate) -> None:
+        """The script wants the operator behind ``gate`` stopped, and to go on when somebody else has long taken over."""
+        operator = next(operator for operator in self.operators if operator.gate is gate)
+        assert isinstance(operator, Process)
+        operator.pause()
+        self._restarts.add(asyncio.create_task(self._resume(operator)))
+
+    async def _resume(self, operator: Process) -> None:
+        if not await self.scene.until(lambda: self._holder is not operator.gate, within_s=20):
+            self.problems.append("nobody took over from an operator that was stopped")
+        operator.resume()
+
+    def _wrote(self, gate: Gate, exchange: Exchange, status: int | None) -> None:
+        """Keep account of who holds the Lease; nobody else may write anything but Events."""
+        if exchange.plural == "leases":
+            if status in (200, 201):
+                self._holder = gate
+        elif exchange.plural != "events" and status is None and self._holder not in (None, gate):
+            self.problems.append(f"{exchange.what} came from an operator that did not lead any more")
 
     async def _start_again(self, stale: Mapping[str, bytes] | None = None) -> None:
         if self.replicas == 1:

@@ -8,6 +8,7 @@ import yaml
 from pydantic import Field
 
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, Resources, Serving
+from slipway_operator.render import model_config
 from slipway_operator.render import revision as objects
 from slipway_operator.state import revision as revisions
 from slipway_operator.state.revision import Revision, revision_name
@@ -34,7 +35,7 @@ def upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next version: it renders pods and their configuration differently."""
     monkeypatch.setattr(objects, "TERMINATION_GRACE_S", 99)
     monkeypatch.setattr(objects, "STORAGE_CONTAINER", "another-initializer")
-    monkeypatch.setattr(objects.model_config, "config_pbtxt", lambda revision, *, model_name: f"# {model_name}, written anew\n")
+    monkeypatch.setattr(model_config, "config_pbtxt", lambda revision, *, model_name: f"# {model_name}, written anew\n")
 
 
 def serving(*written: dict[str, Any]) -> Cluster:
