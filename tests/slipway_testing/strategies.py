@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any, Final
 
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from slipway_operator.api import crd
@@ -33,6 +34,19 @@ _FOREIGN: Final[dict[str, list[dict[str, Any]]]] = {
 def specs() -> st.SearchStrategy[dict[str, Any]]:
     """spec of a ModelDeployment as a user may write it."""
     return _values(SPEC, name="spec").map(_agreeing)
+
+
+def examples(count: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Pairs of specs, always the same, for tests beside which something else uses ``random``: hypothesis would take that for flakiness."""
+    found: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    @given(st.tuples(specs(), specs()))
+    @settings(derandomize=True, deadline=None, max_examples=count, database=None, phases=[Phase.generate])
+    def collect(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        found.append(pair)
+
+    collect()
+    return found
 
 
 def parsed(written: dict[str, Any]) -> ModelDeploymentSpec:
