@@ -24,23 +24,34 @@ DEFAULT_LEASE_S = 15.0
 
 def rows(sizes: Sizes, directory: Path) -> Iterator[Figure]:
     """Edits during start-up, then everything else at rest, on one API server."""
-    with world.plane(directory / "rest", with_kserve=False) as plane:
-        yield from asyncio.run(_collected(plane.kubeconfig, sizes))
+    with world.plane(directory / "rest", with_kserve=False) as plane, asyncio.Runner() as runner:
+        measured = _measured(plane.kubeconfig, sizes)
+        while (figure := runner.run(_next(measured))) is not None:
+            yield figure
 
 
-async def _collected(kubeconfig: Path, sizes: Sizes) -> list[Figure]:
+async def _next(measured: AsyncIterator[Figure]) -> Figure | None:
+    return await anext(measured, None)
+
+
+async def _measured(kubeconfig: Path, sizes: Sizes) -> AsyncIterator[Figure]:
     async with world.entered(kubeconfig) as at:
         starting = await speed.edits_while_starting(at, count=sizes.objects)
-        found = list(starting.rows(f"during start-up of {sizes.objects}", p99_limit_ms=2000))
-        async with contenders.operator(kubeconfig) as operator:
-            await settled(operator, sizes)
-            found += [figure async for figure in _quiet(at, operator, sizes)]
-            idle = await speed.edits_at_rest(at, objects=sizes.objects, edits=sizes.edits)
-            found += idle.rows("at rest", p99_limit_ms=250)
-        found += [figure async for figure in _takeovers(at, sizes)]
-        found += [figure async for figure in _restart(at, sizes)]
-        found += [figure async for figure in _memory(at, sizes)]
-        return found
+        for figure in starting.rows(f"during start-up of {sizes.objects}", p99_limit_ms=2000):
+            yield figure
+        for part in (_at_rest, _takeovers, _restart, _memory):
+            async for figure in part(at, sizes):
+                yield figure
+
+
+async def _at_rest(at: World, sizes: Sizes) -> AsyncIterator[Figure]:
+    async with contenders.operator(at.kubeconfig) as operator:
+        await settled(operator, sizes)
+        async for figure in _quiet(at, operator, sizes):
+            yield figure
+        idle = await speed.edits_at_rest(at, objects=sizes.objects, edits=sizes.edits)
+        for figure in idle.rows("at rest", p99_limit_ms=250):
+            yield figure
 
 
 async def settled(operator: Operator, sizes: Sizes) -> None:

@@ -52,13 +52,10 @@ class Latencies:
 
 
 async def first_passes(at: World, *, count: int) -> Timed:
-    """The operator, from starting the process to the last status and the last Event."""
-    async with prepared(at, count=count) as followed, counted(at) as account:
+    """The operator, from starting the process."""
+    async with prepared(at, count=count) as scene, counted(at) as account:
         async with contenders.operator(at.kubeconfig) as operator:
-            ended = await followed.all_observed(count)
-            while await operator.total("slipway_events_total", result="sent") < count:
-                await asyncio.sleep(0.05)
-                ended = world.now()
+            ended = await scene.ended(count)
             cpu_s, server_cpu_s = operator.cpu_s, account.server_cpu_s
             await operator.at_rest()
             passes = await operator.passes()
@@ -68,23 +65,23 @@ async def first_passes(at: World, *, count: int) -> Timed:
 
 async def bare(at: World, *, count: int) -> Timed:
     """The script, with the requests worked out beforehand."""
-    async with prepared(at, count=count) as followed:
+    async with prepared(at, count=count) as scene:
         file = at.kubeconfig.parent / "writes.jsonl"
         writes.write_requests(file, await at.deployments(NAMESPACE))
         async with counted(at) as account:
-            before = contenders.children_cpu_s()
-            seconds = await contenders.bare(at.kubeconfig, file)
-            await followed.all_observed(count)
+            before, began = contenders.children_cpu_s(), world.now()
+            await contenders.bare(at.kubeconfig, file)
+            seconds = await scene.ended(count) - began
             cpu_s, server_cpu_s, asked = contenders.children_cpu_s() - before, account.server_cpu_s, await account.asked()
     return Timed(seconds=seconds, calls=asked.calls, writes=asked.writes, cpu_s=cpu_s, server_cpu_s=server_cpu_s)
 
 
 async def plain_kopf(at: World, *, count: int) -> Timed:
-    """The plain kopf operator, from starting the process to the last status."""
-    async with prepared(at, count=count) as followed, counted(at) as account, contenders.plain_kopf(at.kubeconfig) as operator:
-        seconds = await followed.all_observed(count) - operator.began
+    """The plain kopf operator, from starting the process."""
+    async with prepared(at, count=count) as scene, counted(at) as account, contenders.plain_kopf(at.kubeconfig) as operator:
+        seconds = await scene.ended(count) - operator.began
         cpu_s, server_cpu_s = operator.cpu_s, account.server_cpu_s
-        await asyncio.sleep(2.0)  # its last Events and annotations
+        await asyncio.sleep(2.0)  # its last annotations
         asked = await account.asked()
     return Timed(seconds=seconds, calls=asked.calls, writes=asked.writes, cpu_s=cpu_s, server_cpu_s=server_cpu_s)
 
@@ -115,26 +112,42 @@ async def counted(at: World) -> AsyncIterator[Account]:
     yield Account(at=at, before=await at.requests(), servers=servers, servers_cpu_s=sum(contenders.cpu_s(server) for server in servers))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A namespace full of new ModelDeployments, as the benchmark watches it."""
+
+    deployments: Followed
+    events: Followed
+
+    async def ended(self, count: int) -> float:
+        """Wait for the status of every object and an Event about each; returns the loop's time."""
+        await self.deployments.all_observed(count)
+        return await self.events.all_there(count)
+
+
 @contextlib.asynccontextmanager
-async def prepared(at: World, *, count: int) -> AsyncIterator[Followed]:
-    """A namespace full of new ModelDeployments, and the benchmark watching them."""
+async def prepared(at: World, *, count: int) -> AsyncIterator[Scene]:
+    """The scene before anybody has looked at it."""
     await at.make_namespace(NAMESPACE)
     await at.make(world.names(count), namespace=NAMESPACE)
-    async with world.following(at, resources.MODEL_DEPLOYMENTS, namespace=NAMESPACE) as followed:
-        yield followed
+    async with (
+        world.following(at, resources.MODEL_DEPLOYMENTS, namespace=NAMESPACE) as deployments,
+        world.following(at, resources.EVENTS, namespace=NAMESPACE) as events,
+    ):
+        yield Scene(deployments=deployments, events=events)
 
 
 async def edits_while_starting(at: World, *, count: int) -> Latencies:
     """Edits of objects picked at random while the first passes are under way."""
     latencies = Latencies()
     async with (
-        prepared(at, count=count) as followed,
+        prepared(at, count=count) as scene,
         world.following(at, resources.HORIZONTAL_POD_AUTOSCALERS, namespace=NAMESPACE) as children,
         contenders.operator(at.kubeconfig),
     ):
-        await followed.all_observed(count // 20)
+        await scene.deployments.all_observed(count // 20)
         async with asyncio.TaskGroup() as group:
-            while len(followed.observed) < count * 0.9:
+            while len(scene.deployments.observed) < count * 0.9:
                 name = random.choice(world.names(count))  # noqa: S311
                 group.create_task(_edited(at, name, children, latencies))
                 await asyncio.sleep(EDIT_EVERY_S)

@@ -130,6 +130,12 @@ class Followed:
         assert await self.informer.until(lambda: len(self.observed) >= count, timeout_s=PATIENCE_S), f"{len(self.observed)} of {count} are observed"
         return now()
 
+    async def all_there(self, count: int) -> float:
+        """Wait until there are so many objects; returns the loop's time."""
+        cache = self.informer.cache
+        assert await self.informer.until(lambda: len(cache) >= count, timeout_s=PATIENCE_S), f"{len(cache)} of {count} are there"
+        return now()
+
 
 @contextlib.contextmanager
 def plane(directory: Path, *, with_kserve: bool) -> Iterator[ControlPlane]:
