@@ -153,12 +153,7 @@ def pauses(clean: Recording) -> list[Fault]:
 def refusals(clean: Recording) -> list[Fault]:
     """Every request goes wrong in every way. Reads that hang are left for the long mode: they are given up after 30 s, watches after 100 s."""
     asked = [moment for moment in unique(clean) if moment.what.split()[0] in _VERBS]
-    return [
-        Fault(moment, act)
-        for moment in asked
-        for act in REFUSALS
-        if EVERYTHING or act is not Act.HANG or moment.what.split()[0] in _CHANGING
-    ]
+    return [Fault(moment, act) for moment in asked for act in REFUSALS if EVERYTHING or act is not Act.HANG or moment.what.split()[0] in _CHANGING]
 
 
 def lost_events(clean: Recording) -> list[Fault]:
