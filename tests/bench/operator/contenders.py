@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import re
 import signal
@@ -18,6 +19,8 @@ from slipway_box import ports
 REPOSITORY = Path(__file__).parents[3]
 END_S = 40.0
 """For a program to end after SIGTERM, before it is killed."""
+
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,11 +167,18 @@ async def _started(*argv: str, environment: Mapping[str, str], log: Path) -> Asy
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")}
     given = kept | {"PYTHONPATH": os.pathsep.join(str(REPOSITORY / part) for part in ("operator", "box", "tests"))} | dict(environment)
     with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(*argv, env=given, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output)
+        process = await asyncio.create_subprocess_exec(
+            *argv, env=given, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=_end_with_us
+        )
     try:
         yield process
     finally:
         await _ended(process)
+
+
+def _end_with_us() -> None:
+    """In the child: have the kernel end it when the benchmark is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 async def _ended(process: Process) -> None:
