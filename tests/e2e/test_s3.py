@@ -1,6 +1,7 @@
 """Models in an S3 store: served, and what is said when they cannot be fetched. The first run builds the server and the image of the downloader."""
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,9 @@ NOBODY = "http://10.244.0.1:9"
 
 RESTART_S = 330.0
 """A container that failed is started again after 10 s, then twice as long each time, up to five minutes."""
+
+# The store keeps what an earlier run put there to cure its models; these are missing at first, in every run.
+LATE, FORGOTTEN = (f"{name}-{secrets.token_hex(4)}" for name in ("late", "forgotten"))
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +112,13 @@ def respecified(stage: Stage, name: str, _: ObjectStore) -> None:
 
 def uploaded(_: Stage, __: str, store: ObjectStore) -> None:
     """The cure by bringing the model to where the spec says."""
-    store.put(BUCKET, "late/1/model.onnx", onnx_models.doubled())
+    store.put(BUCKET, f"{LATE}/1/model.onnx", onnx_models.doubled())
 
 
 def founded(_: Stage, __: str, store: ObjectStore) -> None:
     """The cure by making the bucket."""
-    store.make_bucket("forgotten")
-    store.put("forgotten", "good/1/model.onnx", onnx_models.doubled())
+    store.make_bucket(FORGOTTEN)
+    store.put(FORGOTTEN, "good/1/model.onnx", onnx_models.doubled())
 
 
 CASES: Mapping[str, Case] = {
@@ -134,12 +138,12 @@ CASES: Mapping[str, Case] = {
         cure=respecified,
     ),
     "a-missing-object": Case(
-        worse=good(uri=f"s3://{BUCKET}/late/1"),
+        worse=good(uri=f"s3://{BUCKET}/{LATE}/1"),
         says="there is no object under this path",
         cure=uploaded,
     ),
     "a-missing-bucket": Case(
-        worse=good(uri="s3://forgotten/good/1"),
+        worse=good(uri=f"s3://{FORGOTTEN}/good/1"),
         says="the bucket does not exist at",
         cure=founded,
     ),
