@@ -79,12 +79,12 @@ class Operator(Running):
         return await self.total("controller_runtime_reconcile_total")
 
     async def at_rest(self, *, quiet_s: float = 2.0) -> None:
-        """Wait until it has made no pass for a while."""
+        """Wait until it has worked, has nothing more to do and has written nothing for a while; a look now and then is no unrest."""
         deadline = world.now() + world.PATIENCE_S
         seen = -1.0
-        while (made := await self.passes()) != seen or not made:
+        while (written := await self.writes()) != seen or await self.total("workqueue_depth") or not await self.passes():
             assert world.now() < deadline, "the operator does not come to rest"
-            seen = made
+            seen = written
             await asyncio.sleep(quiet_s)
 
     async def warm(self, objects: int) -> None:
