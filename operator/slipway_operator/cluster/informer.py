@@ -24,6 +24,8 @@ Transform: TypeAlias = Callable[[Object], Object]
 IndexKeys: TypeAlias = Callable[[Object], Iterable[Hashable]]
 
 MISSING_KIND_WAIT_S = 15.0
+BACKOFF_LIMIT_S = 10.0
+"""Longest wait between two tries to reach the API server: nothing tells when it is back, and one request in ten seconds harms nobody."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 _log = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ class Informer:
         label_selector: str | None = None,
         transform: Transform = slim,
         index: IndexKeys | None = None,
-        backoff_limit_s: float = 30.0,
+        backoff_limit_s: float = BACKOFF_LIMIT_S,
         meters: metrics.Metrics = metrics.DEFAULT,
     ) -> None:
         self.resource = resource

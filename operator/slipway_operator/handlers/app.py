@@ -70,9 +70,9 @@ class Forever:
     """Waits between tries of kopf's requests, without end: kopf gives up, and the process with it, when they run out."""
 
     def __iter__(self) -> Iterator[float]:
-        """Half a second, doubling to thirty."""
-        yield from (0.5, 1, 2, 4, 8, 15)
-        yield from itertools.repeat(30)
+        """Half a second, doubling, to as long as the caches wait."""
+        yield from (0.5, 1, 2, 4, 8)
+        yield from itertools.repeat(informer.BACKOFF_LIMIT_S)
 
 
 def registry_of(operator: Operator, *, home: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import itertools
 from typing import Any
 
 import kopf
@@ -33,6 +34,12 @@ async def test_kopf_is_started_again_when_it_ends_and_takes_none_of_our_tasks_wi
         await watching
 
     assert (len(starts), await younger) == (2, True)
+
+
+def test_kopf_is_ten_seconds_late_at_most_after_the_api_server_was_away() -> None:
+    waits = list(itertools.islice(app.Forever(), 100))
+
+    assert (waits[:2], max(waits)) == ([0.5, 1], 10)
 
 
 async def test_a_probe_is_answered_by_our_loop() -> None:
