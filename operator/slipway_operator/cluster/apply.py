@@ -184,8 +184,7 @@ class Applier:
         key = (resources.reference(body), "")
         if self._sent.get(key) is not None or not comparison.applied(live, body, manager=self._manager):
             return False
-        version = live["metadata"]["resourceVersion"]
-        self._sent.put(key, _Sent(body=comparison.digest(body), answer=_carried(live, body), resource_version=version))
+        self._sent.put(key, _sent(body, live))
         return True
 
     def _restores(self, body: Mapping[str, Any]) -> tuple[float, ...]:
@@ -199,12 +198,12 @@ class Applier:
     def _remember(
         self, body: Mapping[str, Any], answer: Object, *, owner_uid: str, subresource: str = "", restored_at: tuple[float, ...] = ()
     ) -> None:
-        reference, version = resources.reference(body), answer["metadata"]["resourceVersion"]
+        reference = resources.reference(body)
         self._sent.put(
             (reference, subresource),
-            _Sent(body=comparison.digest(body), answer=_carried(answer, body), resource_version=version, restored_at=restored_at),
+            _sent(body, answer, restored_at=restored_at),
         )
-        self._writes.wrote(reference, version=version, owner_uid=owner_uid)
+        self._writes.wrote(reference, version=answer["metadata"]["resourceVersion"], owner_uid=owner_uid)
 
     async def _delete(self, one: Mapping[str, Any], *, owner_uid: str) -> bool:
         """Delete ``one`` if it is ours and not going already, looking again when it has changed meanwhile."""
@@ -273,6 +272,18 @@ class Applier:
 
     def _count(self, body: Mapping[str, Any], result: str) -> None:
         self._meters.applies.labels(body["kind"], result).inc()
+
+
+def _sent(body: Mapping[str, Any], answer: Mapping[str, Any], *, restored_at: tuple[float, ...] = ()) -> _Sent:
+    """What is to be remembered of ``body`` and the object that the server made of it, which mostly says the same."""
+    digest = comparison.digest(body)
+    carried = comparison.project(answer, body)
+    return _Sent(
+        body=digest,
+        answer=digest if carried == body else comparison.digest(carried),
+        resource_version=answer["metadata"]["resourceVersion"],
+        restored_at=restored_at,
+    )
 
 
 def _carried(live: Mapping[str, Any], body: Mapping[str, Any]) -> bytes:

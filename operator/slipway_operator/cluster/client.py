@@ -23,6 +23,7 @@ _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _KEEP_ALIVE_S = 30.0
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,7 +318,7 @@ class ApiClient:
         return self._session.request(
             call.method,
             yarl.URL(self._credentials.server + call.path, encoded=True),
-            data=None if call.body is None else json.dumps(call.body, separators=(",", ":")).encode(),
+            data=None if call.body is None else _COMPACT.encode(call.body).encode(),
             headers=headers,
             timeout=limits,
             allow_redirects=False,

@@ -5,10 +5,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 
 def digest(value: object) -> bytes:
     """A short hash of a JSON value; the order of keys does not matter."""
-    return hashlib.blake2b(json.dumps(value, sort_keys=True, separators=(",", ":")).encode(), digest_size=16).digest()
+    return hashlib.blake2b(_CANONICAL.encode(value).encode(), digest_size=16).digest()
 
 
 def project(value: Any, shape: Any) -> Any:

@@ -28,6 +28,8 @@ BACKOFF_LIMIT_S = 10.0
 """Longest wait between two tries to reach the API server: nothing tells when it is back, and one request in ten seconds harms nobody."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +49,7 @@ def slim_but_owned(manager: str) -> Transform:
         slim(obj)
         if entry is not None:
             kept = {key: entry[key] for key in ("manager", "operation", "apiVersion")}
-            obj["metadata"]["managedFields"] = [kept | {"fieldsV1": json.dumps(entry["fieldsV1"], separators=(",", ":"))}]
+            obj["metadata"]["managedFields"] = [kept | {"fieldsV1": _COMPACT.encode(entry["fieldsV1"])}]
         return obj
 
     return slimmed

@@ -96,8 +96,10 @@ def cast(observed: Observed, spec: ModelDeploymentSpec) -> Cast:
 
 
 def _held(observed: Observed, spec: ModelDeploymentSpec, *, serving: Revision | None) -> str | None:
+    if not spec.suspend:
+        return None
     name = revision_name(spec, owner=observed.identity.name)
-    return name if spec.suspend and (serving is None or serving.name != name) else None
+    return name if serving is None or serving.name != name else None
 
 
 def _wanted_replicas(observed: Observed, spec: ModelDeploymentSpec, *, desired: Revision | None, stable: Revision | None) -> int:
