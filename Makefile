@@ -73,7 +73,7 @@ generate: $(DEV) ## CRDs, runtimes and manifests from their sources
 lint: $(DEV) ## ruff and the import contracts
 	@$(PYTHON) -m ruff format --check $(SOURCES)
 	@$(PYTHON) -m ruff check $(SOURCES)
-	@PYTHONPATH=operator $(DEV)/bin/lint-imports
+	@PYTHONPATH=operator:inference $(DEV)/bin/lint-imports
 
 .PHONY: format
 format: $(DEV) ## Format the sources

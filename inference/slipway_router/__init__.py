@@ -1,0 +1,1 @@
+"""The router: nginx with Lua, and the agent that feeds it."""

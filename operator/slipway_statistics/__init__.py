@@ -1,0 +1,1 @@
+"""Statistics of Slipway's automatic decisions: pure, without third-party imports."""
