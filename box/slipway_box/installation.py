@@ -8,7 +8,7 @@ from slipway_box.loading import LOADED
 from slipway_box.progress import step
 
 OVERLAY = REPOSITORY / "kustomize/overlays/box"
-IMAGES = ("operator", "triton-cpu")
+IMAGES = ("operator", "router", "triton-cpu")
 _DEPLOYMENT = "deployment/slipway-operator"
 _NAMESPACE = "--namespace=slipway-system"
 

@@ -21,6 +21,12 @@ class Settings:
     namespace: str | None = None
     """Only objects of this namespace are looked after. Absent: of all namespaces, which needs a ClusterRoleBinding."""
 
+    router_image: str | None = None
+    """Image of the routers. Absent: there are none, a Service leads to the pods of a revision, and spec.traffic has no effect."""
+
+    router_replicas: int = 2
+    """Pods of each router."""
+
     lease_namespace: str | None = None
     """Namespace of the Lease that elects the leader. Absent: the operator's own, or the kubeconfig's."""
 
@@ -121,6 +127,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "runtimes": runtimes,
     "lease_seconds": _lease,
+    "router_replicas": _count,
     "workers": _count,
     "drain_seconds": _number,
     "route_seconds": _number,

@@ -1,4 +1,4 @@
-"""A cluster in which everything works at once: what a plan asks for is there on the next look, and its pods are ready."""
+"""A cluster in which everything works at once: what a plan asks for is there on the next look, its pods are ready, and its routers follow."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ from typing import Any, Final
 
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from slipway_operator.reconcile import modeldeployment
-from slipway_operator.state.observed import Observed, Workload
+from slipway_operator.state.observed import Observed, Routers, Workload
 from slipway_operator.state.plan import Done, Plan, Stalled, Wait
 from slipway_operator.state.revision import Revision
+from slipway_operator.state.routes import RouteTable
 from slipway_testing import builders
 
 PASSES: Final = 20
 """More than any edit needs from its first pass to rest."""
 
-_SELECTOR: Final = "serving.kserve.io/inferenceservice"
 _STOP: Final = "serving.kserve.io/stop"
 Name = tuple[str, str]
 
@@ -68,7 +68,7 @@ class Cluster:
 
     def observed(self) -> Observed:
         """What the operator would see now."""
-        selected = (self.children.get(("Service", "digits")) or {}).get("spec", {}).get("selector", {}).get(_SELECTOR)
+        table = self._table()
         services = [child for (kind, _), child in self.children.items() if kind == "InferenceService"]
         records = [child for (kind, _), child in self.children.items() if kind == "ControllerRevision"]
         revisions = [Revision.recorded(name=each["metadata"]["name"], number=each["revision"], data=each["data"]) for each in records]
@@ -78,11 +78,16 @@ class Cluster:
             status=self.status,
             revisions=tuple(sorted(revisions, key=lambda revision: -revision.number)),
             workloads={service["metadata"]["name"]: self._workload(service) for service in services},
-            selected=selected,
-            endpoints={selected: 1} if selected else {},
+            selected=table.division.split.stable if table else None,
+            table=table,
+            routers=Routers(name="slipway-router", addressed=True, digests={"slipway-router-1": table.digest if table else None}),
             runtimes=self.runtimes,
             now=self.now.replace(microsecond=0),
         )
+
+    def _table(self) -> RouteTable | None:
+        written = self.children.get(("ConfigMap", "digits-routes"))
+        return RouteTable.parse(written["data"]["routes.json"]) if written else None
 
     def _workload(self, service: dict[str, Any]) -> Workload:
         name = service["metadata"]["name"]

@@ -142,6 +142,10 @@ FULL: Final[dict[str, Any]] = {
             "env": [{"name": "A", "value": "1"}],
         },
     },
+    "traffic": {
+        "unit": {"header": "x-user-id", "onMissing": "Stable"},
+        "limits": {"timeoutMilliseconds": 500, "bodyMebibytes": 8, "pendingPerPod": 64},
+    },
     "suspend": False,
 }
 """A spec with every field set."""

@@ -106,6 +106,9 @@ REVISION_ROUTED: Final = "RevisionRouted"
 ROUTING: Final = "Routing"
 """The Service has been moved and its endpoints are not there yet."""
 
+NO_ROUTER: Final = "NoRouter"
+"""No pod of the router is ready."""
+
 PREVIOUS_ROUTED: Final = "PreviousRouted"
 """The address leads to an earlier revision while the one that the spec asks for is not ready."""
 

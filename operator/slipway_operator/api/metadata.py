@@ -12,6 +12,8 @@ MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "slipway"
 MODELDEPLOYMENT_LABEL: Final = f"{GROUP}/modeldeployment"
 REVISION_LABEL: Final = f"{GROUP}/revision"
+ROUTER_LABEL: Final = f"{GROUP}/router"
+"""Which router: on its pods, and on the tables that it is to follow."""
 
 MAX_NAME_LENGTH: Final = 39
 """Of a ModelDeployment: its InferenceServices are named <name>-<8 hex digits>."""

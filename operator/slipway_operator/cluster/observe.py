@@ -5,7 +5,7 @@ import collections
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pydantic
 
@@ -13,14 +13,21 @@ from slipway_operator import settings as settings_
 from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from slipway_operator.cluster import client, diagnosis, informer, triton
+from slipway_operator.cluster import routers as routers_
 from slipway_operator.cluster.resources import Object
 from slipway_operator.render import revision as revision_objects
+from slipway_operator.render import router as router_objects
+from slipway_operator.render import routes as route_objects
 from slipway_operator.render import service as service_objects
-from slipway_operator.state.observed import Identity, Observed, Workload
+from slipway_operator.state.observed import Identity, Observed, Routers, Workload
 from slipway_operator.state.revision import Revision
+from slipway_operator.state.routes import RouteTable, TableError
 
 _SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 _PREDICTOR_POD: Final = revision_objects.deployment_name("") + "-"
+
+Troubles: TypeAlias = dict[str, str]
+"""By namespace: what keeps its router from being there."""
 
 ASKED_PODS: Final = 10
 """Most pods of one revision that are asked in one pass."""
@@ -59,9 +66,13 @@ class Caches:
 class Observer:
     """Turns live objects into the frozen value that a plan is made from."""
 
-    def __init__(self, *, caches: Caches, models: triton.Triton, settings: settings_.Settings) -> None:
+    def __init__(
+        self, *, caches: Caches, models: triton.Triton, routers: routers_.Routers, troubles: Mapping[str, str], settings: settings_.Settings
+    ) -> None:
         self._caches = caches
         self._models = models
+        self._asked_routers = routers
+        self._troubles = troubles
         self._settings = settings
 
     async def observe(self, body: Object) -> Observed:
@@ -70,6 +81,7 @@ class Observer:
         spec, spec_error = _spec(body)
         status = _status(body)
         revisions = self._revisions(identity)
+        table = self._table(identity)
         return Observed(
             identity=identity,
             spec=spec,
@@ -77,7 +89,9 @@ class Observer:
             status=status,
             revisions=revisions,
             workloads=await self._workloads(identity),
-            selected=self._selected(identity),
+            selected=table.division.split.stable if table else self._selector(identity).get(service_objects.REVISION_SELECTOR),
+            table=table,
+            routers=await self._routers(identity, table) if self._settings.router_image else None,
             endpoints=self._endpoints(identity),
             runtimes=self._settings.runtimes,
             drain_s=self._settings.drain_seconds,
@@ -119,12 +133,48 @@ class Observer:
         read = (_recorded(record) for record in records)
         return tuple(sorted((revision for revision in read if revision), key=lambda revision: -revision.number))
 
-    def _selected(self, identity: Identity) -> str | None:
+    def _selector(self, identity: Identity) -> Mapping[str, str]:
+        """Of the stable Service."""
         live = self._caches.services.get(identity.namespace, identity.name)
         if live is None or not owned_by(live, identity.uid) or _terminating(live):
+            return {}
+        return (live.get("spec") or {}).get("selector") or {}
+
+    def _table(self, identity: Identity) -> RouteTable | None:
+        live = self._caches.config_maps.get(identity.namespace, route_objects.name(identity))
+        if live is None or not owned_by(live, identity.uid) or _terminating(live):
             return None
-        selected = (live.get("spec") or {}).get("selector", {}).get(service_objects.REVISION_SELECTOR)
-        return str(selected) if selected else None
+        try:
+            return RouteTable.parse((live.get("data") or {}).get(route_objects.KEY, ""))
+        except TableError:
+            return None
+
+    async def _routers(self, identity: Identity, table: RouteTable | None) -> Routers:
+        """The router's ready pods, and which table each acts on."""
+        name = router_objects.SHARED
+        pods = [pod for pod in self._caches.pods.by_index(router_key(identity.namespace, name)) if not _terminating(pod)]
+        ready = [pod for pod in pods if _ready(pod) and _address(pod)]
+        digests = await asyncio.gather(*(self._digest(pod, identity, table) for pod in ready)) if table else [None for _ in ready]
+        return Routers(
+            name=name,
+            addressed=self._selector(identity).get(metadata.ROUTER_LABEL) == name,
+            digests={pod["metadata"]["name"]: digest for pod, digest in zip(ready, digests, strict=True)},
+            trouble=None if ready else self._trouble(identity.namespace, name, pods),
+        )
+
+    async def _digest(self, pod: Object, identity: Identity, table: RouteTable) -> str | None:
+        return await self._asked_routers.digest(
+            pod_uid=pod["metadata"]["uid"],
+            address=_address(pod) or "",
+            namespace=identity.namespace,
+            model=identity.name,
+            expected=table.digest,
+        )
+
+    def _trouble(self, namespace: str, router: str, pods: Iterable[Object]) -> str | None:
+        deployment = self._caches.deployments.get(namespace, router)
+        failures = diagnosis.diagnose(model="", service=None, deployment=deployment, pods=pods, repositories=())
+        return self._troubles.get(namespace) or next((failure.message for failure in failures), None)
 
     def _endpoints(self, identity: Identity) -> Mapping[str, int]:
         """Ready endpoints of the stable Service; KServe's own Services carry our label too and are told apart by name."""
@@ -166,6 +216,11 @@ class Observer:
         addresses = [address for pod in pods if _running(pod) and not _ready(pod) and (address := _address(pod))]
         answers = await asyncio.gather(*(self._models.repository(address) for address in addresses[:ASKED_PODS]))
         return tuple(answer for answer in answers if answer is not None)
+
+
+def router_key(namespace: str, router: str) -> tuple[str, str, str]:
+    """By which the pods of a router are found in a cache."""
+    return ("router", namespace, router)
 
 
 def owned_by(obj: Object, uid: str) -> bool:
@@ -228,6 +283,11 @@ def _grouped(pods: Iterable[Object]) -> dict[str, list[Object]]:
 
 def _terminating(obj: Object) -> bool:
     return obj["metadata"].get("deletionTimestamp") is not None
+
+
+def answers(pod: Object | None) -> bool:
+    """Whether a pod takes requests."""
+    return pod is not None and not _terminating(pod) and _ready(pod)
 
 
 def _running(pod: Object) -> bool:

@@ -70,6 +70,8 @@ DEPLOYMENTS = Resource(group="apps", version="v1", plural="deployments", kind="D
 HORIZONTAL_POD_AUTOSCALERS = Resource(group="autoscaling", version="v2", plural="horizontalpodautoscalers", kind="HorizontalPodAutoscaler")
 POD_DISRUPTION_BUDGETS = Resource(group="policy", version="v1", plural="poddisruptionbudgets", kind="PodDisruptionBudget")
 EVENTS = Resource(group="events.k8s.io", version="v1", plural="events", kind="Event")
+SERVICE_ACCOUNTS = Resource(group="", version="v1", plural="serviceaccounts", kind="ServiceAccount")
+ROLE_BINDINGS = Resource(group="rbac.authorization.k8s.io", version="v1", plural="rolebindings", kind="RoleBinding")
 LEASES = Resource(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
 
 KNOWN: tuple[Resource, ...] = (
@@ -85,6 +87,8 @@ KNOWN: tuple[Resource, ...] = (
     HORIZONTAL_POD_AUTOSCALERS,
     POD_DISRUPTION_BUDGETS,
     EVENTS,
+    SERVICE_ACCOUNTS,
+    ROLE_BINDINGS,
     LEASES,
 )
 _BY_KIND: Mapping[tuple[str, str], Resource] = {(resource.api_version, resource.kind): resource for resource in KNOWN}

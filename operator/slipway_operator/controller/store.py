@@ -16,6 +16,7 @@ class Store:
 
     def __init__(self) -> None:
         self._objects: dict[Key, Object] = {}
+        self._of_namespace: dict[str, dict[Key, None]] = {}
 
     def get(self, key: Key) -> Object | None:
         """The object, or None when there is none."""
@@ -27,6 +28,7 @@ class Store:
         known = self._objects.get(key)
         if known is not None and known["metadata"]["uid"] == obj["metadata"]["uid"] and _version(known) >= _version(obj):
             return False
+        self._of_namespace.setdefault(key[0], {})[key] = None
         self._objects[key] = {**obj, "metadata": {name: value for name, value in obj["metadata"].items() if name != "managedFields"}}
         return True
 
@@ -34,11 +36,23 @@ class Store:
         """Forget ``obj``, unless another one has taken its name since."""
         known = self._objects.get(key_of(obj))
         if known is not None and known["metadata"]["uid"] == obj["metadata"]["uid"]:
-            del self._objects[key_of(obj)]
+            key = key_of(obj)
+            del self._objects[key]
+            del self._of_namespace[key[0]][key]
+            if not self._of_namespace[key[0]]:
+                del self._of_namespace[key[0]]
 
     def keys(self) -> tuple[Key, ...]:
         """Every object there is."""
         return tuple(self._objects)
+
+    def keys_in(self, namespace: str) -> tuple[Key, ...]:
+        """Those of one namespace."""
+        return tuple(self._of_namespace.get(namespace, ()))
+
+    def count(self, namespace: str) -> int:
+        """How many there are in one namespace."""
+        return len(self._of_namespace.get(namespace, ()))
 
 
 def key_of(obj: Object) -> Key:

@@ -10,7 +10,7 @@ import random
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +20,9 @@ import prometheus_client
 
 from slipway_operator import metrics, settings
 from slipway_operator.api import metadata
-from slipway_operator.cluster import apply, client, credentials, election, events, informer, observe, resources, triton
-from slipway_operator.controller import queue, store, worker
+from slipway_operator.cluster import apply, client, credentials, election, events, informer, observe, resources, routers, triton
+from slipway_operator.controller import keeper, queue, store, worker
+from slipway_operator.render import router as router_objects
 
 log = logging.getLogger("slipway.operator")
 
@@ -47,6 +48,9 @@ class Operator:
     access: credentials.Credentials
     objects: store.Store
     keys: queue.WorkQueue[store.Key]
+    namespaces: queue.WorkQueue[keeper.Namespace]
+    """Whose shared router is to be seen to."""
+
     caches: observe.Caches
     applier: apply.Applier
 
@@ -118,11 +122,14 @@ def notice(operator: Operator, event: kopf.RawEvent) -> None:
         operator.objects.remove(body)
         operator.applier.forget(body)
         operator.keys.add(store.key_of(body))
+        operator.namespaces.add(body["metadata"]["namespace"])
     elif operator.objects.put(body):
         priority = urgency(body) if event["type"] is None else queue.Priority.LIVE
         # The event of a status that we write may come before the answer to it.
         ours = functools.partial(operator.applier.wrote, body, subresource="status")
         operator.keys.add(store.key_of(body), priority=priority, unless=ours)
+        if operator.objects.count(body["metadata"]["namespace"]) == 1:
+            operator.namespaces.add(body["metadata"]["namespace"])
 
 
 def urgency(body: resources.Object | None) -> queue.Priority:
@@ -135,6 +142,9 @@ def urgency(body: resources.Object | None) -> queue.Priority:
 
 def wake(operator: Operator, old: resources.Object | None, new: resources.Object | None) -> None:
     """Ask for a pass over the ModelDeployment that a changed child belongs to; that we made the child ourselves is no news."""
+    if namespace := keeper.router_of(new or old):
+        notice_router(operator, namespace, old, new)
+        return
     priority = queue.Priority.LIVE if old is not None else queue.Priority.RESYNC
     for child in (old, new):
         if child is not None and (key := worker.owner_key(child)):
@@ -142,6 +152,21 @@ def wake(operator: Operator, old: resources.Object | None, new: resources.Object
             operator.keys.add(key, priority=priority, unless=ours)
             if new is None and _going(operator.objects.get(key)):
                 operator.applier.forget(child)
+
+
+def notice_router(operator: Operator, namespace: keeper.Namespace, old: resources.Object | None, new: resources.Object | None) -> None:
+    """Something of a shared router changed: a part of it is put right, and a pod that is ready now, or no more, concerns all whom it serves."""
+    kind = (new or old or {}).get("kind")
+    if kind != resources.PODS.kind:
+        operator.namespaces.add(namespace)
+    elif observe.answers(old) != observe.answers(new) or not observe.answers(new):
+        ask_all(operator, namespace)
+
+
+def ask_all(operator: Operator, namespace: keeper.Namespace) -> None:
+    """Ask for a pass over every ModelDeployment of a namespace."""
+    for key in operator.objects.keys_in(namespace):
+        operator.keys.add(key)
 
 
 def _going(body: resources.Object | None) -> bool:
@@ -205,34 +230,54 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
     """Run the operator until ``stop`` is set."""
     access = credentials.load(Path(configured.kubeconfig) if configured.kubeconfig else None)
     keys: queue.WorkQueue[store.Key] = queue.WorkQueue(name=worker.CONTROLLER)
+    namespaces: queue.WorkQueue[keeper.Namespace] = queue.WorkQueue(name=keeper.CONTROLLER)
     async with contextlib.AsyncExitStack() as stack:
         reading = await stack.enter_async_context(client.ApiClient(access))
         elector = election.Elector(reading, terms_of(configured, access))
         api = await stack.enter_async_context(client.ApiClient(access, fence=lambda: elector.left_s))
         models = await stack.enter_async_context(triton.Triton())
+        asked = await stack.enter_async_context(routers.Routers())
+        troubles: observe.Troubles = {}
         caches = caches_of(reading, lambda old, new: wake(operator, old, new), namespace=configured.namespace)
         applier = apply.Applier(api, informers={cache.resource: cache for cache in caches.all()})
-        operator = Operator(configured=configured, access=access, objects=store.Store(), keys=keys, caches=caches, applier=applier)
+        operator = Operator(
+            configured=configured, access=access, objects=store.Store(), keys=keys, namespaces=namespaces, caches=caches, applier=applier
+        )
         recorder = events.Recorder(reading, instance=socket.gethostname())
         crew = worker.Worker(
             keys=keys,
             objects=operator.objects,
-            observer=observe.Observer(caches=caches, models=models, settings=configured),
+            observer=observe.Observer(caches=caches, models=models, routers=asked, troubles=troubles, settings=configured),
             applier=applier,
             api=api,
             recorder=recorder,
             resync_s=configured.resync_seconds,
+        )
+        keeping = (
+            keeper.Keeper(
+                keys=namespaces,
+                objects=operator.objects,
+                applier=applier,
+                api=api,
+                image=configured.router_image,
+                replicas=configured.router_replicas,
+                troubles=troubles,
+                tell=lambda namespace: ask_all(operator, namespace),
+                resync_s=configured.resync_seconds,
+            )
+            if configured.router_image
+            else None
         )
         background = [cache.run() for cache in caches.all()] + [recorder.run(), elector.run()]
         async with running(*background), ended() as tasks:
             watching = asyncio.create_task(watch(operator, stop=stop))
             tasks.add(watching)
             await synced(caches, stop=stop)
-            working = asyncio.create_task(lead(elector, crew, operator))
+            working = asyncio.create_task(lead(elector, crew, keeping, operator))
             tasks.add(working)
             await stop.wait()
             log.info("stopping: waiting up to %.0f s for passes under way", SHUTDOWN_S)
-            await keys.shutdown(drain_s=SHUTDOWN_S)
+            await asyncio.gather(keys.shutdown(drain_s=SHUTDOWN_S), namespaces.shutdown(drain_s=SHUTDOWN_S))
             working.cancel()
             await asyncio.wait({working})
             # A successor need not wait for our last Events.
@@ -262,13 +307,13 @@ def terms_of(configured: settings.Settings, access: credentials.Credentials) -> 
     )
 
 
-async def lead(elector: election.Elector, crew: worker.Worker, operator: Operator) -> None:
+async def lead(elector: election.Elector, crew: worker.Worker, keeping: keeper.Keeper | None, operator: Operator) -> None:
     """Work while we lead. The caches stay warm in between, so that taking over is a matter of the lease alone."""
     while True:
         await elector.elected()
         # A follower has been asked for everything that the leader did.
         operator.keys.reorder(lambda key: urgency(operator.objects.get(key)))
-        working = asyncio.create_task(crew.run(workers=operator.configured.workers))
+        working = asyncio.create_task(work(crew, keeping, operator))
         deposed = asyncio.create_task(elector.deposed())
         try:
             await asyncio.wait({working, deposed}, return_when=asyncio.FIRST_COMPLETED)
@@ -279,6 +324,14 @@ async def lead(elector: election.Elector, crew: worker.Worker, operator: Operato
         if not working.cancelled():
             # The queue was shut down, or there is a bug that must be seen.
             return working.result()
+
+
+async def work(crew: worker.Worker, keeping: keeper.Keeper | None, operator: Operator) -> None:
+    """All workers, until the queues are shut down."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(crew.run(workers=operator.configured.workers))
+        if keeping is not None:
+            group.create_task(keeping.run())
 
 
 @contextlib.asynccontextmanager
@@ -301,6 +354,14 @@ async def synced(caches: observe.Caches, *, stop: asyncio.Event) -> None:
     stopping.cancel()
 
 
+def index_keys(child: resources.Object) -> Iterator[Hashable]:
+    """Under what a child is found: its ModelDeployment, its router."""
+    if key := worker.owner_key(child):
+        yield key
+    elif namespace := keeper.router_of(child):
+        yield observe.router_key(namespace, router_objects.SHARED)
+
+
 def caches_of(api: client.ApiClient, changed: informer.OnChange, *, namespace: str | None) -> observe.Caches:
     """An informer for each kind of child."""
 
@@ -312,7 +373,7 @@ def caches_of(api: client.ApiClient, changed: informer.OnChange, *, namespace: s
             namespace=namespace,
             label_selector=OWNED,
             transform=informer.slim_but_owned(metadata.FIELD_MANAGER),
-            index=lambda child: (key for key in (worker.owner_key(child),) if key),
+            index=index_keys,
         )
 
     return observe.Caches(

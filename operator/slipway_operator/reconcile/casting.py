@@ -157,9 +157,16 @@ def _role(
         return "Draining" if _runs(observed, revision) else "Parked"
     if before.role == "Stable":
         return "Draining"
-    if before.role == "Draining" and (observed.now - _time(before.since)).total_seconds() < observed.drain_s:
+    if before.role == "Draining" and not _drained(observed, before):
         return "Draining"
     return "Parked"
+
+
+def _drained(observed: Observed, before: RevisionStatus) -> bool:
+    """Whether nobody sends a draining revision requests any more: some time has passed, and every router has left it."""
+    if observed.routers is not None and observed.routers.addressed and not observed.followed:
+        return False
+    return (observed.now - _time(before.since)).total_seconds() >= observed.drain_s
 
 
 def _runs(observed: Observed, revision: Revision) -> bool:

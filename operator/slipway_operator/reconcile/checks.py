@@ -3,7 +3,7 @@
 from slipway_operator.api import conditions, metadata
 from slipway_operator.reconcile.casting import Cast
 from slipway_operator.reconcile.summary import NOT_JUDGED, Verdict, failed, passed
-from slipway_operator.state.observed import Identity, Observed, Workload
+from slipway_operator.state.observed import Identity, Observed, Routers, Workload
 
 
 def accepted(observed: Observed) -> Verdict:
@@ -65,16 +65,44 @@ def routed(observed: Observed, roles: Cast) -> Verdict:
         return failed(conditions.NO_ENDPOINT, "No revision has been ready yet.")
     if serving != desired:
         return failed(conditions.PREVIOUS_ROUTED, f"The address leads to revision {serving.name}.")
+    if observed.routers is not None:
+        return _routers_follow(observed, observed.routers, serving.name)
     if observed.endpoints.get(serving.name) and roles.serving_for_s(observed.now) >= observed.route_s:
         return passed(conditions.REVISION_ROUTED, f"The address leads to revision {serving.name}.")
     return failed(conditions.ROUTING, f"The address is being moved to revision {serving.name}.")
 
 
+def _routers_follow(observed: Observed, routers: Routers, serving: str) -> Verdict:
+    if not routers.digests:
+        return failed(conditions.NO_ROUTER, _no_router(routers))
+    table = observed.table
+    if table is None or table.division.split.stable != serving or not observed.followed or not routers.addressed:
+        follow = sum(1 for live in routers.digests.values() if table is not None and live == table.digest)
+        return failed(conditions.ROUTING, f"{follow} of {len(routers.digests)} pods of router {routers.name} send requests to revision {serving}.")
+    return passed(conditions.REVISION_ROUTED, f"The address leads to revision {serving}.")
+
+
 def available(observed: Observed, roles: Cast) -> Verdict:
     """Whether anything answers at the stable address."""
+    if observed.routers is not None and observed.routers.addressed:
+        return _available_through(observed, observed.routers, roles)
     answering = sorted(name for name, ready in observed.endpoints.items() if ready)
     if answering:
         return passed(conditions.ENDPOINT_READY, f"Pods of {' and '.join(answering)} answer.")
     if roles.serving is None:
         return failed(conditions.NO_ENDPOINT, "No revision has been ready yet.")
     return failed(conditions.NO_ENDPOINT, f"Revision {roles.serving.name} has no ready pod behind the address.")
+
+
+def _available_through(observed: Observed, routers: Routers, roles: Cast) -> Verdict:
+    if roles.serving is None:
+        return failed(conditions.NO_ENDPOINT, "No revision has been ready yet.")
+    if not routers.digests:
+        return failed(conditions.NO_ENDPOINT, _no_router(routers))
+    if not observed.workload(roles.serving.name).available:
+        return failed(conditions.NO_ENDPOINT, f"Revision {roles.serving.name} has no ready pod.")
+    return passed(conditions.ENDPOINT_READY, f"Pods of {roles.serving.name} answer.")
+
+
+def _no_router(routers: Routers) -> str:
+    return f"No pod of router {routers.name} is ready" + (f": {routers.trouble.rstrip('.')}." if routers.trouble else ".")

@@ -5,16 +5,20 @@ from typing import Any, Final
 
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Replicas
-from slipway_operator.reconcile import casting, checks, summary
+from slipway_operator.reconcile import casting, checks, summary, traffic
 from slipway_operator.reconcile.casting import Cast, Part
 from slipway_operator.reconcile.summary import Verdict
 from slipway_operator.render import revision as revision_objects
-from slipway_operator.render import service
+from slipway_operator.render import routes, service
 from slipway_operator.state.observed import Observed
 from slipway_operator.state.plan import Done, Event, Outcome, Plan, Scale, Stalled, Wait
+from slipway_operator.state.routes import RouteTable
 
 UNTOLD_LOOK_S: Final = 60.0
 """Seconds between two looks at something that is not as it should be and whose cure may raise no event that Slipway sees."""
+
+ROUTER_LOOK_S: Final = 0.25
+"""Seconds between two looks at routers that do not follow the table yet."""
 
 
 def plan(observed: Observed) -> Plan:
@@ -41,6 +45,7 @@ def _refused(observed: Observed, accepted: Verdict) -> Plan:
 
 def _accepted(observed: Observed, spec: ModelDeploymentSpec, accepted: Verdict) -> Plan:
     roles = casting.cast(observed, spec)
+    table = traffic.table(observed, spec, roles)
     model_ready = checks.model_ready(observed, roles)
     concerns = {
         conditions.ACCEPTED: accepted,
@@ -49,7 +54,7 @@ def _accepted(observed: Observed, spec: ModelDeploymentSpec, accepted: Verdict) 
         conditions.AVAILABLE: checks.available(observed, roles),
     }
     return Plan(
-        objects=tuple(_objects(observed, spec, roles)),
+        objects=tuple(_objects(observed, spec, roles, table)),
         scales=tuple(_scales(observed, spec.serving.replicas, roles)),
         spared=_unrecorded_but_serving(observed),
         status=ModelDeploymentStatus(
@@ -57,6 +62,7 @@ def _accepted(observed: Observed, spec: ModelDeploymentSpec, accepted: Verdict) 
             url=service.url(observed.identity),
             revision=roles.serving.name if roles.serving else None,
             model_uri=roles.serving.model.uri if roles.serving else None,
+            traffic=traffic.told(table.division) if observed.routers else None,
             revisions=tuple(part.status() for part in roles.parts),
             conditions=_conditions(observed, concerns),
         ),
@@ -76,11 +82,10 @@ def _unrecorded_but_serving(observed: Observed) -> frozenset[str]:
     return frozenset({observed.selected})
 
 
-def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast) -> Iterator[dict[str, Any]]:
+def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast, table: RouteTable) -> Iterator[dict[str, Any]]:
     """The Service first: it is the name most likely to be taken, and then nothing else should have been made."""
     owner = observed.identity
-    selected = roles.serving.name if roles.serving else observed.selected
-    yield service.stable_service(owner, revision=selected)
+    yield service.stable_service(owner, selector=_selector(observed, table))
     for part in roles.parts:
         yield revision_objects.controller_revision(part.revision, owner=owner)
         if revision_objects.configured(part.revision):
@@ -91,6 +96,17 @@ def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast) -> Iter
         if _autoscaled(part, spec.serving.replicas):
             floor = roles.wanted if part.revision == roles.desired else spec.serving.replicas.min
             yield revision_objects.autoscaler(part.revision, owner=owner, replicas=spec.serving.replicas, floor=floor)
+    if observed.routers is not None:
+        # Last: what it names has been recorded by then.
+        yield routes.config_map(table, owner=owner, router=observed.routers.name)
+
+
+def _selector(observed: Observed, table: RouteTable) -> Mapping[str, str] | None:
+    """Where the stable address leads: to the routers, once they follow the table or where nobody served before them, and never back."""
+    routers, stable = observed.routers, table.division.split.stable
+    if routers is not None and (routers.addressed or observed.selected is None or routers.follow(table.digest)):
+        return service.on_router(routers.name)
+    return service.on_revision(stable)
 
 
 def _autoscaled(part: Part, replicas: Replicas) -> bool:
@@ -145,10 +161,19 @@ def _outcome(observed: Observed, roles: Cast, model_ready: Verdict) -> Outcome:
     waits = [_drained_in(observed, part) for part in roles.parts if part.role == "Draining"]
     if model_ready.status != "True" and model_ready.reason != conditions.SUSPENDED:
         waits.append(_looked_at_in(observed, roles))
-    following = observed.route_s - roles.serving_for_s(observed.now)
-    if roles.serving is not None and following > 0:
-        waits.append(following + 0.1)
+    if roles.serving is not None and (following := _followed_in(observed, roles)) > 0:
+        waits.append(following)
     return Wait(min(waits)) if waits else Done()
+
+
+def _followed_in(observed: Observed, roles: Cast) -> float:
+    """Seconds to the next look at those who have to follow a move: routers are asked, nodes tell nobody. 0 where all have."""
+    if observed.routers is None:
+        left_s = observed.route_s - roles.serving_for_s(observed.now)
+        return left_s + 0.1 if left_s > 0 else 0.0
+    # A pod of the router that gets ready is seen.
+    waiting = observed.routers.digests and not (observed.followed and observed.routers.addressed)
+    return ROUTER_LOOK_S if waiting or roles.moved else 0.0
 
 
 def _looked_at_in(observed: Observed, roles: Cast) -> float:
@@ -158,4 +183,6 @@ def _looked_at_in(observed: Observed, roles: Cast) -> float:
 
 
 def _drained_in(observed: Observed, part: Part) -> float:
-    return max(0.0, observed.drain_s - (observed.now - part.since).total_seconds()) + 0.1
+    left_s = observed.drain_s - (observed.now - part.since).total_seconds()
+    # What is late then is a router, and that is looked at by itself.
+    return left_s + 0.1 if left_s > 0 else UNTOLD_LOOK_S

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from slipway_operator.state.revision import Revision
+from slipway_operator.state.routes import RouteTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,27 @@ NO_WORKLOAD = Workload()
 
 
 @dataclass(frozen=True, kw_only=True)
+class Routers:
+    """The router pods that a ModelDeployment's requests go through."""
+
+    name: str
+    """Of the router."""
+
+    addressed: bool = False
+    """Whether the stable Service selects them."""
+
+    trouble: str | None = None
+    """What keeps the router from being there."""
+
+    digests: Mapping[str, str | None] = field(default_factory=dict)
+    """By name of each ready pod: the digest of the table that it says is live; None where it does not say, or has none."""
+
+    def follow(self, digest: str) -> bool:
+        """Whether there are any, and all act on that table. A pod that is not ready gets no requests and holds nobody up."""
+        return bool(self.digests) and all(live == digest for live in self.digests.values())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observed:
     """Everything about one ModelDeployment at one moment."""
 
@@ -74,10 +96,16 @@ class Observed:
     """By revision name; a revision without an InferenceService is absent."""
 
     selected: str | None = None
-    """Revision that the live stable Service selects; None when it selects none or does not exist."""
+    """Revision that serves: the stable one of the live route table; without a table the one that the live Service selects. None: nobody does."""
+
+    table: RouteTable | None = None
+    """The live route table; None without one, or with one that this version cannot read."""
+
+    routers: Routers | None = None
+    """None: the Service leads to the pods of a revision itself."""
 
     endpoints: Mapping[str, int] = field(default_factory=dict)
-    """Ready endpoints of the stable Service, by the revision whose pods they are."""
+    """Ready endpoints of the stable Service, by the revision whose pods they are; those of routers are under the empty name."""
 
     runtimes: Mapping[str, str] = field(default_factory=dict)
     """Current ClusterServingRuntime of each family."""
@@ -92,6 +120,11 @@ class Observed:
     """Seconds between two looks at a revision that loads its model."""
 
     now: datetime
+
+    @property
+    def followed(self) -> bool:
+        """Whether every router acts on the live table."""
+        return self.routers is not None and self.table is not None and self.routers.follow(self.table.digest)
 
     def revision(self, name: str | None) -> Revision | None:
         """The recorded revision of that name."""

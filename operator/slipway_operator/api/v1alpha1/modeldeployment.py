@@ -227,6 +227,42 @@ class Serving(Model):
     pod: Pod = Field(default=Pod(), description="Placement, pull secrets and environment of the pods.")
 
 
+class Unit(Model):
+    """Whatever stays on one side of a split."""
+
+    header: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9-]+$")] = Field(
+        description="Request header (gRPC: metadata) that names the unit, such as x-user-id. Its value may be 256 bytes long."
+    )
+    on_missing: Literal["Random", "Stable"] = Field(
+        default="Random",
+        description="What happens to a request without the header. Random: it is split as if it were a unit of its own. Stable: the stable revision"
+        " takes it. Either way no guardrail counts it.",
+    )
+
+
+class RequestLimits(Model):
+    """What one request, and all of them together, may take."""
+
+    timeout_milliseconds: int = Field(
+        default=60_000, ge=1, le=3_600_000, description="For one attempt at a pod, from connecting to the last byte of the answer."
+    )
+    body_mebibytes: int = Field(default=64, ge=1, le=1024, description="Largest request body, in MiB; larger ones are answered 413.")
+    pending_per_pod: int = Field(
+        default=128,
+        ge=1,
+        le=100_000,
+        description="Requests that may be under way for each ready pod of a revision, in each router pod. More are answered 503 with Retry-After: 1"
+        " at once, so that a flood costs those who send it and not those whose requests are under way.",
+    )
+
+
+class Traffic(Model):
+    """How requests reach the model."""
+
+    unit: Unit | None = Field(default=None, description="Whom a split keeps together. Absent: every request is a unit of its own.")
+    limits: RequestLimits = Field(default=RequestLimits(), description="Bounds of requests.")
+
+
 _TRITON_HAS_NO_BATCHING = "serving.batching is refused with format triton: the repository's own config.pbtxt says it"
 
 
@@ -235,6 +271,7 @@ class ModelDeploymentSpec(Model):
 
     model: ModelSource = Field(description="The model.", json_schema_extra=MODEL_SOURCE_RULES)
     serving: Serving = Field(default=Serving(), description="How the model is served.")
+    traffic: Traffic = Field(default=Traffic(), description="How requests reach it. Changing it makes no new revision.")
     suspend: bool = Field(
         default=False,
         description="Freeze decisions: a changed spec waits until this is false again. What serves goes on serving and is still repaired.",
@@ -278,6 +315,25 @@ class RevisionStatus(Model):
     served: bool = Field(default=False, description="Whether the Service ever selected it.")
 
 
+class SlotRun(Model):
+    """Neighbouring slots of one revision."""
+
+    before: Annotated[int, Field(ge=1, le=10_000)] = Field(description="The slot that the run ends before; it begins where the one before it ends.")
+    revision: Annotated[str, Field(max_length=63)] = Field(description="Whose they are.")
+
+
+class TrafficStatus(Model):
+    """How units are divided."""
+
+    seed: Annotated[str, Field(max_length=128)] = Field(
+        description="What units are hashed with; it stays as it is, so that units stay where they are."
+    )
+    epoch: Annotated[int, Field(ge=1)] = Field(description="Rises with every change of the division; routers count each epoch apart.")
+    slots: Annotated[tuple[SlotRun, ...], FromList] = Field(
+        default=(), max_length=64, description="Which revision has which of the 10,000 slots.", json_schema_extra=ATOMIC_LIST
+    )
+
+
 class ModelDeploymentStatus(Model):
     """What the operator found and did. Short-lived figures are in metrics, not here."""
 
@@ -290,6 +346,7 @@ class ModelDeploymentStatus(Model):
     )
     revision: Annotated[str, Field(max_length=63)] | None = Field(default=None, description="Revision that serves at the address.")
     model_uri: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Model that serves at the address.")
+    traffic: TrafficStatus | None = Field(default=None, description="How units are divided among revisions; absent while nothing serves.")
     revisions: Annotated[tuple[RevisionStatus, ...], FromList] = Field(
         default=(), max_length=16, description="Every revision that exists, newest first.", json_schema_extra=keyed_list("name")
     )

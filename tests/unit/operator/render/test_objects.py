@@ -162,7 +162,7 @@ def test_a_drained_node_takes_one_pod_of_a_revision_at_a_time() -> None:
 
 def test_the_service_carries_none_of_the_labels_that_it_selects() -> None:
     """KServe deletes Services with its own labels that it did not make."""
-    rendered = service.stable_service(OWNER, revision="digits-1")
+    rendered = service.stable_service(OWNER, selector=service.on_revision("digits-1"))
 
     assert rendered["metadata"]["labels"] == LABELS
     assert rendered["spec"] == {
@@ -176,7 +176,7 @@ def test_the_service_carries_none_of_the_labels_that_it_selects() -> None:
 
 
 def test_before_anything_is_ready_the_service_selects_nothing() -> None:
-    assert "selector" not in service.stable_service(OWNER, revision=None)["spec"]
+    assert "selector" not in service.stable_service(OWNER, selector=service.on_revision(None))["spec"]
 
 
 def test_the_address_is_the_name_of_the_object() -> None:

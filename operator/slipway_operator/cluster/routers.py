@@ -1,0 +1,73 @@
+"""Asking the agents of router pods which tables they act on."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+import aiohttp
+
+from slipway_operator.cluster.recent import Recent
+from slipway_operator.render import router as router_objects
+
+TIMEOUT_S: Final = 1.0
+"""For one question: an agent that is well answers in a millisecond, and a pod whose agent is ill will soon not be ready."""
+
+SHARED_S: Final = 0.05
+"""An answer is about all tables of a router: passes over several of them that ask within so many seconds share one."""
+
+
+class Routers:
+    """Questions to router pods. Use as ``async with Routers() as routers``.
+
+    What a pod has once said that it follows is not asked again: a table is what it is, and a pod goes back to no earlier one.
+    """
+
+    def __init__(self, *, port: int = router_objects.AGENT_PORT) -> None:
+        self._port = port
+        self._session: aiohttp.ClientSession | None = None
+        self._following: Recent[tuple[str, str, str], str] = Recent(limit=50_000)
+        self._asked: dict[str, tuple[float, asyncio.Task[Mapping[str, str]]]] = {}
+
+    async def __aenter__(self) -> Self:
+        # Pods come and go at the same addresses: a connection kept from one would reach another.
+        connector = aiohttp.TCPConnector(force_close=True)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session:
+            await self._session.close()
+
+    async def digest(self, *, pod_uid: str, address: str, namespace: str, model: str, expected: str) -> str | None:
+        """The digest of the table that a pod acts on for a model; None where it does not say, or has none."""
+        key = (pod_uid, namespace, model)
+        if self._following.get(key) == expected:
+            return expected
+        found = (await self._digests(address)).get(model)
+        if found is not None:
+            self._following.put(key, found)
+        return found
+
+    async def _digests(self, address: str) -> Mapping[str, str]:
+        now = asyncio.get_running_loop().time()
+        begun, task = self._asked.get(address, (-1.0, None))
+        if task is None or now - begun > SHARED_S:
+            self._asked = {other: asked for other, asked in self._asked.items() if now - asked[0] <= SHARED_S}
+            task = asyncio.create_task(self._ask(address))
+            self._asked[address] = (now, task)
+        return await asyncio.shield(task)
+
+    async def _ask(self, address: str) -> Mapping[str, str]:
+        if self._session is None:
+            raise RuntimeError("Routers is used outside its async with block")
+        host = f"[{address}]" if ":" in address else address
+        try:
+            async with self._session.get(f"http://{host}:{self._port}/v1/live") as response:
+                return _digests(await response.json()) if response.status == 200 else {}
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return {}
+
+
+def _digests(answer: Any) -> Mapping[str, str]:
+    models = answer.get("models") if isinstance(answer, dict) else None
+    return {name: str(of["digest"]) for name, of in (models or {}).items() if isinstance(of, dict) and "digest" in of}

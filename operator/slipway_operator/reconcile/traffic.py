@@ -1,0 +1,46 @@
+"""The route table: who gets which share, and what routers have to know besides."""
+
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, SlotRun, TrafficStatus
+from slipway_operator.reconcile.casting import Cast
+from slipway_operator.state.observed import Observed
+from slipway_operator.state.routes import Division, Limits, RouteTable, Split, UnitRule
+from slipway_operator.state.slots import Allocation
+
+_MEBIBYTE = 2**20
+
+
+def table(observed: Observed, spec: ModelDeploymentSpec, roles: Cast) -> RouteTable:
+    """The table as it should be now."""
+    unit, limits = spec.traffic.unit, spec.traffic.limits
+    return RouteTable(
+        namespace=observed.identity.namespace,
+        model=observed.identity.name,
+        division=_division(observed, Split.whole(roles.serving.name if roles.serving else observed.selected)),
+        unit=UnitRule(header=unit.header.lower(), on_missing=unit.on_missing) if unit else None,
+        limits=Limits(timeout_ms=limits.timeout_milliseconds, body_bytes=limits.body_mebibytes * _MEBIBYTE, pending_per_pod=limits.pending_per_pod),
+    )
+
+
+def _division(observed: Observed, split: Split) -> Division:
+    """The next one after the live one, or after what the status knows of one that somebody deleted or spoiled."""
+    earlier = observed.table.division if observed.table else _remembered(observed.status)
+    if earlier is None:
+        return Division(seed=f"{observed.identity.namespace}/{observed.identity.name}", epoch=1, split=split)
+    return earlier.into(split)
+
+
+def _remembered(status: ModelDeploymentStatus) -> Division | None:
+    known = status.traffic
+    if known is None:
+        return None
+    allocation = Allocation(tuple((run.before, run.revision) for run in known.slots)) if known.slots else None
+    return Division(seed=known.seed, epoch=known.epoch, split=Split(stable=status.revision, allocation=allocation))
+
+
+def told(division: Division) -> TrafficStatus | None:
+    """The division as the status tells it; None while nothing serves."""
+    allocation = division.split.allocation
+    if allocation is None:
+        return None
+    runs = tuple(SlotRun(before=end, revision=owner) for end, owner in allocation.runs)
+    return TrafficStatus(seed=division.seed, epoch=division.epoch, slots=runs)

@@ -1,0 +1,169 @@
+"""The objects of a router: one Deployment of nginx and its agent, and what it may read."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from slipway_operator.api import metadata
+from slipway_operator.render import service
+
+SHARED: Final = "slipway-router"
+"""Name of the router that a namespace's ModelDeployments share."""
+
+AGENT_PORT: Final = 8081
+CLUSTER_ROLE: Final = "slipway-router"
+"""Installed with Slipway: reading ConfigMaps and EndpointSlices, which is bound in the router's own namespace only."""
+
+_NGINX: Final = "nginx"
+_AGENT: Final = "agent"
+_SHARED_FOLDER: Final = "/run/slipway"
+_LOGS: Final = "/var/log/slipway"
+DRAIN_S: Final = 10
+"""Before a router stops taking connections: its address has to be forgotten first, by kube-proxies and by clients with open connections."""
+
+_GRACE_S: Final = DRAIN_S + 65
+"""The longest that a request may take by default, and a margin."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Router:
+    """One router."""
+
+    name: str
+    namespace: str
+    owner: Mapping[str, Any]
+    """The controller reference of everything that belongs to it."""
+
+    image: str
+    replicas: int
+
+
+def objects(router: Router) -> Iterator[dict[str, Any]]:
+    """All of it, in the order to apply."""
+    yield _service_account(router)
+    yield _role_binding(router)
+    yield deployment(router)
+    yield _disruption_budget(router)
+
+
+def _metadata(router: Router) -> dict[str, Any]:
+    return {
+        "name": router.name,
+        "namespace": router.namespace,
+        "labels": {metadata.MANAGED_BY_LABEL: metadata.MANAGED_BY, metadata.ROUTER_LABEL: router.name},
+        "ownerReferences": [dict(router.owner)],
+    }
+
+
+def _selector(router: Router) -> dict[str, str]:
+    return {metadata.ROUTER_LABEL: router.name}
+
+
+def _service_account(router: Router) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(router), "automountServiceAccountToken": False}
+
+
+def _role_binding(router: Router) -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": _metadata(router),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": CLUSTER_ROLE},
+        "subjects": [{"kind": "ServiceAccount", "name": router.name, "namespace": router.namespace}],
+    }
+
+
+def _disruption_budget(router: Router) -> dict[str, Any]:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": _metadata(router),
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": _selector(router)}},
+    }
+
+
+def deployment(router: Router) -> dict[str, Any]:
+    """Pods are replaced one at a time, a new one before an old one."""
+    labels = {metadata.MANAGED_BY_LABEL: metadata.MANAGED_BY, metadata.ROUTER_LABEL: router.name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(router),
+        "spec": {
+            "replicas": router.replicas,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "selector": {"matchLabels": _selector(router)},
+            "template": {"metadata": {"labels": labels}, "spec": _pod(router)},
+        },
+    }
+
+
+def _pod(router: Router) -> dict[str, Any]:
+    return {
+        "serviceAccountName": router.name,
+        "automountServiceAccountToken": True,
+        "terminationGracePeriodSeconds": _GRACE_S,
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": _selector(router)},
+            }
+        ],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+            "runAsGroup": 1000,
+            "fsGroup": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_nginx(router), _agent(router)],
+        "volumes": [
+            {"name": "run", "emptyDir": {"sizeLimit": "256Mi"}},
+            {"name": "logs", "emptyDir": {"sizeLimit": "1Gi"}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+        ],
+    }
+
+
+def _nginx(router: Router) -> dict[str, Any]:
+    return _container(router, _NGINX) | {
+        "command": ["slipway-router"],
+        "ports": [
+            {"name": "http", "containerPort": service.HTTP_PORT, "protocol": "TCP"},
+            {"name": "grpc", "containerPort": service.GRPC_PORT, "protocol": "TCP"},
+        ],
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "livenessProbe": {"httpGet": {"path": "/healthz", "port": service.HTTP_PORT}, "periodSeconds": 10, "timeoutSeconds": 5},
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(DRAIN_S)]}}},
+    }
+
+
+def _agent(router: Router) -> dict[str, Any]:
+    return _container(router, _AGENT) | {
+        "command": ["python", "-m", "slipway_router.agent"],
+        "env": [{"name": "SLIPWAY_ROUTER_NAME", "value": router.name}],
+        "ports": [{"name": "agent", "containerPort": AGENT_PORT, "protocol": "TCP"}],
+        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": AGENT_PORT}, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
+        "livenessProbe": {"httpGet": {"path": "/healthz", "port": AGENT_PORT}, "periodSeconds": 10, "timeoutSeconds": 5},
+    }
+
+
+def _container(router: Router, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": router.image,
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "run", "mountPath": _SHARED_FOLDER},
+            {"name": "logs", "mountPath": _LOGS},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own
+        ],
+    }

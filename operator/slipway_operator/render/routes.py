@@ -1,0 +1,25 @@
+"""The ConfigMap that carries a route table to the routers."""
+
+from typing import Any, Final
+
+from slipway_operator.api import metadata
+from slipway_operator.render import owned
+from slipway_operator.state.observed import Identity
+from slipway_operator.state.routes import RouteTable
+
+KEY: Final = "routes.json"
+
+
+def name(owner: Identity) -> str:
+    """``<modeldeployment>-routes``: no revision is named so, for their names end in eight hexadecimal digits."""
+    return f"{owner.name}-routes"
+
+
+def config_map(table: RouteTable, *, owner: Identity, router: str) -> dict[str, Any]:
+    """The table, for the routers of that name."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": owned.child_metadata(owner, name=name(owner), labels={metadata.ROUTER_LABEL: router}),
+        "data": {KEY: table.text()},
+    }

@@ -1,0 +1,155 @@
+"""The route table of a ModelDeployment: what its routers are told, and nothing else is.
+
+docs/design/20261125-router.md has the format. The live table says which revision serves: it is what routers act on, so a crash between writing it and
+writing the status ends in the same world.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Self
+
+from slipway_operator.state.slots import Allocation
+
+VERSION: Final = 1
+_DIGEST_LENGTH: Final = 16
+
+Role = Literal["Stable", "Candidate"]
+
+
+class TableError(ValueError):
+    """A text is no route table that this version can read; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Who takes which share of the units."""
+
+    stable: str | None
+    """Revision that serves; None while none was ever ready."""
+
+    candidate: str | None = None
+    allocation: Allocation | None = None
+    """None while there is no stable revision."""
+
+    @classmethod
+    def whole(cls, stable: str | None) -> Self:
+        """Everything to one revision, or nothing to nobody."""
+        return cls(stable=stable, allocation=Allocation.whole(stable) if stable else None)
+
+    @property
+    def revisions(self) -> tuple[tuple[str, Role], ...]:
+        """Name and role of those who take part."""
+        stable: tuple[tuple[str, Role], ...] = ((self.stable, "Stable"),) if self.stable else ()
+        return (*stable, (self.candidate, "Candidate")) if self.candidate else stable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """A split, and how it is told from others."""
+
+    seed: str
+    """What units are hashed with; frozen, so that units stay where they are."""
+
+    epoch: int
+    """Rises when the split changes: what is counted before says nothing about what is counted after."""
+
+    split: Split
+
+    def into(self, split: Split) -> "Division":
+        """The next one; this one where the split is the same."""
+        return self if split == self.split else Division(seed=self.seed, epoch=self.epoch + 1, split=split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitRule:
+    """Which header names the unit, and what becomes of requests without it."""
+
+    header: str
+    on_missing: Literal["Random", "Stable"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds of requests."""
+
+    timeout_ms: int
+    body_bytes: int
+    pending_per_pod: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteTable:
+    """One version of the table."""
+
+    namespace: str
+    model: str
+    division: Division
+    unit: UnitRule | None
+    limits: Limits
+
+    def text(self) -> str:
+        """As routers read it; the same table gives the same bytes."""
+        return json.dumps(self._data(), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def digest(self) -> str:
+        """By which routers say that they have it."""
+        return digest_of(self.text())
+
+    def _data(self) -> dict[str, Any]:
+        split = self.division.split
+        names = [name for name, _ in split.revisions]
+        runs = split.allocation.runs if split.allocation else ()
+        data: dict[str, Any] = {
+            "version": VERSION,
+            "namespace": self.namespace,
+            "model": self.model,
+            "seed": self.division.seed,
+            "epoch": self.division.epoch,
+            "revisions": [{"name": name, "role": role} for name, role in split.revisions],
+            "slots": [[end, names.index(owner)] for end, owner in runs],
+            "timeoutMilliseconds": self.limits.timeout_ms,
+            "limits": {"bodyBytes": self.limits.body_bytes, "pendingPerPod": self.limits.pending_per_pod},
+            "tokens": False,
+        }
+        if self.unit:
+            data["unit"] = {"header": self.unit.header.lower(), "onMissing": self.unit.on_missing}
+        return data
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Out of the text of a live table. Raises TableError."""
+        try:
+            return cls._of(json.loads(text))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, StopIteration) as error:
+            raise TableError(f"this is no route table: {error!r}") from error
+
+    @classmethod
+    def _of(cls, data: dict[str, Any]) -> Self:
+        if data["version"] != VERSION:
+            raise TableError(f"version {data['version']} is not known, only {VERSION} is")
+        by_role = {entry["role"]: str(entry["name"]) for entry in data["revisions"]}
+        names = [str(entry["name"]) for entry in data["revisions"]]
+        split = Split(stable=by_role.get("Stable"), candidate=by_role.get("Candidate"), allocation=_allocation(data["slots"], names))
+        unit, limits = data.get("unit"), data["limits"]
+        return cls(
+            namespace=str(data["namespace"]),
+            model=str(data["model"]),
+            division=Division(seed=str(data["seed"]), epoch=int(data["epoch"]), split=split),
+            unit=UnitRule(header=unit["header"], on_missing=unit["onMissing"]) if unit else None,
+            limits=Limits(
+                timeout_ms=int(data["timeoutMilliseconds"]), body_bytes=int(limits["bodyBytes"]), pending_per_pod=int(limits["pendingPerPod"])
+            ),
+        )
+
+
+def digest_of(text: str) -> str:
+    """The digest of a table's text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
+
+
+def _allocation(runs: Iterable[tuple[int, int]], names: list[str]) -> Allocation | None:
+    owned = tuple((int(end), names[index]) for end, index in runs)
+    return Allocation(owned) if owned else None

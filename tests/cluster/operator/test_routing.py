@@ -1,0 +1,161 @@
+"""Requests through a shared router, with the real API server and the real KServe; the router's pods are played."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway_box import ports
+from slipway_operator.cluster import resources
+from slipway_testing import builders
+from slipway_testing.kube import Kube, eventually, steady
+from slipway_testing.operators import RunningOperator
+from slipway_testing.router import ROUTER, FakeRouter
+from slipway_testing.shop import Shop
+
+ONE, TWO = "pvc://models/digits/1", "pvc://models/digits/2"
+IMAGE = "slipway/router:test"
+
+
+@pytest.fixture(autouse=True)
+def operator(kubeconfig: Path, runtime: None) -> Iterator[RunningOperator]:
+    """One that has routers."""
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=IMAGE) as running:
+        yield running
+
+
+@pytest.fixture
+def router(kube: Kube, shop: Shop) -> Iterator[FakeRouter]:
+    """A pod of the shared router."""
+    with FakeRouter(kube, shop.namespace) as playing:
+        yield playing
+
+
+def addressed(shop: Shop) -> bool:
+    live = shop.kube.get(resources.SERVICES, "digits", namespace=shop.namespace) or {}
+    return bool((live.get("spec", {}).get("selector") or {}) == {"slipway.dev/router": ROUTER})
+
+
+def routed_to(shop: Shop) -> str | None:
+    live = shop.kube.get(resources.CONFIG_MAPS, "digits-routes", namespace=shop.namespace)
+    revisions = [] if live is None else _table(live)["revisions"]
+    return next((str(entry["name"]) for entry in revisions if entry["role"] == "Stable"), None)
+
+
+def _table(live: Any) -> dict[str, Any]:
+    table: dict[str, Any] = json.loads(live["data"]["routes.json"])
+    return table
+
+
+def serve(shop: Shop, **changes: Any) -> str:
+    shop.apply(**changes)
+    revision = shop.candidate()
+    shop.roll_out(revision)
+    eventually(shop.ready)
+    return revision
+
+
+def parts(kube: Kube, namespace: str) -> list[str]:
+    kinds = (resources.SERVICE_ACCOUNTS, resources.ROLE_BINDINGS, resources.DEPLOYMENTS, resources.POD_DISRUPTION_BUDGETS)
+    return [kind.kind for kind in kinds if kube.get(kind, ROUTER, namespace=namespace)]
+
+
+def test_a_new_object_is_ready_when_routers_lead_to_its_pods(shop: Shop, router: FakeRouter) -> None:
+    revision = serve(shop, uri=ONE)
+
+    assert addressed(shop)
+    assert routed_to(shop) == revision
+    assert shop.condition("Routed")["reason"] == "RevisionRouted"
+    assert shop.status()["traffic"]["slots"] == [{"before": 10_000, "revision": revision}]
+
+
+def test_a_namespace_gets_its_router_with_its_first_object_and_loses_it_with_its_last(shop: Shop, kube: Kube) -> None:
+    all_of_it = ["ServiceAccount", "RoleBinding", "Deployment", "PodDisruptionBudget"]
+    assert parts(kube, shop.namespace) == []
+    shop.apply(uri=ONE)
+    kube.apply(builders.manifest(name="letters", namespace=shop.namespace, uri=ONE))
+    eventually(lambda: parts(kube, shop.namespace) == all_of_it)
+
+    kube.delete(resources.MODEL_DEPLOYMENTS, "digits", namespace=shop.namespace)
+    steady(lambda: parts(kube, shop.namespace), for_s=2)
+    kube.delete(resources.MODEL_DEPLOYMENTS, "letters", namespace=shop.namespace)
+    eventually(lambda: parts(kube, shop.namespace) == [])
+
+
+def test_what_somebody_does_to_the_router_is_undone(shop: Shop, kube: Kube) -> None:
+    shop.apply(uri=ONE)
+    eventually(lambda: len(parts(kube, shop.namespace)) == 4)
+
+    kube.merge(resources.DEPLOYMENTS, ROUTER, {"spec": {"replicas": 0}}, namespace=shop.namespace)
+    kube.delete(resources.POD_DISRUPTION_BUDGETS, ROUTER, namespace=shop.namespace)
+
+    eventually(lambda: (kube.get(resources.DEPLOYMENTS, ROUTER, namespace=shop.namespace) or {})["spec"]["replicas"] == 2)
+    eventually(lambda: len(parts(kube, shop.namespace)) == 4)
+
+
+def test_a_stranger_of_the_routers_name_is_left_alone_and_told(shop: Shop, kube: Kube) -> None:
+    stranger = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": ROUTER, "namespace": shop.namespace},
+        "spec": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+        },
+    }
+    theirs = kube.apply(stranger)
+    shop.apply(uri=ONE)
+    shop.roll_out(shop.candidate())
+
+    eventually(lambda: f"Deployment {shop.namespace}/{ROUTER}" in shop.condition("Routed")["message"])
+    assert shop.condition("Routed")["reason"] == "NoRouter"
+    assert (kube.get(resources.DEPLOYMENTS, ROUTER, namespace=shop.namespace) or {})["spec"] == theirs["spec"]
+
+
+def test_an_update_is_ready_when_every_router_follows_and_pods_stay_until_then(shop: Shop, router: FakeRouter, kube: Kube) -> None:
+    first = serve(shop, uri=ONE)
+    with FakeRouter(kube, shop.namespace, f"{ROUTER}-2") as late:
+        eventually(shop.ready)
+        late.freeze()
+        shop.apply(uri=TWO)
+        second = shop.candidate()
+        shop.roll_out(second)
+
+        eventually(lambda: routed_to(shop) == second)
+        eventually(lambda: shop.condition("Routed")["message"] == f"1 of 2 pods of router {ROUTER} send requests to revision {second}.")
+        assert steady(lambda: shop.roles()[ONE], for_s=2.5) == "Draining"
+        assert not shop.stopped(first)
+
+        late.thaw()
+        eventually(shop.ready)
+        eventually(lambda: shop.roles() == {TWO: "Stable", ONE: "Parked"})
+
+
+def test_a_router_that_is_not_ready_holds_nobody_up(shop: Shop, router: FakeRouter, kube: Kube) -> None:
+    serve(shop, uri=ONE)
+    with FakeRouter(kube, shop.namespace, f"{ROUTER}-2") as lost:
+        lost.freeze()
+        lost.ready(False)
+        shop.apply(uri=TWO)
+        shop.roll_out(shop.candidate())
+        eventually(shop.ready)
+
+
+def test_routers_are_not_asked_at_rest(shop: Shop, router: FakeRouter) -> None:
+    serve(shop, uri=ONE)
+    steady(lambda: router.asked, for_s=3)
+
+
+def test_a_service_that_led_to_pods_is_taken_over(kubeconfig: Path, shop: Shop, kube: Kube, operator: RunningOperator) -> None:
+    operator.stop()
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0]):
+        revision = shop.serve(uri=ONE)
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=IMAGE):
+        eventually(lambda: routed_to(shop) == revision)
+        assert steady(shop.selected, for_s=1) == revision
+        with FakeRouter(kube, shop.namespace):
+            eventually(lambda: addressed(shop))
+            eventually(shop.ready)
+            assert routed_to(shop) == revision

@@ -1,0 +1,93 @@
+"""A router pod as far as the operator sees it: a ready Pod, and an agent that says which tables it acts on."""
+
+import hashlib
+import http.server
+import itertools
+import json
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+from slipway_operator.cluster import resources
+from slipway_testing.kube import Kube
+
+ROUTER = "slipway-router"
+PORT = 8081
+_ADDRESSES = (f"127.88.{number // 250}.{number % 250 + 1}" for number in itertools.count())
+
+
+class FakeRouter:
+    """One pod, from enter to exit. It follows the tables as they are, but for the time between ``freeze`` and ``thaw``."""
+
+    def __init__(self, kube: Kube, namespace: str, name: str = f"{ROUTER}-1") -> None:
+        self.kube = kube
+        self.namespace = namespace
+        self.name = name
+        self.address = next(_ADDRESSES)
+        self.asked = 0
+        self._frozen: dict[str, Any] | None = None
+        self._server = http.server.ThreadingHTTPServer((self.address, PORT), _handler(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.kube.apply(self._pod())
+        self.ready(True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def ready(self, whether: bool) -> None:
+        """What the kubelet would write."""
+        condition = {"type": "Ready", "status": "True" if whether else "False"}
+        status = {"phase": "Running", "podIP": self.address, "podIPs": [{"ip": self.address}], "conditions": [condition]}
+        self.kube.merge(resources.PODS, self.name, {"status": status}, namespace=self.namespace, subresource="status")
+
+    def freeze(self) -> None:
+        """Act on no newer table."""
+        self._frozen = self.live()
+
+    def thaw(self) -> None:
+        """Act on what is there."""
+        self._frozen = None
+
+    def live(self) -> dict[str, Any]:
+        """The answer to /v1/live."""
+        if self._frozen is not None:
+            return self._frozen
+        tables = self.kube.list(resources.CONFIG_MAPS, namespace=self.namespace, selector=f"slipway.dev/router={ROUTER}")
+        return {"ready": True, "started": "2026-11-25T00:00:00Z", "models": dict(_followed(table["data"]["routes.json"]) for table in tables)}
+
+    def _pod(self) -> dict[str, Any]:
+        labels = {"app.kubernetes.io/managed-by": "slipway", "slipway.dev/router": ROUTER}
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": self.name, "namespace": self.namespace, "labels": labels},
+            "spec": {"containers": [{"name": "nginx", "image": "slipway/router:test"}], "automountServiceAccountToken": False},
+        }
+
+
+def _followed(text: str) -> tuple[str, dict[str, Any]]:
+    table = json.loads(text)
+    return table["model"], {"digest": hashlib.sha256(text.encode()).hexdigest()[:16], "epoch": table["epoch"]}
+
+
+def _handler(router: FakeRouter) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            router.asked += 1
+            body = json.dumps(router.live()).encode()
+            self.send_response(200 if self.path == "/v1/live" else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nowhere."""
+
+    return Handler
