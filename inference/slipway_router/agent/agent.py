@@ -100,6 +100,7 @@ class Agent:
     async def _serve(self) -> None:
         await self._begin()
         self._begun = True
+        self._know()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._feeder.run())
             group.create_task(nginx.watch_over(self._settings.nginx_socket, self._feeder.look))
@@ -130,11 +131,15 @@ class Agent:
             await self._take()
 
     async def _take(self) -> None:
+        self._know()
+        await self._taker.take()
+
+    def _know(self) -> None:
+        """Tell those who count what there is to be counted."""
         wanted = self._routes.wanted()
         self._counts.known({model: table.epoch for model, table in wanted.tables.items()})
         self._totals.known(wanted.named())
         self._player.known(wanted.named())
-        await self._taker.take()
 
     async def _drain(self, stop: asyncio.Event) -> None:
         """Take and write what there is, and stay readable: the operator asks every few seconds, nginx still answers what it has begun."""

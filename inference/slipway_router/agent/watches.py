@@ -22,7 +22,8 @@ _log = logging.getLogger(__name__)
 class Watch(Generic[T]):
     """Keeps ``kept`` (object name to what ``keep`` made of it) equal to the API server and calls ``on_change`` with each name that moved.
 
-    ``on_list`` is called after each full list, when all that it moved has been told. ``keep`` gives None for an object that is of no interest, as if it were not there. All are sync, cheap and do not raise.
+    ``keep`` gives None for an object that is of no interest, as if it were not there. ``on_list`` is called after each full list, when all
+    that it moved has been told. All three are sync, cheap and do not raise.
     Nothing else of an object is held: memory is that of the kept values.
     """
 
