@@ -54,8 +54,6 @@ def normal_of_t(t: float, *, freedom: float) -> float:
     """
     if freedom <= 0:
         return 0.0
-    if math.isinf(t):
-        return t
     return math.copysign(_wallace(freedom) * math.sqrt(freedom * math.log1p(t * t / freedom)), t)
 
 

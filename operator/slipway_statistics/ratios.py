@@ -93,12 +93,9 @@ def look(candidate: Counts, stable: Counts, *, outcome: Outcome, max_increase: f
         raise ValueError(f"the increase of a share is from 0 to 1, not {max_increase}")
     ours, theirs = (_Arm.of(counts, column=_COLUMNS[outcome]) for counts in (candidate, stable))
     line = boundaries.boundary(ours.requests, alpha=alpha)
-    groups, variance = 0.0, math.inf
-    if ours.requests and theirs.requests:
-        between_blocks, block_groups = _between_blocks(candidate, stable, column=_COLUMNS[outcome])
-        groups = min(ours.groups, theirs.groups, block_groups)
-        variance = max(ours.between_buckets + theirs.between_buckets, between_blocks, ours.independent + theirs.independent)
-    error = math.sqrt(variance)
+    between_blocks, block_groups = _between_blocks(candidate, stable, column=_COLUMNS[outcome])
+    groups = min(ours.groups, theirs.groups, block_groups)
+    error = math.sqrt(max(ours.between_buckets + theirs.between_buckets, between_blocks, ours.independent + theirs.independent))
     estimate = ours.rate - theirs.rate
     reach = boundaries.t_of_normal(line, freedom=groups - 1) * error
     return Look(
@@ -160,7 +157,7 @@ def _between_blocks(candidate: Counts, stable: Counts, *, column: int) -> tuple[
     """Variance of the difference of two ratios between blocks of time, and the effective blocks behind it.
 
     K/(K-1) · Σ((e_c - r_c q_c)/Q_c - (e_s - r_s q_s)/Q_s)² over the K blocks that have requests: what hits both revisions at the same time cancels.
-    Infinite with one block, which tells nothing about the next.
+    Infinite without requests of either, and with one block, which tells nothing about the next.
     """
     block_seconds = math.lcm(candidate.block_seconds, stable.block_seconds)
     ours, theirs = (with_blocks_of(counts, block_seconds=block_seconds).blocks for counts in (candidate, stable))

@@ -77,7 +77,7 @@ def test_without_freedom_nothing_weighs_and_nothing_is_far_enough(freedom: float
     assert boundary.t_of_normal(-4.0, freedom=freedom) == -math.inf
 
 
-@pytest.mark.parametrize(("z", "freedom"), [(math.inf, 10.0), (100.0, 1.0)])
+@pytest.mark.parametrize(("z", "freedom"), [(math.inf, 10.0), (50.0, 1.0)])
 def test_what_no_float_holds_is_infinite(z: float, freedom: float) -> None:
     assert boundary.t_of_normal(z, freedom=freedom) == math.inf
 

@@ -39,6 +39,14 @@ def test_no_more_than_a_twentieth_is_at_or_above_the_quantile(requests: dict[int
     assert latency.quantile_bin(requests, share=0.95) == expected
 
 
+def test_a_tenth_is_a_tenth_in_binary_too() -> None:
+    assert latency.quantile_bin({10: 90, 20: 10}, share=0.9) == 11
+
+
+def test_two_hundred_requests_are_enough() -> None:
+    assert latency.edges({100: 200}, max_increase=0.0) == Edges(stable=101, candidate=101)
+
+
 @given(requests=st.dictionaries(st.integers(0, 479), st.integers(1, 500), min_size=1), share=st.sampled_from([0.5, 0.9, 0.95, 0.99]))
 def test_the_quantile_is_the_first_such_bin(requests: dict[int, int], share: float) -> None:
     total = sum(requests.values())

@@ -133,6 +133,16 @@ def test_few_blocks_decide_nothing_though_everything_fails(blocks: int) -> None:
     assert (found.groups, found.enough_groups, found.crossed) == (blocks if blocks > 1 else 0.0, False, False)
 
 
+@pytest.mark.parametrize("lost", [{}, {7: (0, 0, 0), 8: (0, 0, 0)}], ids=["no blocks", "empty blocks"])
+@pytest.mark.parametrize("which", ["candidate", "stable"])
+def test_without_requests_in_blocks_nothing_is_decided(which: str, lost: dict[int, Cell]) -> None:
+    """Buckets and blocks come from the same requests; if a router ever loses one of them, nobody is rolled back for it."""
+    arms = {"candidate": even(requests=100, bad=100), "stable": even(requests=100, bad=0)}
+    arms[which] = dataclasses.replace(arms[which], blocks=lost)
+    found = look(arms["candidate"], arms["stable"])
+    assert (found.groups, found.z, found.detectable, found.crossed) == (0.0, 0.0, math.inf, False)
+
+
 def test_stable_that_one_unit_dominates_decides_nothing() -> None:
     """Whatever that unit meets would be taken for what stable does to everybody."""
     heavy = Counts(buckets=((50_000, 0, 0), *[(100, 5, 0)] * 63), blocks=dict.fromkeys(range(50), (1126, 6, 0)))
@@ -245,9 +255,8 @@ def test_every_unit_sending_more_of_the_same_changes_nothing_but_the_boundary(se
     assert often.standard_error == pytest.approx(once.standard_error, rel=0.02)
 
 
-@settings(max_examples=50)
-@given(seed=SEEDS, more=st.integers(1, 30))
-def test_one_more_bad_request_in_every_bucket_raises_the_statistic(seed: int, more: int) -> None:
+@given(more=st.integers(1, 30))
+def test_one_more_bad_request_in_every_bucket_raises_the_statistic(more: int) -> None:
     stable = even(requests=400, bad=4)
     blocks = dict.fromkeys(range(16), (160, 0, 0))
 
@@ -255,4 +264,3 @@ def test_one_more_bad_request_in_every_bucket_raises_the_statistic(seed: int, mo
         return Counts(buckets=((40, bad, 0),) * 64, blocks=blocks | dict.fromkeys(range(16), (160, 4 * bad, 0)))
 
     assert look(candidate(more), stable).z > look(candidate(more - 1), stable).z
-    assert seed >= 0
