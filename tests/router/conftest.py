@@ -19,12 +19,22 @@ def nginx() -> None:
         packages.need(*PACKAGES)
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Short, for a socket's path has at most 107 bytes; open to the user of nginx."""
+def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="slipway-") as made:
         Path(made).chmod(0o777)
         yield Path(made)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short, for a socket's path has at most 107 bytes; open to the user of nginx."""
+    yield from _folder()
+
+
+@pytest.fixture(scope="module")
+def lasting_folder() -> Iterator[Path]:
+    """One for all tests of a module."""
+    yield from _folder()
 
 
 @pytest.fixture

@@ -358,6 +358,21 @@ def given(*tables: Mapping[str, Any], pods: Mapping[str, Sequence[Pod | str]]) -
     return json.dumps({"routes": texts, "pods": addresses}).encode()
 
 
+def everything_from(path: Path) -> bytes:
+    """What a server on this socket answers to GET /, once it is there."""
+    end = time.monotonic() + READY_S
+    while True:
+        connection = _UnixConnection(str(path))
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().read()
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        finally:
+            connection.close()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -7,25 +7,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-MASK = 0xFFFFFFFF
-MULTIPLIER = 0x5BD1E995
+from router.reference import MASK, murmur2, part
+
 Module = Callable[[str], Any]
 
 
-def murmur2(data: bytes) -> int:
-    hashed = len(data)
-    whole = len(data) // 4 * 4
-    for at in range(0, whole, 4):
-        word = int.from_bytes(data[at : at + 4], "little") * MULTIPLIER & MASK
-        word = (word ^ word >> 24) * MULTIPLIER & MASK
-        hashed = hashed * MULTIPLIER & MASK ^ word
-    if data[whole:]:
-        hashed = (hashed ^ int.from_bytes(data[whole:], "little")) * MULTIPLIER & MASK
-    hashed = (hashed ^ hashed >> 13) * MULTIPLIER & MASK
-    return hashed ^ hashed >> 15
-
-
-def part(hashed: int, parts: int) -> int:
+def defined(hashed: int, parts: int) -> int:
     return next((k for k in range(parts) if hashed < (k + 1) * MASK // parts), parts - 1)
 
 
@@ -45,21 +32,10 @@ def test_parts_at_and_around_every_threshold(module: Module) -> None:
     lua = module("hash")
     for parts in (64, 10000):
         near = {min(max(k * MASK // parts + step, 0), MASK) for k in range(parts + 1) for step in (-1, 0, 1)}
-        thresholds = [(k + 1) * MASK // parts for k in range(parts)]
-        wrong = [hashed for hashed in near if int(lua.part(hashed, parts)) != _part(hashed, thresholds)]
-        assert wrong == []
+        assert [hashed for hashed in near if int(lua.part(hashed, parts)) != part(hashed, parts)] == []
 
 
 @settings(max_examples=200, deadline=None)
 @given(hashed=st.integers(0, MASK), parts=st.sampled_from([64, 10000]))
 def test_the_quick_part_is_the_defined_one(hashed: int, parts: int) -> None:
-    thresholds = [(k + 1) * MASK // parts for k in range(parts)]
-    assert _part(hashed, thresholds) == part(hashed, parts)
-
-
-def _part(hashed: int, thresholds: list[int]) -> int:
-    low, high = 0, len(thresholds) - 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if hashed < thresholds[middle] else (middle + 1, high)
-    return low
+    assert part(hashed, parts) == defined(hashed, parts)
