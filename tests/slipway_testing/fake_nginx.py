@@ -33,6 +33,7 @@ class FakeNginx:
         app.router.add_put("/tables", self._put)
         app.router.add_get("/tables", self._get)
         app.router.add_post("/taken", self._taken)
+        app.router.add_get("/healthz", self._healthz)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0)
         await self._runner.setup()
         await web.UnixSite(self._runner, self.socket).start()
@@ -55,6 +56,9 @@ class FakeNginx:
         digests = {model: hashlib.sha256(text.encode()).hexdigest()[:16] for model, text in self.routes.items()}
         # Lua cannot tell an empty list from an empty object.
         return web.json_response({"digests": digests, "pods": {revision: pods or {} for revision, pods in self.pods.items()}})
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"underway": 0})
 
     async def _taken(self, _: web.Request) -> web.Response:
         self.takes += 1

@@ -21,7 +21,7 @@ EPOCHS = 3
 GRACE_S = 600.0
 """How long a model is remembered after its table went: a ConfigMap that was deleted by mistake is back in a moment."""
 CELLS = 1_500_000
-"""Most cells (a bin of a block, a bin of a bucket) that are kept of all models together, of 6 and 10 bytes; see ``Counts.tidy``."""
+"""Most cells (a bin of a block, a bin of a bucket) that are kept of all models together, of 6 bytes each; see ``Counts.tidy``."""
 
 _COARSE_OLD, _COARSE = 16, 128
 """Blocks that an epoch keeps at least when memory is short: one that is over, one that is on."""
@@ -30,12 +30,13 @@ _COARSE_OLD, _COARSE = 16, 128
 class RevisionCounts:
     """What one revision answered during one epoch."""
 
-    __slots__ = ("_bad", "_by_bin", "_requests", "blocks")
+    __slots__ = ("_bad", "_by_bin", "_latency", "_requests", "blocks")
 
     def __init__(self) -> None:
         self.blocks = Blocks()
         self._requests = array("Q", bytes(8 * BUCKETS))
         self._bad = array("Q", bytes(8 * BUCKETS))
+        self._latency = Sparse()
         self._by_bin = Sparse()
         """By bucket times BINS, plus bin."""
 
@@ -48,17 +49,14 @@ class RevisionCounts:
         """Count ``n`` requests of a bucket, ``bad`` of them bad."""
         self._requests[bucket] += n
         self._bad[bucket] += bad
+        self._latency.add(bin_, n)
         self._by_bin.add(bucket * BINS + bin_, n)
 
     def answer(self, edge: int) -> dict[str, Any]:
         """As ``/v1/counts`` gives it; slow are requests at or above bin ``edge``."""
-        latency: dict[int, int] = {}
-        for key, n in self._by_bin.items():
-            bin_ = key % BINS
-            latency[bin_] = latency.get(bin_, 0) + n
         slow = (self._by_bin.sum(bucket * BINS + edge, (bucket + 1) * BINS) for bucket in range(BUCKETS))
         return {
-            "latency": latency,
+            "latency": dict(self._latency.items()),
             "buckets": list(zip(self._requests, self._bad, slow, strict=True)),
             "blocks": self.blocks.rows(edge),
         }

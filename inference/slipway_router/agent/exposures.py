@@ -85,7 +85,7 @@ class _File:
         with open(self.path, "ab", buffering=0) as file:
             size = file.tell()
             try:
-                self._mended = self._mended or self._mend(size)
+                self._mended = self._mended or not size or self._mend(size)
                 size = file.seek(0, os.SEEK_END)
                 if file.write(lines) < len(lines):
                     raise OSError(28, "the disk is full")
@@ -99,7 +99,7 @@ class _File:
         """Cut off half a line that a killed agent left behind."""
         with open(self.path, "r+b") as file:
             file.seek(max(0, size - 65_536))
-            tail = file.read()
+            tail = file.read(65_536)
             if tail and not tail.endswith(b"\n"):
                 file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
         return True

@@ -18,7 +18,7 @@ class Away(Exception):
 
 
 class Rejected(Exception):
-    """Nginx found something wrong with tables and changed nothing; the message is its own."""
+    """Nginx found something wrong with tables, or had no room for them, and changed nothing; the message is its own."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Nginx:
             answer = json.loads(text) if text else {}
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as cause:
             raise Away(f"{method} {path}: {str(cause) or type(cause).__name__}") from cause
-        if response.status == 400 and method == "PUT" and isinstance(answer, dict):
+        if response.status in (400, 507) and method == "PUT" and isinstance(answer, dict):
             raise Rejected(str(answer.get("error") or "without a reason"))
         if response.status != expected or not isinstance(answer, dict):
             raise Away(f"{method} {path}: status {response.status}")
@@ -82,9 +82,10 @@ class Nginx:
 
 
 async def watch_over(path: str, on_return: Callable[[], None]) -> None:
-    """Call ``on_return`` whenever nginx has come, or come back, which a connection without requests tells. Runs until cancelled.
+    """Call ``on_return`` whenever nginx has come, or come back, which the end of a connection tells. Runs until cancelled.
 
-    Nginx closes such a connection now and then although it is well; then ``on_return`` is called for nothing.
+    One request is made on the connection: nginx that is told to end closes such a one at once, and waits a minute for one that never asked.
+    It also closes it now and then although it is well; then ``on_return`` is called for nothing.
     """
     wait_s = _RECONNECT_S[0]
     while True:
@@ -97,6 +98,7 @@ async def watch_over(path: str, on_return: Callable[[], None]) -> None:
             on_return()
             try:
                 with contextlib.suppress(OSError):
+                    writer.write(b"GET /healthz HTTP/1.1\r\nHost: nginx\r\n\r\n")
                     while await reader.read(1024):
                         pass
             finally:

@@ -23,8 +23,6 @@ class Table:
     text: str
     revisions: tuple[str, ...]
     """All that it names: those that take requests, then shadow and fallback."""
-    roles: tuple[str, ...]
-    """Of the first of ``revisions``, one each."""
     shadow: str | None
     digest: str
     """The first 16 hexadecimal digits of the SHA-256 of the text."""
@@ -55,7 +53,6 @@ class Table:
             epoch=document["epoch"],
             text=text,
             revisions=tuple(named),
-            roles=tuple(roles),
             shadow=shadow,
             digest=hashlib.sha256(text.encode()).hexdigest()[:16],
         )

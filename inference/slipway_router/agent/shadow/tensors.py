@@ -21,10 +21,12 @@ _ARRAYS = {
     "INT16": "h",
     "INT32": "i",
     "INT64": "q",
+    "FP16": "H",
+    "BF16": "H",
     "FP32": "f",
     "FP64": "d",
 }
-"""Datatypes whose bytes, little end first, are those of an array."""
+"""Arrays whose items are as long as those of a datatype, and but for FP16 and BF16 the same, little end first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,15 @@ def _decoded(datatype: str, raw: memoryview, *, size: int) -> Sequence[Any]:
         raise ValueError("a tensor is shorter than announced")
     if datatype == "BYTES":
         return list(_texts(raw))
+    if datatype not in _ARRAYS:
+        raise ValueError(f"a tensor of datatype '{datatype}'")
+    if size % array(_ARRAYS[datatype]).itemsize:
+        raise ValueError(f"a tensor of datatype '{datatype}' has {size} bytes")
     if datatype == "FP16":
         return struct.unpack(f"<{size // 2}e", raw)
     if datatype == "BF16":
         # The upper half of a 32-bit number.
         return struct.unpack(f"<{size // 2}f", b"".join(b"\0\0" + raw[at : at + 2] for at in range(0, size, 2)))
-    if datatype not in _ARRAYS:
-        raise ValueError(f"a tensor of datatype '{datatype}'")
     values = array(_ARRAYS[datatype], raw.tobytes())
     if sys.byteorder == "big":
         values.byteswap()
