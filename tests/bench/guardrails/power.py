@@ -1,5 +1,6 @@
 """How soon bad candidates are found, and what passes."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ CANDIDATES = (
         truth=lambda rate: Truth(error_rate=0.01, requests_per_second=rate, slower=2, latency_spread=0.3),
         guardrail=1,
         requests=450,
+        seconds=30,
     ),
 )
 PLACES = ((0.01, 200.0), (0.01, 1000.0), (0.1, 100.0), (0.5, 10.0), (0.5, 100.0))
@@ -60,11 +62,12 @@ _CANDIDATE_REQUESTS = 3000
 
 
 def rows(runs: int) -> Iterator[Figure]:
-    """Every candidate at every place; then what passes the first step, and how far a good one comes in its hold times."""
+    """Every candidate at every place; then what passes the first step unseen, and what an equal one needs to pass."""
     for candidate in CANDIDATES:
         for share, rate in PLACES:
             yield from _found(candidate, share=share, rate=rate, runs=runs)
     yield from _passed(runs)
+    yield from _needed(runs)
     played = list(rollouts.many(Truth(error_rate=0.01), runs=runs, seed=3000))
     for index, step in enumerate(STEPS):
         name = f"equal candidate, 100 requests a second: passes {step.share:.0%} after {step.seconds} s"
@@ -103,3 +106,14 @@ def _passed(runs: int) -> Iterator[Figure]:
         name = f"{100 * more:.0f} points more errors pass the first step unseen"
         yield figures.stated(name, sum(one.corrected for one in both) / runs, "of all")
         yield figures.stated(f"{name}, if few groups were not paid for", sum(one.uncorrected for one in both) / runs, "of all")
+
+
+def _needed(runs: int) -> Iterator[Figure]:
+    """How many candidate requests it takes until an equal candidate may pass."""
+    for step, rate in ((STEPS[0], 300.0), (STEPS[1], 100.0), (STEPS[2], 100.0), (dataclasses.replace(STEPS[2], detect=0.05), 100.0)):
+        longer = dataclasses.replace(step, seconds=900)
+        truth = Truth(error_rate=0.01, requests_per_second=rate)
+        pairs = [rollouts.requests_to_pass(truth, longer, random=np.random.default_rng(seed)) for seed in np.random.SeedSequence(2700).spawn(runs)]
+        for guardrail, needed in (("errors", [one[0] for one in pairs]), ("latency", [one[1] for one in pairs])):
+            name = f"equal candidate, {step.share:.0%} of {rate:g} requests a second: {guardrail} pass at detect {step.detect:g} after"
+            yield figures.stated(name, median(needed), "candidate requests")

@@ -128,5 +128,17 @@ def passes_first(truth: Truth, step: Step, *, hold_s: int, random: np.random.Gen
     )
 
 
+def requests_to_pass(truth: Truth, step: Step, *, random: np.random.Generator) -> tuple[float, float]:
+    """Candidate requests after which errors, and after which latency, would first let the step pass; infinite if they never do."""
+    errors, latencies = (
+        [
+            (float(n) if ok else math.inf)
+            for n, ok in zip(one.requests, (one.groups >= ratios.ENOUGH_GROUPS) & (one.detectable <= step.detect), strict=True)
+        ]
+        for one in _step(truth, step, random=random, max_increase=0.0)
+    )
+    return min(errors), min(latencies)
+
+
 def _first(looks_that: looks.Booleans) -> float:
     return float(looks_that.argmax()) if looks_that.any() else math.inf

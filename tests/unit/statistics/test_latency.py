@@ -47,6 +47,16 @@ def test_two_hundred_requests_are_enough() -> None:
     assert latency.edges({100: 200}, max_increase=0.0) == Edges(stable=101, candidate=101)
 
 
+def test_the_last_edge_can_be_asked_for() -> None:
+    assert latency.edges({470: 1000}, max_increase=0.2) == Edges(stable=471, candidate=479)
+
+
+def test_the_quantile_is_the_95th_percentile_unless_another_is_asked_for() -> None:
+    requests = {100: 930, 120: 70}
+    assert latency.edges(requests, max_increase=0.0) == Edges(stable=121, candidate=121)
+    assert latency.edges(requests, max_increase=0.0, share=0.9) == Edges(stable=101, candidate=101)
+
+
 @given(requests=st.dictionaries(st.integers(0, 479), st.integers(1, 500), min_size=1), share=st.sampled_from([0.5, 0.9, 0.95, 0.99]))
 def test_the_quantile_is_the_first_such_bin(requests: dict[int, int], share: float) -> None:
     total = sum(requests.values())
@@ -69,7 +79,7 @@ def test_the_margin_is_rounded_up_to_an_edge(max_increase: float, steps: int, ma
 
 @pytest.mark.parametrize(
     "requests",
-    [{100: 199}, {479: 1000}, {475: 1000}],
+    [{100: 199}, {479: 1000}, {471: 1000}],
     ids=["too few to know a quantile", "no edge above the quantile", "no edge above the margin"],
 )
 def test_there_may_be_nothing_to_test_with(requests: dict[int, int]) -> None:

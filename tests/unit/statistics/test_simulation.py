@@ -134,4 +134,4 @@ def test_a_look_is_cheap() -> None:
 def test_rows_of_the_bench() -> None:
     """Every part tells what it is to tell; few runs, so nothing is judged here."""
     names = [row.name for row in [*false_rollbacks.rows(1), *power.rows(1)]]
-    assert len(names) == len(set(names)) == 3 * len(false_rollbacks.CELLS) + len(power.CANDIDATES) * len(power.PLACES) + 6 + len(rollouts.STEPS)
+    assert len(names) == len(set(names)) == 3 * len(false_rollbacks.CELLS) + len(power.CANDIDATES) * len(power.PLACES) + 14 + len(rollouts.STEPS)
