@@ -40,6 +40,8 @@ class Event:
     """One line of a watch. The object of a bookmark has a resourceVersion and nothing else of use."""
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    name: str
+    version: str
     object: Object
 
 
@@ -47,7 +49,8 @@ class Event:
 class Page:
     """Some of the objects, and the version of the whole list."""
 
-    objects: list[Object]
+    objects: dict[str, Object]
+    """By name."""
     version: str
 
 
@@ -95,9 +98,9 @@ class Api:
                 limits = aiohttp.ClientTimeout(total=self._patience.list_s, sock_connect=self._patience.connect_s)
                 async with self._get(kind, query, limits) as response:
                     body = await self._body(what, response)
-                metadata = body["metadata"]
-                yield Page(body.get("items") or [], metadata["resourceVersion"])
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as cause:
+                metadata, objects = body["metadata"], body.get("items") or []
+                yield Page({obj["metadata"]["name"]: obj for obj in objects}, metadata["resourceVersion"])
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError, AttributeError) as cause:
                 raise _unavailable(what, cause) from cause
             if not metadata.get("continue"):
                 return
@@ -122,7 +125,7 @@ class Api:
                         yield self._event(what, line)
                 finally:
                     _abort(response)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as cause:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError, AttributeError) as cause:
             raise _unavailable(what, cause) from cause
 
     def _get(self, kind: Kind, query: Mapping[str, str], limits: aiohttp.ClientTimeout) -> "aiohttp.client._RequestContextManager":
@@ -143,7 +146,8 @@ class Api:
         event = json.loads(line)
         if event["type"] == "ERROR":
             raise self._refusal(what, int(event["object"].get("code") or 500), event["object"])
-        return Event(event["type"], event["object"])
+        metadata = event["object"]["metadata"]
+        return Event(event["type"], metadata.get("name", ""), metadata["resourceVersion"], event["object"])
 
     def _refusal(self, what: str, code: int, status: Object) -> Unavailable:
         if code == 401:

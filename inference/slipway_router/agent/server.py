@@ -98,7 +98,7 @@ class Servers:
         self._host = host
         self._port = port
         self._socket = socket
-        self._runners = tuple(web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0) for app in (asked.app(), sampled.app()))
+        self._runners = (runner(asked.app()), runner(sampled.app()))
 
     async def __aenter__(self) -> Self:
         port, socket = self._runners
@@ -116,6 +116,11 @@ class Servers:
     def port(self) -> int:
         """The port of the first one, also where a free one was asked for."""
         return int(self._runners[0].addresses[0][1])
+
+
+def runner(app: web.Application) -> web.AppRunner:
+    """What serves an application. A body that was not read is not waited for: the connection is closed."""
+    return web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, lingering_time=0.0)
 
 
 def _json(answer: Mapping[str, Any]) -> web.Response:

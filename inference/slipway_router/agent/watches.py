@@ -97,9 +97,9 @@ class Watch(Generic[T]):
         version = ""
         async with contextlib.aclosing(self._api.pages(self.kind)) as pages:
             async for page in pages:
-                for obj in page.objects:
+                for name, obj in page.objects.items():
                     if (kept := self._kept_of(obj)) is not None:
-                        fresh[obj["metadata"]["name"]] = kept
+                        fresh[name] = kept
                 version = page.version
         self.lists += 1
         for name in self._kept.keys() - fresh.keys():
@@ -116,10 +116,9 @@ class Watch(Generic[T]):
                 self._take(event)
 
     def _take(self, event: api_.Event) -> None:
-        metadata = event.object["metadata"]
         if event.type != "BOOKMARK":
-            self._store(metadata["name"], None if event.type == "DELETED" else self._kept_of(event.object))
-        self._reached(metadata["resourceVersion"])
+            self._store(event.name, None if event.type == "DELETED" else self._kept_of(event.object))
+        self._reached(event.version)
 
     def _kept_of(self, obj: Object) -> T | None:
         try:

@@ -188,7 +188,7 @@ def test_what_is_no_sample_is_refused(body: bytes) -> None:
 
 @contextlib.asynccontextmanager
 async def socket_of(player: Player, folder: Path) -> AsyncIterator[aiohttp.ClientSession]:
-    runner = web.AppRunner(server.Sampled(player).app(), access_log=None)
+    runner = server.runner(server.Sampled(player).app())
     await runner.setup()
     await web.UnixSite(runner, folder / "agent.sock").start()
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(folder / "agent.sock"))) as session:
