@@ -272,12 +272,12 @@ class Router:
 class Load:
     """Clients with connections that they keep, each asking again as soon as it has been answered."""
 
-    def __init__(self, port: int, *, clients: int, path: str = "/v2/models/ranker/infer", units: int = 1000, body: bytes = b'{"inputs":[]}') -> None:
+    def __init__(self, port: int, *, clients: int, units: int = 1000, next_port: int | None = None) -> None:
         self.statuses: Counter[int] = Counter()
         self.revisions: Counter[str] = Counter()
         self.failures: list[str] = []
         self.slowest_s = 0.0
-        self._port, self._clients, self._path, self._units, self._body = port, clients, path, units, body
+        self._port, self._next_port, self._units = port, next_port, units
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(clients)]
 
@@ -293,6 +293,11 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join(READY_S)
+
+    def withdraw(self) -> None:
+        """From now on new connections go to ``next_port``, as a Service sends them once an endpoint is gone from it."""
+        assert self._next_port
+        self._port = self._next_port
 
     @property
     def total(self) -> int:
@@ -311,9 +316,12 @@ class Load:
         while not self._stop.is_set():
             started = time.monotonic()
             try:
-                connection.request("POST", self._path, self._body, {"x-user-id": f"u{next(turn) % self._units}"})
+                connection.request("POST", "/v2/models/ranker/infer", b'{"inputs":[]}', {"x-user-id": f"u{next(turn) % self._units}"})
                 answer = connection.getresponse()
                 answer.read()
+                if answer.will_close:
+                    connection.close()
+                    connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=READY_S)
             except (OSError, http.client.HTTPException) as failure:
                 if self._stop.is_set():
                     return

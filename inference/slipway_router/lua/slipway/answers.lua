@@ -34,6 +34,8 @@ function answers.refuse(request, status, sentence, headers)
         header["content-type"] = "application/grpc"
         header["grpc-status"] = OF_HTTP[status] or 2
         header["grpc-message"] = answers.grpc_message(sentence)
+        -- Without a body the stream ends with the headers: that is what makes them gRPC's trailers too.
+        header["content-length"] = 0
         ngx.send_headers()
         return ngx.exit(200)
     end

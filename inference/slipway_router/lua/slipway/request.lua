@@ -415,7 +415,7 @@ function request.failed()
         counts.total(r.revision, r.protocol, "fallback")
         return answers.give(r, r.model.response)
     end
-    local status = ngx.status == 504 and 504 or 502
+    local status = (ngx.var.upstream_status or ""):find("504$") and 504 or 502
     local serving = r.fell and r.fallback or r.revision
     return answers.refuse(r, status, serving.name .. " of " .. r.model.name .. (status == 504 and SENTENCES.timeout or SENTENCES.failed))
 end
