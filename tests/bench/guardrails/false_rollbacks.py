@@ -18,17 +18,19 @@ CELLS: Mapping[str, Truth] = {
     "stalls of 15 s": Truth(slower=rollouts.REAL_MARGIN, stall_s=15),
     "ten requests a second, 10 % errors": Truth(slower=rollouts.REAL_MARGIN, requests_per_second=10, error_rate=0.1),
     "few users have all the errors": Truth(slower=rollouts.REAL_MARGIN, error_rate=0.05, spread=0.03),
-    "one user sends half of all": Truth(slower=rollouts.REAL_MARGIN, error_rate=0.05, heavy_share=0.5),
+    "one user sends nine tenths": Truth(slower=rollouts.REAL_MARGIN, error_rate=0.05, requests_per_second=30, heavy_share=0.9),
 }
 
 
 def rows(runs: int) -> Iterator[Figure]:
-    """Every cell: the test, judged by what chance allows it; the bucket variance alone and the naive test beside it."""
+    """Every cell: the test, judged by what chance allows it; beside it parts of it, and the naive test."""
     limit = most(runs, rollouts.FALSE_ROLLBACK_PROBABILITY)
     for seed, (name, truth) in enumerate(CELLS.items()):
         played = list(rollouts.many(truth, runs=runs, seed=1000 + seed))
         yield figures.at_most(f"{name}: false rollbacks", sum(one.rolled_back for one in played), f"of {runs}", limit=limit)
         yield figures.stated(f"{name}: with the variance between buckets alone", sum(one.by_buckets_alone for one in played), f"of {runs}")
+        alone = sum(one.by_candidate_groups_alone for one in played)
+        yield figures.stated(f"{name}: with the groups of the candidate alone", alone, f"of {runs}")
         naive = sum(one.by_naive_test for one in played)
         yield Figure(name=f"{name}: by a z-test per request", value=naive, unit=f"of {runs}", goal=f"> {limit}: must fail", ok=naive > limit)
 

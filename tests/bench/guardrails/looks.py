@@ -39,6 +39,9 @@ class Series:
     buckets_crossed: Booleans
     """Would have been rolled back if only buckets counted for the variance."""
 
+    candidate_groups_crossed: Booleans
+    """Would have been rolled back if stable's groups did not matter."""
+
     naive_z: Floats
     """The z of two proportions, as if every request had been drawn by itself."""
 
@@ -53,6 +56,7 @@ class Series:
             groups=np.zeros(looks),
             z=np.zeros(looks),
             buckets_crossed=np.zeros(looks, np.bool_),
+            candidate_groups_crossed=np.zeros(looks, np.bool_),
             naive_z=np.zeros(looks),
         )
 
@@ -109,11 +113,12 @@ def _series(requests: Ints, seen: Ints, *, phase: int, max_increase: float, alph
         rate = bad / total
         apart = by_bucket[1] - rate[:, :, None] * by_bucket[0]
         between_buckets = (BUCKETS / (BUCKETS - 1) * (apart**2).sum(axis=2) / total**2).sum(axis=1)
-        bucket_groups = (total**2 / (by_bucket[0] ** 2).sum(axis=2)).min(axis=1)
+        bucket_groups = total**2 / (by_bucket[0] ** 2).sum(axis=2)
         between_blocks, block_groups = _between_blocks(requests.sum(axis=2), seen.sum(axis=2), total=total, rate=rate, phase=phase, looks=looks)
         smooth = (bad + 0.5) / (total + 1)
         independent = (smooth * (1 - smooth) / total).sum(axis=1)
-        groups = np.minimum(bucket_groups, block_groups)
+        each = np.minimum(bucket_groups, block_groups)
+        groups, units = each.min(axis=1), bucket_groups.min(axis=1)
         line = np.array([boundary.boundary(int(n), alpha=alpha) for n in total[:, CANDIDATE]])
         excess = rate[:, CANDIDATE] - rate[:, STABLE] - max_increase
         both = np.fmax(between_buckets, independent)
@@ -127,7 +132,8 @@ def _series(requests: Ints, seen: Ints, *, phase: int, max_increase: float, alph
             uncorrected=line * error,
             groups=groups,
             z=z,
-            buckets_crossed=(bucket_groups >= ENOUGH_GROUPS) & (_normal(excess / np.sqrt(both), bucket_groups) >= line),
+            buckets_crossed=(units >= ENOUGH_GROUPS) & (_normal(excess / np.sqrt(both), units) >= line),
+            candidate_groups_crossed=(each[:, CANDIDATE] >= ENOUGH_GROUPS) & (_normal(excess / error, each[:, CANDIDATE]) >= line),
             naive_z=excess / np.sqrt(pooled * (1 - pooled) * (1 / total).sum(axis=1)),
         )
 
@@ -150,8 +156,8 @@ def _between_blocks(requests: Ints, seen: Ints, *, total: Floats, rate: Floats, 
         weights[:, 2 + arm] = sign / total[:, arm]
     blocks = block[looks] - block[0] + 1
     squares = np.einsum("li,lij,lj->l", weights, moments, weights)
-    groups = (total**2 / moments[:, [STABLE, CANDIDATE], [STABLE, CANDIDATE]]).min(axis=1)
-    return blocks / (blocks - 1) * squares, np.where(blocks > 1, groups, 0)
+    groups = total**2 / moments[:, [STABLE, CANDIDATE], [STABLE, CANDIDATE]]
+    return blocks / (blocks - 1) * squares, np.where(blocks[:, None] > 1, groups, 0)
 
 
 def _normal(t: Floats, groups: Floats) -> Floats:

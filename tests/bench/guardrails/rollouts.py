@@ -45,6 +45,7 @@ class Rollout:
     by_errors: bool
     by_latency: bool
     by_buckets_alone: bool
+    by_candidate_groups_alone: bool
     by_naive_test: bool
     passing: tuple[bool, ...]
     """For each step: whether it passes at the end of its hold time."""
@@ -60,6 +61,7 @@ def play(truth: Truth, *, random: np.random.Generator, max_increase: float = 0.0
         by_errors=by_errors,
         by_latency=by_latency,
         by_buckets_alone=any(bool(one.buckets_crossed.any()) for one in every),
+        by_candidate_groups_alone=any(bool(one.candidate_groups_crossed.any()) for one in every),
         by_naive_test=any(bool(((one.naive_z >= NAIVE) & (one.requests >= NAIVE_REQUESTS)).any()) for one in every),
         passing=tuple(
             all(bool(one.groups[-1] >= 5 and one.detectable[-1] <= step.detect) for one in pair) for step, pair in zip(STEPS, series, strict=True)

@@ -67,7 +67,7 @@ def test_the_simulation_tests_as_the_package_does(share: float) -> None:
     assert errors.crossed.any() or share < 0.1
 
 
-RUNS = 150
+RUNS = 100
 
 
 @pytest.mark.parametrize("cell", ["no stalls", "stalls of 3 s", "few users have all the errors"])
@@ -81,6 +81,12 @@ def test_false_rollbacks_are_as_rare_as_they_are_said_to_be(cell: str) -> None:
 def test_buckets_alone_take_a_stalling_pod_for_a_bad_candidate() -> None:
     played = list(rollouts.many(false_rollbacks.CELLS["stalls of 3 s"], runs=60, seed=18))
     assert sum(one.by_buckets_alone for one in played) > false_rollbacks.most(60, 0.01) * 3
+
+
+def test_the_groups_of_the_candidate_alone_take_one_big_user_for_all_of_stable() -> None:
+    played = list(rollouts.many(false_rollbacks.CELLS["one user sends nine tenths"], runs=10, seed=24))
+    assert [one.rolled_back for one in played] == [False] * 10
+    assert sum(one.by_candidate_groups_alone for one in played) > 5
 
 
 def test_worse_than_allowed_is_found_in_the_same_rollouts() -> None:
@@ -134,4 +140,4 @@ def test_a_look_is_cheap() -> None:
 def test_rows_of_the_bench() -> None:
     """Every part tells what it is to tell; few runs, so nothing is judged here."""
     names = [row.name for row in [*false_rollbacks.rows(1), *power.rows(1)]]
-    assert len(names) == len(set(names)) == 3 * len(false_rollbacks.CELLS) + len(power.CANDIDATES) * len(power.PLACES) + 14 + len(rollouts.STEPS)
+    assert len(names) == len(set(names)) == 4 * len(false_rollbacks.CELLS) + len(power.CANDIDATES) * len(power.PLACES) + 14 + len(rollouts.STEPS)
