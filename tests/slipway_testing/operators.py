@@ -50,10 +50,7 @@ class RunningOperator:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(timeout=60)
         assert not self._thread.is_alive(), "the operator did not stop within 60 s"
-        with warnings.catch_warnings():
-            # kopf leaves the TLS connection of its last watch to the garbage collector; collected here, it is no other test's warning.
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
+        collect_connections()
 
     def _run(self) -> None:
         try:
@@ -67,6 +64,14 @@ class RunningOperator:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._started.set()
         await app.operate(self.settings, stop=self._stop)
+
+
+def collect_connections() -> None:
+    """A TLS connection whose making or last request was cancelled is left to the garbage collector, by kopf as by asyncio: collected here, it is no
+    other test's warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 Start = Callable[..., RunningOperator]

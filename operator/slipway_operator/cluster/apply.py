@@ -17,6 +17,7 @@ RESTORES_WINDOW_S = 60.0
 _PRUNE_TRIES = 3
 _NEVER = "1"
 """A resourceVersion that no object ever has: etcd's first write is its second revision. An apply that asks for it creates, or is a Conflict."""
+_LASTING = frozenset({"ControllerRevision", "PodDisruptionBudget"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +142,8 @@ class Applier:
         An object that the cache does not hold may be there all the same: it lacks the label that the cache selects by.
         """
         try:
-            applied = await self._client.apply(_at(body, version=_NEVER), force=False, field_manager=self._manager)
-        except errors.Conflict:
+            answer = await self._made(body)
+        except (errors.Conflict, errors.AlreadyExists):
             live = await self._writes.on_server(resources.reference(body))
             if live is None:  # it went in between
                 raise
@@ -150,9 +151,15 @@ class Applier:
         except errors.Invalid as error:
             await self._explain(body, owner, error)
             raise
-        self._remember(body, applied.object, owner_uid=owner["uid"])
+        self._remember(body, answer, owner_uid=owner["uid"])
         self._count(body, "created")
-        return True, applied.object
+        return True, answer
+
+    async def _made(self, body: Mapping[str, Any]) -> Object:
+        """A plain create costs the API server a tenth less than an apply, but leaves fields that the next apply has to be told are ours."""
+        if _lasting(body):
+            return await self._client.create(body, field_manager=self._manager)
+        return (await self._client.apply(_at(body, version=_NEVER), force=False, field_manager=self._manager)).object
 
     async def _update(self, body: Mapping[str, Any], live: Object, owner: Mapping[str, Any]) -> Object | None:
         if self._unchanged(body, live) or self._found(body, live):
@@ -162,6 +169,7 @@ class Applier:
         if len(restored_at) > RESTORES:
             raise await self._fight(body, times=len(restored_at) - 1)
         try:
+            live = await self._claimed(live)
             applied = await self._client.apply(_exactly(body, live), field_manager=self._manager)
         except errors.Invalid as error:
             await self._explain(body, owner, error)
@@ -170,6 +178,20 @@ class Applier:
         self._remember(body, applied.object, owner_uid=owner["uid"], restored_at=restored_at if changed else ())
         self._count(body, "updated" if changed else "unchanged")
         return applied.object
+
+    async def _claimed(self, live: Object) -> Object:
+        """``live`` with what a plain create of ours left under our name turned into what an apply of ours can take back."""
+        if not _lasting(live):
+            return live
+        reference = resources.reference(live)
+        current = await self._writes.on_server(reference)
+        if current is None or current["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]:
+            raise errors.Conflict(f"apply {reference}: the cache does not show its newest version", status=409, reason="Conflict")
+        entries = comparison.claimed(current, manager=self._manager)
+        if entries is None:
+            return live
+        meta = {"resourceVersion": live["metadata"]["resourceVersion"], "managedFields": entries}
+        return await self._client.merge_patch(resources.of(live), reference.name, {"metadata": meta}, namespace=reference.namespace or None)
 
     def _unchanged(self, body: Mapping[str, Any], live: Mapping[str, Any], *, subresource: str = "") -> bool:
         """Whether ``body`` is what we sent last and the object still carries the server's answer to it."""
@@ -284,6 +306,11 @@ def _sent(body: Mapping[str, Any], answer: Mapping[str, Any], *, restored_at: tu
         resource_version=answer["metadata"]["resourceVersion"],
         restored_at=restored_at,
     )
+
+
+def _lasting(obj: Mapping[str, Any]) -> bool:
+    """Whether an object is as a rule never changed again, and no default or webhook adds anything to it."""
+    return obj["kind"] in _LASTING or bool(obj.get("immutable"))
 
 
 def _carried(live: Mapping[str, Any], body: Mapping[str, Any]) -> bytes:

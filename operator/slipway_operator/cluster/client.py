@@ -112,6 +112,7 @@ class ApiClient:
         self._bearer = credentials_.Bearer(credentials)
         self._options = options
         self._meters = meters
+        self._openings: set[asyncio.Task[aiohttp.ClientResponse]] = set()
         self._bucket = (
             throttle.TokenBucket(rate_per_s=options.requests_per_s, burst=options.burst, clock=time.monotonic) if options.requests_per_s else None
         )
@@ -131,7 +132,12 @@ class ApiClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for opening in self._openings:
+            opening.cancel()
+        await asyncio.gather(*self._openings, return_exceptions=True)
         await self._session.close()
+        # What was aborted is closed by the loop's next turn, which there need not be.
+        await asyncio.sleep(0)
 
     async def get(self, resource: Resource, name: str, *, namespace: str | None = None, subresource: str | None = None) -> Object:
         """One object. NotFound where it is not there."""
@@ -230,10 +236,10 @@ class ApiClient:
         what = _what("patch", resource, namespace, name, subresource)
         return (await self._object(_Call(what=what, method="PATCH", path=path, body=patch, content_type=_MERGE))).object
 
-    async def create(self, body: Mapping[str, Any]) -> Object:
+    async def create(self, body: Mapping[str, Any], *, field_manager: str | None = None) -> Object:
         """A new object. AlreadyExists where the name is in use."""
         resource, namespace, name = _address(body)
-        path = resource.path(namespace=namespace, query=self._as_manager())
+        path = resource.path(namespace=namespace, query={"fieldManager": field_manager or self._options.field_manager})
         return (await self._object(_Call(what=_what("create", resource, namespace, name), method="POST", path=path, body=body))).object
 
     async def replace(self, body: Mapping[str, Any]) -> Object:
@@ -305,6 +311,8 @@ class ApiClient:
     async def _opened(self, call: _Call, *, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """An answer whose body is still to come. One that comes after we were cancelled is dropped."""
         opening = asyncio.ensure_future(self._request(call, limits=limits))
+        self._openings.add(opening)
+        opening.add_done_callback(self._openings.discard)
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:

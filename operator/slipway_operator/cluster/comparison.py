@@ -47,10 +47,21 @@ def applied(live: Mapping[str, Any], body: Mapping[str, Any], *, manager: str) -
 
 
 def own_entry(live: Mapping[str, Any], *, manager: str) -> Mapping[str, Any] | None:
-    """The managedFields entry of the applies by ``manager`` to the object itself."""
+    """The managedFields entry of the applies by ``manager`` to the object itself; where it has applied nothing, that of its create."""
     entries = live["metadata"].get("managedFields") or ()
-    ours = (entry for entry in entries if (entry.get("manager"), entry.get("operation")) == (manager, "Apply") and not entry.get("subresource"))
-    return next(ours, None)
+    ours = {entry.get("operation"): entry for entry in entries if entry.get("manager") == manager and not entry.get("subresource")}
+    return ours.get("Apply") or ours.get("Update")
+
+
+def claimed(live: Mapping[str, Any], *, manager: str) -> list[dict[str, Any]] | None:
+    """All managedFields with the create by ``manager`` turned into an apply; None where there is nothing to turn.
+
+    An apply takes away only fields that an earlier apply of the same manager owns.
+    """
+    entry = own_entry(live, manager=manager)
+    if entry is None or entry["operation"] == "Apply":
+        return None
+    return [dict(each) | ({"operation": "Apply"} if each is entry else {}) for each in live["metadata"]["managedFields"]]
 
 
 def _managed(obj: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,9 +107,9 @@ async def test_what_we_made_is_known_when_the_watch_shows_it(applier: Applier, o
 @pytest.fixture
 async def restarted(client: ApiClient, follow: Follow, meters: metrics.Metrics) -> Applier:
     """The applier of another operator process, which remembers nothing."""
-    services = await follow(resources.SERVICES, transform=informer.slim_but_owned("slipway"))
-    maps = await follow(resources.CONFIG_MAPS, transform=informer.slim_but_owned("slipway"))
-    return Applier(client, informers={resources.SERVICES: services.informer, resources.CONFIG_MAPS: maps.informer}, meters=meters)
+    kinds = (resources.SERVICES, resources.CONFIG_MAPS, resources.CONTROLLER_REVISIONS, resources.POD_DISRUPTION_BUDGETS)
+    caches = {kind: (await follow(kind, transform=informer.slim_but_owned("slipway"))).informer for kind in kinds}
+    return Applier(client, informers=caches, meters=meters)
 
 
 def a_service(owner: Object) -> Object:
@@ -119,7 +119,54 @@ def a_service(owner: Object) -> Object:
     return body
 
 
-@pytest.mark.parametrize("make", [a_service, lambda owner: owned(owner, step="1")], ids=["Service", "ConfigMap"])
+def a_record(owner: Object, **labels: str) -> Object:
+    """A ControllerRevision, which is created and not applied, for it never changes as a rule."""
+    body = owned(owner) | {"apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 1, "data": {"a": {"b": [1]}}}
+    body["metadata"]["labels"] = MANAGED | labels
+    return body
+
+
+def a_budget(owner: Object) -> Object:
+    body = owned(owner) | {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget"}
+    del body["data"]
+    return body | {"spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "x"}}}}
+
+
+def for_ever(owner: Object) -> Object:
+    return owned(owner, step="1") | {"immutable": True}
+
+
+@pytest.mark.parametrize("make", [for_ever, a_record, a_budget])
+async def test_what_never_changes_is_created_and_no_more(applier: Applier, owner: Object, sent: Sent, make: Callable[[Object], Object]) -> None:
+    answer = await applier.apply(make(owner))
+    assert answer
+    assert [entry["manager"] for entry in answer["metadata"]["managedFields"]] == ["slipway"]
+    assert (sent("POST"), sent("PATCH")) == (1, 0)
+
+
+async def test_what_was_created_can_lose_a_label_all_the_same(
+    applier: Applier, owner: Object, client: ApiClient, somebody: ApiClient, maps: Followed
+) -> None:
+    created = await applier.apply(a_record(owner, old="x"))
+    assert created
+    await somebody.merge_patch(
+        resources.CONTROLLER_REVISIONS,
+        created["metadata"]["name"],
+        {"metadata": {"labels": {"theirs": "y"}}},
+        namespace=created["metadata"]["namespace"],
+    )
+    for _ in range(2):
+        await applier.apply(a_record(owner))
+        assert (await live(somebody, created))["metadata"]["labels"] == MANAGED | {"theirs": "y"}
+    managers = {(entry["manager"], entry["operation"]) for entry in (await live(somebody, created))["metadata"]["managedFields"]}
+    assert ("slipway", "Update") not in managers
+
+
+@pytest.mark.parametrize(
+    "make",
+    [a_service, lambda owner: owned(owner, step="1"), for_ever, a_record, a_budget],
+    ids=["Service", "ConfigMap", "immutable ConfigMap", "ControllerRevision", "PodDisruptionBudget"],
+)
 async def test_a_restarted_operator_sends_nothing_for_what_is_as_it_was(
     restarted: Applier, client: ApiClient, owner: Object, meters: metrics.Metrics, sent: Sent, make: Callable[[Object], Object]
 ) -> None:
@@ -129,7 +176,7 @@ async def test_a_restarted_operator_sends_nothing_for_what_is_as_it_was(
     assert await cache.caught_up(answer["metadata"]["resourceVersion"], timeout_s=20)
     for _ in range(2):
         assert await restarted.apply(make(owner)) is None
-    assert sent("PATCH") == 1
+    assert sent("PATCH") + sent("POST") == 1
 
 
 async def test_a_restarted_operator_removes_what_it_does_not_plan_any_more(
@@ -281,6 +328,8 @@ async def test_a_strangers_object_is_never_touched(
     applier: Applier, owner: Object, somebody: ApiClient, maps: Followed, stranger: Callable[[Object], Object]
 ) -> None:
     theirs = await somebody.create(stranger(owner))
+    with pytest.raises(errors.NameTaken):
+        await applier.apply(owned(owner, step="1") | {"immutable": True})
     marker = await somebody.create(a_stranger(owner, "marker", labels=MANAGED))
     await maps.caught_up(marker)
     with pytest.raises(errors.NameTaken):

@@ -11,6 +11,7 @@ import pytest
 
 from slipway_operator import errors
 from slipway_operator.cluster import client, credentials, election, resources
+from slipway_testing.operators import collect_connections
 
 LEASE_S = 1.5
 LOOK_S = 0.1
@@ -33,6 +34,7 @@ async def candidate(kubeconfig: Path, name: str, *, identity: str) -> AsyncItera
         finally:
             campaign.cancel()
             await asyncio.wait({campaign})
+    collect_connections()
 
 
 async def lease(kubeconfig: Path, name: str) -> dict[str, Any]:

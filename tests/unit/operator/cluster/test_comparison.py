@@ -102,7 +102,8 @@ APPLIED: dict[str, tuple[dict[str, Any], bool]] = {
     "a field of the body that is not ours": (stored(fields={"f:metadata": FIELDS["f:metadata"]}), False),
     "a list that is a set to the server": (stored(fields=fields_but(f_ports={'v:"x"': {}})), False),
     "an apply by another manager": (stored(entry={"manager": "kubectl"}), False),
-    "an update, which removes nothing": (stored(entry={"operation": "Update"}), False),
+    "a plain create of ours": (stored(entry={"operation": "Update"}), True),
+    "a plain create of ours with a field that the body lacks": (stored(fields=fields_but(f_extra={}), entry={"operation": "Update"}), False),
     "an apply of another version of the kind": (stored(entry={"apiVersion": "v2"}), False),
     "an apply of the status": (stored(entry={"subresource": "status"}), False),
 }
@@ -111,3 +112,20 @@ APPLIED: dict[str, tuple[dict[str, Any], bool]] = {
 @pytest.mark.parametrize(("obj", "applied"), APPLIED.values(), ids=APPLIED.keys())
 def test_what_an_earlier_operator_applied_is_recognised(obj: dict[str, Any], applied: bool) -> None:
     assert comparison.applied(obj, WANTED, manager="slipway") is applied
+
+
+def test_a_create_of_ours_can_be_claimed_as_an_apply() -> None:
+    theirs = {"manager": "kubectl", "operation": "Update", "apiVersion": "v1", "fieldsV1": {}}
+    ours = theirs | {"manager": "slipway"}
+    status = ours | {"subresource": "status"}
+
+    assert comparison.claimed({"metadata": {"managedFields": [theirs, status, ours]}}, manager="slipway") == [
+        theirs,
+        status,
+        ours | {"operation": "Apply"},
+    ]
+
+
+@pytest.mark.parametrize("entries", [[], [{"manager": "kubectl", "operation": "Update"}], [{"manager": "slipway", "operation": "Apply"}]])
+def test_nothing_is_claimed_that_is_not_ours_or_applied_already(entries: list[dict[str, Any]]) -> None:
+    assert comparison.claimed({"metadata": {"managedFields": entries}}, manager="slipway") is None

@@ -1,0 +1,30 @@
+"""The last tables that nginx took, in a file: with them a router starts when there is no API server."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from slipway_router.agent.routes import Wanted
+
+_VERSION = 1
+
+
+def write(path: Path, wanted: Wanted) -> None:
+    """Replace the file in one step; OSError where that fails, with the old file in place."""
+    document = {"version": _VERSION, "routes": {model: table.text for model, table in wanted.tables.items()}, "pods": wanted.pods}
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_text(json.dumps(document, separators=(",", ":")))
+    os.replace(beside, path)
+
+
+def read(path: Path) -> tuple[dict[str, str], dict[str, tuple[str, ...]]] | None:
+    """Texts of tables and addresses of pods; None where there is no such file, or none that can be used."""
+    try:
+        document: Any = json.loads(path.read_text())
+        if document["version"] != _VERSION:
+            return None
+        pods = {str(revision): tuple(map(str, addresses)) for revision, addresses in document["pods"].items()}
+        return {str(model): str(text) for model, text in document["routes"].items()}, pods
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

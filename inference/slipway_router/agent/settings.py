@@ -1,0 +1,143 @@
+"""What the agent can be told, all through environment variables named SLIPWAY_<FIELD>."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+PREFIX = "SLIPWAY_"
+
+_SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
+"""Kubernetes gives every pod such variables for every Service, ``slipway-router`` among them."""
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class SettingsError(Exception):
+    """Environment variables do not hold what they should; the message names each, what it holds and what it should."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One field, one variable: ``drain_seconds`` is SLIPWAY_DRAIN_SECONDS."""
+
+    router_name: str
+    """The router that this pod is one of: only tables labelled with it are taken. No default: two routers must never take each other's tables."""
+
+    namespace: str | None = None
+    """Where tables and pods are looked for. Absent: the namespace of the pod's service account, or of the kubeconfig's context."""
+
+    kubeconfig: str | None = None
+    """Path of a kubeconfig written as JSON, to run outside a cluster. Absent: the pod's service account."""
+
+    agent_host: str = "0.0.0.0"  # noqa: S104 - the kubelet, Prometheus and the operator ask from outside the pod
+    """Address of the agent's own HTTP server."""
+
+    agent_port: int = 8081
+    """Port of the agent's own HTTP server; 0 takes a free one, which the log tells."""
+
+    nginx_socket: str = "/run/slipway/nginx.sock"
+    """Unix socket on which nginx is told what to do."""
+
+    agent_socket: str = "/run/slipway/agent.sock"
+    """Unix socket on which nginx hands over samples for the shadow."""
+
+    tables_file: str = "/run/slipway/tables.json"
+    """The last tables that nginx took: with them a router starts when there is no API server."""
+
+    exposures_file: str = "/var/log/slipway/exposures.jsonl"
+    """Where exposures are appended, one JSON object a line; full files get ``.1``, ``.2`` and so on, the highest being the oldest."""
+
+    exposures_bytes: int = 16 * 1024 * 1024
+    """Size at which a file of exposures is full."""
+
+    exposures_files: int = 4
+    """Full files of exposures that are kept; with the next one the oldest goes."""
+
+    api_patience_seconds: float = 3.0
+    """How long a starting agent waits for the API server before nginx gets the tables of the file."""
+
+    take_seconds: float = 1.0
+    """Seconds between two looks at nginx: is it there, has it the tables, what has it counted."""
+
+    drain_seconds: float = 15.0
+    """How long the agent can still be asked for counts after SIGTERM: the operator asks every few seconds and must not miss the last ones."""
+
+    shadow_bytes: int = 4 * 1024 * 1024
+    """Samples that wait for the shadow, in bytes of memory; what does not fit is dropped."""
+
+    shadow_concurrency: int = 4
+    """Requests to shadows at the same time, all models together."""
+
+    shadow_timeout_seconds: float = 10.0
+    """How long a shadow may take for an answer."""
+
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings; SettingsError tells of every variable that does not fit, not only of the first."""
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        if not environment.get(f"{PREFIX}ROUTER_NAME"):
+            wrong.append(f"{PREFIX}ROUTER_NAME is not set: name the router that this pod is one of, as slipway-router.")
+        for field in dataclasses.fields(cls):
+            name = PREFIX + field.name.upper()
+            text = environment.get(name)
+            if not text:  # an empty variable is how manifests say "the default"
+                continue
+            try:
+                values[field.name] = _parsed(field.name, text)
+            except ValueError as error:
+                wrong.append(f"{name} is {text!r}: {error}.")
+        if wrong:
+            raise SettingsError(" ".join(wrong))
+        return cls(**values)
+
+
+def unknown(environment: Mapping[str, str]) -> list[str]:
+    """Variables with the prefix that nothing reads, those that Kubernetes makes for Services left out: probably misspelt."""
+    known = {PREFIX + field.name.upper() for field in dataclasses.fields(Settings)}
+    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.search(name))
+
+
+def _parsed(field: str, text: str) -> Any:
+    if field == "agent_port":
+        return _whole(text, least=0, most=65535)
+    if field in ("exposures_bytes", "shadow_bytes"):
+        return _whole(text, least=1024)
+    if field in ("exposures_files", "shadow_concurrency"):
+        return _whole(text, least=1, most=1000)
+    if field in ("take_seconds", "shadow_timeout_seconds"):
+        return _seconds(text, least=0.05)
+    if field.endswith("_seconds"):
+        return _seconds(text, least=0.0)
+    return _level(text) if field == "log_level" else text
+
+
+def _whole(text: str, *, least: int, most: int | None = None) -> int:
+    fits = f"a whole number from {least} to {most}" if most is not None else f"a whole number, at least {least}"
+    try:
+        number = int(text)
+    except ValueError:
+        raise ValueError(f"it should be {fits}") from None
+    if number < least or (most is not None and number > most):
+        raise ValueError(f"it should be {fits}")
+    return number
+
+
+def _seconds(text: str, *, least: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("it should be a number of seconds, as 2.5") from None
+    if not least <= number < 1e6:
+        raise ValueError(f"it should be a number of seconds, at least {least:g}")
+    return number
+
+
+def _level(text: str) -> str:
+    if text.upper() not in _LEVELS:
+        raise ValueError(f"it should be one of {', '.join(_LEVELS)}")
+    return text.upper()

@@ -1,0 +1,1 @@
+"""Shadows: a revision that is asked what another one answered, and whose answers nobody sees."""

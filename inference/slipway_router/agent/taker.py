@@ -1,0 +1,58 @@
+"""Takes what nginx counted, every second, and gives each part to who adds it up."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from slipway_router.agent import logs
+from slipway_router.agent.counts import Counts
+from slipway_router.agent.exposures import Exposures
+from slipway_router.agent.nginx import Away, Nginx
+from slipway_router.agent.totals import Totals
+
+_log = logging.getLogger(__name__)
+
+
+class Taker:
+    """What was taken and could not be added up is counted in ``uncounted``: it was of a model or an epoch that is long gone."""
+
+    def __init__(self, nginx: Nginx, *, counts: Counts, totals: Totals, exposures: Exposures, every_s: float = 1.0) -> None:
+        self.uncounted = 0
+        self.failures = 0
+        """Takes without an answer; when nginx ended in the middle of one, what it had counted is lost."""
+        self._nginx = nginx
+        self._counts = counts
+        self._totals = totals
+        self._exposures = exposures
+        self._every_s = every_s
+        self._seldom = logs.Seldom(_log)
+
+    async def run(self) -> None:
+        """Take until cancelled. Never raises for nginx's sake."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            await self.take()
+
+    async def take(self) -> None:
+        """Take once."""
+        try:
+            self.add(await self._nginx.take())
+        except Away as away:
+            self.failures += 1
+            self._seldom.warning("what nginx counted cannot be taken: %s", away)
+
+    def add(self, taken: Mapping[str, Any]) -> None:
+        """Add up an answer of ``POST /taken``."""
+        cells = _list(taken.get("cells"))
+        pending = taken.get("pending")
+        self.uncounted += self._counts.add(cells)
+        self._totals.add_latency(cells)
+        self.uncounted += self._totals.add(_list(taken.get("totals")), pending=pending if isinstance(pending, dict) else {})
+        self._exposures.put(_list(taken.get("exposures")), lost=int(taken.get("lost") or 0))
+        self._counts.tidy()
+
+
+def _list(value: object) -> list[Any]:
+    """Lua writes an empty list as {}."""
+    return value if isinstance(value, list) else []

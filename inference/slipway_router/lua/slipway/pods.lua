@@ -1,0 +1,100 @@
+-- The pods of a revision: which one takes a request. Of two drawn at random, the one with fewer requests under way in this router.
+--
+-- A pod that cannot be connected to, or that fails FAILURES times in a row, is left alone for REST_S; then one request tries it. Where all
+-- of them are left alone, all of them are asked. Every worker finds this out for itself; what is under way is counted in shared memory.
+local FAILURES = 5
+local REST_S = 3
+
+local random = math.random
+
+local pods = {}
+
+-- address -> pod, so that what is known of a pod outlives a change of tables.
+local known = {}
+
+-- Only the addresses in `wanted` (a set) are remembered.
+function pods.forget_others(wanted)
+    for address in pairs(known) do
+        if not wanted[address] then
+            known[address] = nil
+        end
+    end
+end
+
+function pods.at(address)
+    local pod = known[address]
+    if not pod then
+        pod = {
+            address = address,
+            host = address:find(":", 1, true) and "[" .. address .. "]" or address,
+            key = "pod " .. address,
+            failures = 0,
+            rests_until = 0,
+        }
+        known[address] = pod
+    end
+    return pod
+end
+
+local function busier(underway, one, other)
+    return (underway:get(one.key) or 0) > (underway:get(other.key) or 0)
+end
+
+local function rested(list, now, avoided)
+    local found = {}
+    for index = 1, #list do
+        local pod = list[index]
+        if pod ~= avoided and now >= pod.rests_until then
+            found[#found + 1] = pod
+        end
+    end
+    return found
+end
+
+local function two(list, underway)
+    local count = #list
+    if count == 1 then
+        return list[1]
+    end
+    local first, second = random(count), random(count - 1)
+    if second >= first then
+        second = second + 1
+    end
+    local one, other = list[first], list[second]
+    return busier(underway, one, other) and other or one, one, other
+end
+
+-- The pod for an attempt, not `avoided` if there is another; nil where `list` is empty. `underway` is the shared dictionary of counts.
+function pods.pick(list, now, underway, avoided)
+    if #list == 0 then
+        return nil
+    end
+    local pod, one, other = two(list, underway)
+    one, other = one or pod, other or pod
+    if avoided ~= nil or now < one.rests_until or now < other.rests_until then
+        local usable = rested(list, now, avoided)
+        if #usable == 0 and avoided and #list > 1 then
+            usable = rested(list, math.huge, avoided)
+        end
+        pod = #usable > 0 and two(usable, underway) or pod
+    end
+    if pod.rests_until > 0 and now >= pod.rests_until then
+        pod.rests_until = now + REST_S
+    end
+    return pod
+end
+
+function pods.worked(pod)
+    pod.failures = 0
+    pod.rests_until = 0
+end
+
+function pods.failed(pod, now, connected)
+    pod.failures = pod.failures + 1
+    if not connected or pod.failures >= FAILURES then
+        pod.failures = 0
+        pod.rests_until = now + REST_S
+    end
+end
+
+return pods

@@ -1,0 +1,222 @@
+-- The route table of one ModelDeployment: its text is read and checked as a whole, or refused with the reason.
+local cjson = require "cjson.safe"
+
+local hash = require "slipway.hash"
+
+local VERSION = 1
+local SLOTS = 10000
+local LONGEST_TIMEOUT_MS = 3600 * 1000
+local LARGEST = 2 ^ 53
+
+local routes = {}
+
+local function whole(value, least, most)
+    return type(value) == "number" and value >= least and value <= most and value % 1 == 0
+end
+
+local function text(value, most)
+    return type(value) == "string" and #value > 0 and #value <= most and not value:find("%c")
+end
+
+local function name(value)
+    return text(value, 253) and value:find("^[%w%.%-]+$") ~= nil
+end
+
+local function present(value)
+    return value ~= nil and value ~= cjson.null
+end
+
+-- A list of at most `most` entries, and nothing that is not in the list.
+local function list(value, most)
+    if type(value) ~= "table" then
+        return false
+    end
+    local entries = 0
+    for key in pairs(value) do
+        if type(key) ~= "number" then
+            return false
+        end
+        entries = entries + 1
+    end
+    return entries == #value and entries <= most
+end
+
+local function read_unit(value)
+    if not present(value) then
+        return nil
+    end
+    if type(value) ~= "table" or not text(value.header, 128) or not value.header:find("^[%w%-]+$") then
+        return nil, "unit.header must be the name of a header: letters, digits and hyphens"
+    end
+    if value.onMissing ~= "Random" and value.onMissing ~= "Stable" then
+        return nil, "unit.onMissing must be Random or Stable"
+    end
+    return { variable = "http_" .. value.header:lower():gsub("%-", "_"), header = value.header:lower(), on_missing = value.onMissing }
+end
+
+local function read_revisions(value)
+    if not list(value, 1000) then
+        return nil, "revisions must be a list"
+    end
+    local seen, stable, revisions = {}, nil, {}
+    for index, entry in ipairs(value) do
+        if type(entry) ~= "table" or not name(entry.name) or not text(entry.role, 63) or not name(entry.role) then
+            return nil, "every one of revisions needs a name and a role"
+        end
+        if seen[entry.name] then
+            return nil, "revisions names " .. entry.name .. " twice"
+        end
+        seen[entry.name] = true
+        if entry.role == "Stable" then
+            if stable then
+                return nil, "revisions has two of role Stable"
+            end
+            stable = index
+        end
+        revisions[index] = { name = entry.name, role = entry.role }
+    end
+    return revisions, nil, stable
+end
+
+-- Runs of slots as thresholds of the hash: a hash below thresholds[i], and not below the one before it, belongs to owners[i].
+local function read_slots(value, revisions)
+    if not list(value, SLOTS) then
+        return nil, "slots must be a list"
+    end
+    local thresholds, owners, last = {}, {}, 0
+    for index, run in ipairs(value) do
+        if not list(run, 2) or #run ~= 2 or not whole(run[1], last + 1, SLOTS) then
+            return nil, "slots must rise: each run is [end, revision], and ends after the one before it and at most at 10000"
+        end
+        if not whole(run[2], 0, revisions - 1) then
+            return nil, "slots name a revision that is not there: they count from 0"
+        end
+        last = run[1]
+        thresholds[index] = hash.threshold(last, SLOTS)
+        owners[index] = run[2] + 1
+    end
+    if last ~= SLOTS and last ~= 0 then
+        return nil, "slots must end at 10000"
+    end
+    return { thresholds = thresholds, owners = owners }
+end
+
+local function read_limits(value)
+    if type(value) ~= "table" or not whole(value.bodyBytes, 1, LARGEST) or not whole(value.pendingPerPod, 1, LARGEST) then
+        return nil, "limits needs bodyBytes and pendingPerPod, whole numbers from 1"
+    end
+    return { body_bytes = value.bodyBytes, pending_per_pod = value.pendingPerPod }
+end
+
+local function read_exposures(value)
+    if not present(value) then
+        return nil
+    end
+    if type(value) ~= "table" or not text(value.experiment, 253) or not whole(value.stratum, 0, LARGEST) then
+        return nil, "exposures needs an experiment and a stratum, a whole number from 0"
+    end
+    return { experiment = value.experiment, stratum = value.stratum }
+end
+
+local function read_shadow(value)
+    if not present(value) then
+        return nil
+    end
+    local percent = type(value) == "table" and tonumber(value.percent)
+    if not percent or not name(value.revision) or not (percent >= 0 and percent <= 100) then
+        return nil, "shadow needs a revision and a percent from 0 to 100"
+    end
+    return { revision = value.revision, share = percent / 100 }
+end
+
+local function read_response(value)
+    if type(value) ~= "table" or not whole(value.status, 200, 599) or not text(value.contentType, 256) or type(value.body) ~= "string" then
+        return nil, "fallback.response needs a status from 200 to 599, a contentType and a body"
+    end
+    return { response = { status = value.status, content_type = value.contentType, body = value.body } }
+end
+
+local function read_fallback(value)
+    if not present(value) then
+        return nil
+    end
+    if type(value) == "table" and present(value.response) and not present(value.revision) then
+        return read_response(value.response)
+    end
+    if type(value) ~= "table" or present(value.response) or not name(value.revision) then
+        return nil, "fallback needs either a revision or a response"
+    end
+    return { revision = value.revision }
+end
+
+local function read_plain(value, model)
+    if type(value) ~= "table" then
+        return "is not a JSON object"
+    end
+    if value.version ~= VERSION then
+        return "has version " .. tostring(value.version) .. ", and this router knows version 1"
+    end
+    if value.model ~= model or not name(model) then
+        return "is for the model " .. tostring(value.model) .. ", which is not the name that it was given under"
+    end
+    if not name(value.namespace) or not text(value.seed, 512) then
+        return "needs a namespace and a seed"
+    end
+    if not whole(value.epoch, 0, LARGEST) or not whole(value.timeoutMilliseconds, 1, LONGEST_TIMEOUT_MS) then
+        return "needs an epoch, and timeoutMilliseconds from 1 to 3600000"
+    end
+    if type(value.tokens) ~= "boolean" then
+        return "needs tokens, true or false"
+    end
+    return nil
+end
+
+-- The route table in `source`, which must be that of `model`; or nil and a sentence that says what is wrong with it.
+function routes.read(model, source)
+    local value, failure = cjson.decode(source)
+    local wrong = failure and ("is not JSON: " .. failure) or read_plain(value, model)
+    local route = {}
+    local function take(field, part, reason)
+        wrong = wrong or reason and ("is refused: " .. reason)
+        route[field] = part
+    end
+    if not wrong then
+        local revisions, reason, stable = read_revisions(value.revisions)
+        take("revisions", revisions, reason)
+        take("unit", read_unit(value.unit))
+        take("limits", read_limits(value.limits))
+        take("exposures", read_exposures(value.exposures))
+        take("shadow", read_shadow(value.shadow))
+        take("fallback", read_fallback(value.fallback))
+        route.stable = stable
+    end
+    if not wrong then
+        take("slots", read_slots(value.slots, #route.revisions))
+    end
+    if not wrong and (route.stable ~= nil) ~= (#route.slots.owners > 0) then
+        wrong = "is refused: a table with a Stable revision needs slots, and one without must have none"
+    end
+    if wrong then
+        return nil, "the route table of " .. tostring(model) .. " " .. wrong
+    end
+    route.model, route.namespace, route.seed, route.epoch = model, value.namespace, value.seed, value.epoch
+    route.timeout_s, route.tokens = value.timeoutMilliseconds / 1000, value.tokens
+    return route
+end
+
+-- The revision, counted from 1, that owns a hash.
+function routes.owner(slots, hashed)
+    local thresholds, owners = slots.thresholds, slots.owners
+    local low, high = 1, #owners
+    while low < high do
+        local middle = math.floor((low + high) / 2)
+        if hashed < thresholds[middle] then
+            high = middle
+        else
+            low = middle + 1
+        end
+    end
+    return owners[low]
+end
+
+return routes

@@ -1,0 +1,1 @@
+"""nginx of the router: its configuration, and how it starts and stops."""

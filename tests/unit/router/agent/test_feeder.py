@@ -1,0 +1,149 @@
+"""Feeding nginx: many changes at once, an nginx that refuses, a file for the next life."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from slipway_router.agent import saved
+from slipway_router.agent.feeder import Feeder
+from slipway_router.agent.nginx import Nginx
+from slipway_router.agent.routes import Wanted
+from slipway_router.agent.table import Table
+from slipway_testing.fake_nginx import FakeNginx, eventually, routes_json
+
+
+def table(model: str, **changes: Any) -> Table:
+    return Table.parse(routes_json(model, **changes), namespace="shop", model=model)
+
+
+class Fed:
+    """A feeder, the nginx that it feeds, and what it should feed."""
+
+    def __init__(self, nginx: FakeNginx, feeder: Feeder, saved: list[Wanted], refused: list[tuple[str, str]]) -> None:
+        self.nginx = nginx
+        self.feeder = feeder
+        self.saved = saved
+        self.refused = refused
+        self.wanted = Wanted()
+
+    def want(self, *tables: Table, pods: dict[str, tuple[str, ...]] | None = None) -> None:
+        self.wanted = Wanted({each.model: each for each in tables}, pods or {})
+        self.feeder.changed()
+
+    def has(self, *tables: Table) -> bool:
+        return self.nginx.routes == {each.model: each.text for each in tables}
+
+
+@contextlib.asynccontextmanager
+async def feeding(tmp_path: Path, *, look_s: float = 0.1) -> AsyncIterator[Fed]:
+    fake = FakeNginx(tmp_path / "nginx.sock")
+    await fake.start()
+    kept: list[Wanted] = []
+    refused: list[tuple[str, str]] = []
+
+    async def save(wanted: Wanted) -> None:
+        kept.append(wanted)
+
+    async with Nginx(str(fake.socket)) as nginx:
+        feeder = Feeder(
+            nginx,
+            wanted=lambda: fed.wanted,
+            on_refusal=lambda table, why: refused.append((table.model, why)),
+            save=save,
+            look_s=look_s,
+        )
+        fed = Fed(fake, feeder, kept, refused)
+        task = asyncio.create_task(feeder.run())
+        yield fed
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await fake.stop()
+
+
+async def test_a_change_is_pushed_at_once_and_a_hundred_in_a_row_together(tmp_path: Path) -> None:
+    async with feeding(tmp_path, look_s=30.0) as fed:
+        await eventually(lambda: fed.feeder.fed)
+        await asyncio.sleep(0.05)
+        fed.want(table("ranker"))
+        began = asyncio.get_running_loop().time()
+        await eventually(lambda: fed.has(table("ranker")))
+        assert asyncio.get_running_loop().time() - began < 0.05  # idle: it need not wait
+        for epoch in range(8, 108):
+            fed.want(table("ranker", epoch=epoch))
+            await asyncio.sleep(0.001)
+        await eventually(lambda: fed.has(table("ranker", epoch=107)))
+        assert len(fed.nginx.puts) < 20
+
+
+async def test_pods_alone_are_a_change(tmp_path: Path) -> None:
+    async with feeding(tmp_path, look_s=30.0) as fed:
+        fed.want(table("ranker"))
+        await eventually(lambda: fed.has(table("ranker")))
+        fed.want(table("ranker"), pods={"ranker-0a1b2c3d": ("10.88.0.7",), "ranker-9f8e7d6c": ()})
+        await eventually(lambda: fed.nginx.pods == {"ranker-0a1b2c3d": ["10.88.0.7"], "ranker-9f8e7d6c": []})
+
+
+async def test_nothing_is_pushed_while_nothing_changes(tmp_path: Path) -> None:
+    async with feeding(tmp_path, look_s=0.02) as fed:
+        fed.want(table("ranker"), pods={"ranker-0a1b2c3d": ("10.88.0.7",), "ranker-9f8e7d6c": ()})
+        await eventually(lambda: len(fed.saved) == 1)
+        await asyncio.sleep(0.2)
+        assert (len(fed.nginx.puts), len(fed.saved), fed.feeder.pushes) == (1, 1, 1)
+
+
+async def test_of_tables_that_nginx_refuses_only_the_bad_ones_stay_out(tmp_path: Path) -> None:
+    async with feeding(tmp_path) as fed:
+        fed.want(table("ranker"))
+        await eventually(lambda: fed.has(table("ranker")))
+        fed.nginx.refuse = lambda body: "no" if "bad" in json.dumps(body) else ""
+        fed.want(table("ranker", epoch=8, seed="bad"), table("digits", seed="bad"), table("other"))
+        await eventually(lambda: fed.has(table("ranker"), table("other")))
+        await asyncio.sleep(0.3)
+        assert fed.refused == [("ranker", "no"), ("digits", "no")]
+        assert fed.feeder.fed
+        assert fed.feeder.live == {each.model: each for each in (table("ranker"), table("other"))}
+        fed.want(table("ranker", epoch=9), table("digits", seed="bad"), table("other"))
+        await eventually(lambda: fed.has(table("ranker", epoch=9), table("other")))
+        await eventually(lambda: fed.saved[-1].tables == {each.model: each for each in (table("ranker", epoch=9), table("other"))})
+
+
+async def test_while_nginx_is_away_nothing_is_live(tmp_path: Path) -> None:
+    async with feeding(tmp_path, look_s=0.05) as fed:
+        fed.want(table("ranker"))
+        await eventually(lambda: fed.feeder.live)
+        await fed.nginx.stop()
+        await eventually(lambda: not fed.feeder.live)
+        assert not fed.feeder.fed
+        await fed.nginx.start()
+        await eventually(lambda: fed.has(table("ranker")) and fed.feeder.fed)
+
+
+async def test_an_nginx_that_refuses_what_it_had_is_tried_again(tmp_path: Path) -> None:
+    async with feeding(tmp_path, look_s=0.05) as fed:
+        fed.want(table("ranker"))
+        await eventually(lambda: fed.feeder.fed)
+        fed.nginx.refuse = lambda _: "no pods today"
+        fed.want(table("ranker"), pods={"ranker-0a1b2c3d": ("10.88.0.7",), "ranker-9f8e7d6c": ()})
+        await eventually(lambda: not fed.feeder.fed)
+        fed.nginx.refuse = lambda _: ""
+        await eventually(lambda: fed.nginx.pods)
+        assert fed.refused == []
+
+
+def test_what_was_saved_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "tables.json"
+    saved.write(path, Wanted({"ranker": table("ranker")}, {"ranker-0a1b2c3d": ("10.88.0.7",)}))
+    saved.write(path, Wanted({"digits": table("digits")}, {"digits-0a1b2c3d": ("10.88.0.8",), "digits-9f8e7d6c": ()}))
+    assert saved.read(path) == ({"digits": table("digits").text}, {"digits-0a1b2c3d": ("10.88.0.8",), "digits-9f8e7d6c": ()})
+    assert [each.name for each in tmp_path.iterdir()] == ["tables.json"]
+
+
+def test_a_file_that_is_no_good_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "tables.json"
+    assert saved.read(path) is None
+    for text in ("", "[]", '{"version": 2, "routes": {}, "pods": {}}', '{"version": 1}', '{"version": 1, "routes": [], "pods": {}}'):
+        path.write_text(text)
+        assert saved.read(path) is None
