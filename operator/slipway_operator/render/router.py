@@ -18,7 +18,7 @@ _NGINX: Final = "nginx"
 _AGENT: Final = "agent"
 _SHARED_FOLDER: Final = "/run/slipway"
 _LOGS: Final = "/var/log/slipway"
-DRAIN_S: Final = 10
+DRAIN_S: Final = 8
 """Before a router stops taking connections: its address has to be forgotten first, by kube-proxies and by clients with open connections."""
 
 _GRACE_S: Final = DRAIN_S + 65
@@ -129,21 +129,22 @@ def _pod(router: Router) -> dict[str, Any]:
 
 def _nginx(router: Router) -> dict[str, Any]:
     return _container(router, _NGINX) | {
-        "command": ["slipway-router"],
         "ports": [
             {"name": "http", "containerPort": service.HTTP_PORT, "protocol": "TCP"},
             {"name": "grpc", "containerPort": service.GRPC_PORT, "protocol": "TCP"},
         ],
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
-        "livenessProbe": {"httpGet": {"path": "/healthz", "port": service.HTTP_PORT}, "periodSeconds": 10, "timeoutSeconds": 5},
-        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(DRAIN_S)]}}},
+        "livenessProbe": {"tcpSocket": {"port": service.HTTP_PORT}, "periodSeconds": 10, "timeoutSeconds": 5},
+        "env": [{"name": "SLIPWAY_DRAIN_SECONDS", "value": str(DRAIN_S)}],
+        "lifecycle": {"preStop": {"exec": {"command": ["slipway-router-stop"]}}},
     }
 
 
 def _agent(router: Router) -> dict[str, Any]:
     return _container(router, _AGENT) | {
         "command": ["python", "-m", "slipway_router.agent"],
-        "env": [{"name": "SLIPWAY_ROUTER_NAME", "value": router.name}],
+        # It outlives nginx, whose last counts it takes.
+        "env": [{"name": "SLIPWAY_ROUTER_NAME", "value": router.name}, {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(2 * DRAIN_S)}],
         "ports": [{"name": "agent", "containerPort": AGENT_PORT, "protocol": "TCP"}],
         "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": AGENT_PORT}, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
