@@ -1,4 +1,4 @@
-# Slipway's images, one target each: operator, triton-cpu, storage-initializer.
+# Slipway's images, one target each: operator, router, triton-cpu, storage-initializer.
 # docs/design/images.md says what is in them; box/slipway_box/images.py builds them without a container engine.
 #
 # Every target copies its files out of a builder stage and runs nothing itself, so that no pip, cache or build setting is left in it.
@@ -35,6 +35,34 @@ LABEL org.opencontainers.image.title="slipway operator" \
       org.opencontainers.image.description="Reconciles ModelDeployments, Experiments and RetrainPolicies"
 COPY --from=operator-builder /opt/venv /opt/venv
 ENTRYPOINT ["python", "-m", "slipway_operator"]
+
+
+FROM builder AS router-builder
+COPY requirements/router.txt /requirements.txt
+RUN ${INSTALL} --requirement /requirements.txt
+COPY inference/slipway_router /opt/venv/lib/python3.11/site-packages/slipway_router
+RUN /opt/venv/bin/python -m compileall -q /opt/venv/lib/python3.11/site-packages/slipway_router
+
+# Debian's nginx with Lua: what apt adds to the base is laid out below /opt/nginx, without documentation and without what starts a service.
+FROM ${PYTHON_BASE} AS nginx-builder
+RUN set -eu; \
+    dpkg-query --show --showformat='${Package}\n' | sort > /before; \
+    apt-get -qq update; \
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends nginx-light libnginx-mod-http-lua lua-cjson; \
+    dpkg-query --show --showformat='${Package}\n' | sort | comm -13 /before - > /added; \
+    mkdir /opt/nginx; \
+    xargs dpkg --listfiles < /added | sed 's|^/lib/|/usr/lib/|' | sort -u \
+      | grep -E '^/usr/(sbin/nginx$|lib/[^/]*/lua/5\.1/|lib/nginx/|lib/[^/]*/lib|share/lua/5\.1/|share/luajit)' > /files; \
+    while read -r file; do if [ -f "$file" ]; then cp --parents --no-dereference "$file" /opt/nginx; fi; done < /files
+
+FROM runtime AS router
+LABEL org.opencontainers.image.title="slipway router" \
+      org.opencontainers.image.description="Carries requests to models: nginx with Lua, and the agent that feeds it"
+COPY --from=nginx-builder /opt/nginx/usr /usr
+COPY --from=router-builder /opt/venv /opt/venv
+EXPOSE 8080 9000 8081
+# The agent's container says: python -m slipway_router.agent
+ENTRYPOINT ["python", "-m", "slipway_router.nginx"]
 
 
 FROM builder AS triton-cpu-builder

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway_box import buildah, layout, packages, pip_access
+from slipway_box import apt_access, buildah, layout, packages, pip_access
 from slipway_box.errors import BoxError
 from slipway_box.progress import step
 
@@ -40,6 +40,11 @@ IMAGES = {
     for image in (
         Image("pause", inputs=("box/bases/pause.Dockerfile",), usual_s=2, on_python=False),
         Image("operator", inputs=("Dockerfile", ".dockerignore", "requirements/operator.txt", "operator"), usual_s=20),
+        Image(
+            "router",
+            inputs=("Dockerfile", ".dockerignore", "requirements/router.txt", "inference/slipway_router"),
+            usual_s=30,
+        ),
         Image("triton-cpu", inputs=("Dockerfile", ".dockerignore", "requirements/triton-cpu.txt", "inference/triton"), usual_s=20),
         Image(
             "storage-initializer",
@@ -118,7 +123,7 @@ def _from_python(image: Image, *, base: str) -> str:
             log=_folder() / f"{image.name}.log",
             target=image.name,
             arguments={"PYTHON_BASE": base, "VERSION": version()},
-            mounts=mounts,
+            mounts={**mounts, **apt_access.mounts()},
         )
 
 

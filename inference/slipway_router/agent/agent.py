@@ -68,6 +68,7 @@ class Agent:
             queue_bytes=settings.shadow_bytes,
             concurrency=settings.shadow_concurrency,
             timeout_s=settings.shadow_timeout_seconds,
+            port=settings.pod_port,
         )
         self._save_seldom = logs.Seldom(_log)
 

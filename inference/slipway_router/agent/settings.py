@@ -72,6 +72,9 @@ class Settings:
     shadow_timeout_seconds: float = 10.0
     """How long a shadow may take for an answer."""
 
+    pod_port: int = 8080
+    """Port of predictor pods, for HTTP."""
+
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
@@ -103,8 +106,8 @@ def unknown(environment: Mapping[str, str]) -> list[str]:
 
 
 def _parsed(field: str, text: str) -> Any:
-    if field == "agent_port":
-        return _whole(text, least=0, most=65535)
+    if field in ("agent_port", "pod_port"):
+        return _whole(text, least=0 if field == "agent_port" else 1, most=65535)
     if field in ("exposures_bytes", "shadow_bytes"):
         return _whole(text, least=1024)
     if field in ("exposures_files", "shadow_concurrency"):

@@ -11,6 +11,8 @@ from slipway_statistics import boundary, counts, ratios
 from slipway_statistics.counts import Cell, Counts
 from slipway_statistics.ratios import Look, Outcome
 
+steady = settings(derandomize=True, deadline=None, max_examples=50, database=None)
+
 ALPHA = 0.01 / 6
 
 
@@ -217,7 +219,7 @@ def test_effective_groups(sizes: list[int], expected: float) -> None:
 SEEDS = st.integers(0, 10_000)
 
 
-@settings(max_examples=50)
+@steady
 @given(seed=SEEDS, max_increase=st.floats(0, 0.3))
 def test_the_interval_and_the_boundary_say_the_same(seed: int, max_increase: float) -> None:
     found = look(uneven(seed, rate=0.25), uneven(seed + 1, rate=0.05), max_increase=max_increase)
@@ -225,7 +227,7 @@ def test_the_interval_and_the_boundary_say_the_same(seed: int, max_increase: flo
     assert found.lower <= found.estimate <= found.upper
 
 
-@settings(max_examples=50)
+@steady
 @given(seed=SEEDS, first=st.floats(0, 0.5), second=st.floats(0, 0.5))
 def test_allowing_more_never_alarms_earlier(seed: int, first: float, second: float) -> None:
     low, high = sorted([first, second])
@@ -233,14 +235,14 @@ def test_allowing_more_never_alarms_earlier(seed: int, first: float, second: flo
     assert look(candidate, stable, max_increase=low).z >= look(candidate, stable, max_increase=high).z
 
 
-@settings(max_examples=50)
+@steady
 @given(seed=SEEDS)
 def test_without_an_allowance_the_two_can_change_places(seed: int) -> None:
     there, back = look(uneven(seed), uneven(seed + 1)), look(uneven(seed + 1), uneven(seed))
     assert (there.estimate, there.standard_error, there.groups, there.z) == pytest.approx((-back.estimate, back.standard_error, back.groups, -back.z))
 
 
-@settings(max_examples=50)
+@steady
 @given(seed=SEEDS, factor=st.integers(2, 50))
 def test_every_unit_sending_more_of_the_same_changes_nothing_but_the_boundary(seed: int, factor: int) -> None:
     """Units are what was drawn; their requests are not. (Above the floor of independent requests, which rarely rules with units that differ.)"""
@@ -255,6 +257,7 @@ def test_every_unit_sending_more_of_the_same_changes_nothing_but_the_boundary(se
     assert often.standard_error == pytest.approx(once.standard_error, rel=0.02)
 
 
+@steady
 @given(more=st.integers(1, 30))
 def test_one_more_bad_request_in_every_bucket_raises_the_statistic(more: int) -> None:
     stable = even(requests=400, bad=4)

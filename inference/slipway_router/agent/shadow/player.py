@@ -17,8 +17,6 @@ from slipway_router.agent.shadow import agreement
 from slipway_router.agent.shadow.samples import About, Message, Sample
 from slipway_router.agent.shadow.sums import ShadowSums
 
-PORT = 8080
-"""Of predictor pods, for HTTP."""
 ANSWER_BYTES = 2 * 1024 * 1024
 """Longest answer of a shadow that is compared: nginx samples only answers of less than half of that."""
 _HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -33,7 +31,7 @@ class Player:
     """Use as ``async with Player(…) as player``; ``run`` plays, ``take`` and ``drop`` say what became of a sample that came in."""
 
     def __init__(
-        self, *, counts: Counts, pods: Callable[[str], Sequence[str]], queue_bytes: int, concurrency: int, timeout_s: float, port: int = PORT
+        self, *, counts: Counts, pods: Callable[[str], Sequence[str]], queue_bytes: int, concurrency: int, timeout_s: float, port: int
     ) -> None:
         self.sums: dict[tuple[str, str], ShadowSums] = {}
         """Since the start, by model and shadow revision."""

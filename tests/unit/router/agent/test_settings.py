@@ -37,6 +37,7 @@ def test_every_setting_can_be_given() -> None:
         shadow_bytes=2048,
         shadow_concurrency=1,
         shadow_timeout_seconds=3.0,
+        pod_port=8081,
         log_level="DEBUG",
     )
     environment = {f"SLIPWAY_{name.upper()}": str(value) for name, value in vars(given).items()}
