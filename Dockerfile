@@ -53,7 +53,9 @@ RUN set -eu; \
     mkdir /opt/nginx; \
     xargs dpkg --listfiles < /added | sed 's|^/lib/|/usr/lib/|' | sort -u \
       | grep -E '^/usr/(sbin/nginx$|lib/[^/]*/lua/5\.1/|lib/nginx/|lib/[^/]*/lib|share/lua/5\.1/|share/luajit)' > /files; \
-    while read -r file; do if [ -f "$file" ]; then cp --parents --no-dereference "$file" /opt/nginx; fi; done < /files
+    while read -r file; do if [ -f "$file" ]; then cp --parents --no-dereference "$file" /opt/nginx; fi; done < /files; \
+    mkdir -p /opt/nginx/usr/local/bin; \
+    ln -s /opt/venv/lib/python3.11/site-packages/slipway_router/nginx/stop /opt/nginx/usr/local/bin/slipway-router-stop
 
 FROM runtime AS router
 LABEL org.opencontainers.image.title="slipway router" \
