@@ -11,9 +11,18 @@ from slipway_operator.state.observed import Observed, Routers, Workload
 from slipway_operator.state.plan import Done, Plan, Stalled, Wait
 from slipway_operator.state.revision import Revision
 from slipway_operator.state.routes import RouteTable
+from slipway_statistics.counts import Counts
+from slipway_statistics.latency import Edges
 from slipway_testing import builders
 
-PASSES: Final = 20
+_BUSY: Final = Counts(
+    buckets=((1_000_000, 1_000, 50_000),) * 64,
+    blocks=dict.fromkeys(range(64), (1_000_000, 1_000, 50_000)),
+    latency={50: 60_800_000, 100: 3_200_000},
+)
+"""So much traffic that no step lacks any, and no revision worse than the other."""
+
+PASSES: Final = 40
 """More than any edit needs from its first pass to rest."""
 
 _STOP: Final = "serving.kserve.io/stop"
@@ -61,7 +70,7 @@ class Cluster:
             self.status = ModelDeploymentStatus.model_validate(made.status.model_dump(mode="json", by_alias=True, exclude_none=True))
         match made.outcome:
             case Wait(seconds):
-                self.now += timedelta(seconds=seconds)
+                self.now += timedelta(days=31) if self.status.rollout else timedelta(seconds=seconds)
             case Done() | Stalled():
                 pass
         return made
@@ -80,6 +89,8 @@ class Cluster:
             workloads={service["metadata"]["name"]: self._workload(service) for service in services},
             selected=table.division.split.stable if table else None,
             table=table,
+            counts={name: _BUSY for name, _ in table.division.split.revisions} if table else {},
+            edges=Edges(stable=100, candidate=108),
             routers=Routers(name="slipway-router", addressed=True, digests={"slipway-router-1": table.digest if table else None}),
             runtimes=self.runtimes,
             now=self.now.replace(microsecond=0),

@@ -114,7 +114,20 @@ def _agreeing(written: dict[str, Any]) -> dict[str, Any]:
     replicas = serving.get("replicas", {})
     if "max" in replicas:
         replicas["min"] = min(replicas.get("min", 1), replicas["max"])
+    if "rollout" in written.get("traffic", {}):
+        written["traffic"]["rollout"] = _rollout(written["traffic"]["rollout"])
     return written
+
+
+def _rollout(written: dict[str, Any]) -> dict[str, Any]:
+    agreeing = {name: value for name, value in written.items() if name != "falseRollbackProbability"}
+    if "steps" in written:
+        by_percent = {step["percent"]: step for step in written["steps"]} or {1: {"percent": 1}}
+        agreeing["steps"] = [by_percent[percent] for percent in sorted(by_percent)]
+    if "guardrails" in written:
+        bounds: dict[str, dict[str, Any]] = {"ErrorRate": {"maxIncrease": "0.01"}, "LatencyP95": {"maxIncreasePercent": 30}}
+        agreeing["guardrails"] = [{"metric": each["metric"]} | bounds[each["metric"]] for each in written["guardrails"]]
+    return agreeing
 
 
 FULL: Final[dict[str, Any]] = {
@@ -145,6 +158,13 @@ FULL: Final[dict[str, Any]] = {
     "traffic": {
         "unit": {"header": "x-user-id", "onMissing": "Stable"},
         "limits": {"timeoutMilliseconds": 500, "bodyMebibytes": 8, "pendingPerPod": 64},
+        "rollout": {
+            "steps": [{"percent": 5, "holdSeconds": 30, "detect": "0.05"}],
+            "guardrails": [{"metric": "ErrorRate", "maxIncrease": "0.01"}],
+            "falseRollbackProbability": "0.02",
+            "onFailure": "RollBack",
+            "progressDeadlineSeconds": 600,
+        },
     },
     "suspend": False,
 }
@@ -153,6 +173,8 @@ FULL: Final[dict[str, Any]] = {
 
 def leaves(schema: Schema = SPEC, *, path: Path = (), value: Any = FULL) -> Iterator[tuple[Path, Any]]:
     """Each leaf of the schema with another value than ``FULL`` has there."""
+    if path == ("traffic", "rollout"):
+        return  # its fields show while a rollout is under way: test_rollout.py has them
     if "properties" in schema:
         for name, child in schema["properties"].items():
             yield from leaves(child, path=(*path, name), value=value[name])

@@ -96,6 +96,9 @@ POD_REFUSED: Final = "PodRefused"
 RUNTIME_REFUSED: Final = "RuntimeRefused"
 """KServe does not take the InferenceService, or cannot make its Deployment: no such ClusterServingRuntime, requests over limits."""
 
+ROLLED_BACK: Final = "RolledBack"
+"""The revision that the spec asks for was worse than its guardrails allow, or took too long: it is not tried again by itself."""
+
 SUSPENDED: Final = "Suspended"
 """spec.suspend is set: a changed spec waits, what serves goes on serving."""
 
@@ -108,6 +111,12 @@ ROUTING: Final = "Routing"
 
 NO_ROUTER: Final = "NoRouter"
 """No pod of the router is ready."""
+
+ROLLING_OUT: Final = "RollingOut"
+"""The revision that the spec asks for has a share of the units; the message says which step, and what it waits for."""
+
+ROLLOUT_PAUSED: Final = "RolloutPaused"
+"""The rollout stands still until somebody resumes, promotes or undoes it."""
 
 PREVIOUS_ROUTED: Final = "PreviousRouted"
 """The address leads to an earlier revision while the one that the spec asks for is not ready."""
@@ -129,6 +138,9 @@ REVISION_WOKEN: Final = "RevisionWoken"
 REVISION_PROMOTED: Final = "RevisionPromoted"
 """The Service moved to this revision."""
 
+ROLLOUT_STEP: Final = "RolloutStep"
+"""A new revision got a larger share of the units."""
+
 REVISION_PARKED: Final = "RevisionParked"
 """A revision that no longer serves gave its pods back; its object stays in history."""
 
@@ -144,6 +156,7 @@ SETTLED: Final = "Settled"
 STALLING_REASONS: Final = frozenset(
     {
         NAME_TOO_LONG, NAME_TAKEN, SPEC_UNREADABLE, REJECTED, QUOTA_EXCEEDED, APPLY_FIGHT,
+        ROLLED_BACK, ROLLOUT_PAUSED,
         MODEL_LOAD_FAILED, CLAIM_MISSING, DOWNLOAD_FAILED, IMAGE_PULL_FAILED, CONTAINER_FAILED, POD_REFUSED, RUNTIME_REFUSED,
     }
 )  # fmt: skip

@@ -43,6 +43,9 @@ def _tuple_of_list(value: Any) -> Any:
 # Strict mode refuses a list where a tuple is declared, and JSON has only lists.
 FromList = BeforeValidator(_tuple_of_list)
 
+# A share or a probability, as a short string: as a number a quantity's `5m` would read as five minutes somewhere, and 0.1 as 0.1000000001.
+Share = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^(0(\.[0-9]{1,14})?|1(\.0{1,14})?)$")]
+
 # A Kubernetes quantity: `500m`, `2Gi`, or a bare integer. The pattern is that of apimachinery's resource.Quantity, without exponents' sign of the
 # number itself: a negative amount of memory helps nobody.
 QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"

@@ -12,6 +12,9 @@ MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "slipway"
 MODELDEPLOYMENT_LABEL: Final = f"{GROUP}/modeldeployment"
 REVISION_LABEL: Final = f"{GROUP}/revision"
+ROLLOUT_ANNOTATION: Final = f"{GROUP}/rollout"
+"""What people tell a rollout: a verb and, to say it again, anything else behind it."""
+
 ROUTER_LABEL: Final = f"{GROUP}/router"
 """Which router: on its pods, and on the tables that it is to follow."""
 

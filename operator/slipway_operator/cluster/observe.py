@@ -82,6 +82,8 @@ class Observer:
         status = _status(body)
         revisions = self._revisions(identity)
         table = self._table(identity)
+        routers = await self._routers(identity, table) if self._settings.router_image else None
+        counted = await self._counted(identity, spec, table) if table and routers and routers.follow(table.digest) else routers_.NOTHING
         return Observed(
             identity=identity,
             spec=spec,
@@ -91,7 +93,10 @@ class Observer:
             workloads=await self._workloads(identity),
             selected=table.division.split.stable if table else self._selector(identity).get(service_objects.REVISION_SELECTOR),
             table=table,
-            routers=await self._routers(identity, table) if self._settings.router_image else None,
+            routers=routers,
+            counts=counted.revisions,
+            edges=counted.edges,
+            command=(body["metadata"].get("annotations") or {}).get(metadata.ROLLOUT_ANNOTATION),
             endpoints=self._endpoints(identity),
             runtimes=self._settings.runtimes,
             drain_s=self._settings.drain_seconds,
@@ -160,6 +165,23 @@ class Observer:
             addressed=self._selector(identity).get(metadata.ROUTER_LABEL) == name,
             digests={pod["metadata"]["name"]: digest for pod, digest in zip(ready, digests, strict=True)},
             trouble=None if ready else self._trouble(identity.namespace, name, pods),
+        )
+
+    async def _counted(self, identity: Identity, spec: ModelDeploymentSpec | None, table: RouteTable) -> routers_.Counted:
+        """What the routers counted while two revisions share the units."""
+        split, rules = table.division.split, spec.traffic.rollout if spec else None
+        if split.candidate is None or split.stable is None or rules is None:
+            return routers_.NOTHING
+        margin = next((guardrail.max_increase_percent for guardrail in rules.guardrails if guardrail.metric == "LatencyP95"), None)
+        pods = self._caches.pods.by_index(router_key(identity.namespace, router_objects.SHARED))
+        return await self._asked_routers.counts(
+            [_address(pod) or "" for pod in pods if answers(pod) and _address(pod)],
+            namespace=identity.namespace,
+            model=identity.name,
+            epoch=table.division.epoch,
+            stable=split.stable,
+            candidate=split.candidate,
+            margin=margin / 100 if margin else None,
         )
 
     async def _digest(self, pod: Object, identity: Identity, table: RouteTable) -> str | None:

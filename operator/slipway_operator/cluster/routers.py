@@ -1,19 +1,36 @@
 """Asking the agents of router pods which tables they act on."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Self
+from urllib.parse import urlencode
 
 import aiohttp
 
 from slipway_operator.cluster.recent import Recent
 from slipway_operator.render import router as router_objects
+from slipway_statistics import counts, latency
+from slipway_statistics.counts import Counts
+from slipway_statistics.latency import Edges
 
 TIMEOUT_S: Final = 1.0
 """For one question: an agent that is well answers in a millisecond, and a pod whose agent is ill will soon not be ready."""
 
 SHARED_S: Final = 0.05
 """An answer is about all tables of a router: passes over several of them that ask within so many seconds share one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """What all routers of a ModelDeployment counted in one epoch."""
+
+    revisions: Mapping[str, Counts]
+    edges: Edges | None
+    """From where on a request was called slow: fixed before it was asked what is."""
+
+
+NOTHING: Final = Counted(revisions={}, edges=None)
 
 
 class Routers:
@@ -26,6 +43,7 @@ class Routers:
         self._port = port
         self._session: aiohttp.ClientSession | None = None
         self._following: Recent[tuple[str, str, str], str] = Recent(limit=50_000)
+        self._edges: Recent[tuple[str, str, int, float], Edges] = Recent(limit=1_000)
         self._asked: dict[str, tuple[float, asyncio.Task[Mapping[str, str]]]] = {}
 
     async def __aenter__(self) -> Self:
@@ -48,6 +66,26 @@ class Routers:
             self._following.put(key, found)
         return found
 
+    async def counts(
+        self, addresses: Sequence[str], *, namespace: str, model: str, epoch: int, stable: str, candidate: str, margin: float | None
+    ) -> Counted:
+        """The sums over the pods at ``addresses``; one that does not answer is left out.
+
+        With a ``margin`` (0.2: the candidate's 95th percentile may be 20 % higher) requests are called slow by the edges that the counts of
+        the look before gave.
+        """
+        key = (namespace, model, epoch, margin or 0.0)
+        edges = self._edges.get(key) if margin is not None else None
+        query = {"model": model, "epoch": str(epoch)}
+        if edges is not None:
+            query |= {f"edge.{stable}": str(edges.stable), f"edge.{candidate}": str(edges.candidate)}
+        answers = await asyncio.gather(*(self._get(address, f"/v1/counts?{urlencode(query)}") for address in addresses))
+        parts = [parsed for answer in answers if (parsed := _counts(answer, epoch=epoch)) is not None]
+        revisions = {name: counts.merge([part[name] for part in parts if name in part]) for name in (stable, candidate)}
+        if margin is not None and (found := latency.edges(revisions[stable].latency, max_increase=margin)) is not None:
+            self._edges.put(key, found)
+        return Counted(revisions=revisions, edges=edges)
+
     async def _digests(self, address: str) -> Mapping[str, str]:
         now = asyncio.get_running_loop().time()
         begun, task = self._asked.get(address, (-1.0, None))
@@ -58,16 +96,30 @@ class Routers:
         return await asyncio.shield(task)
 
     async def _ask(self, address: str) -> Mapping[str, str]:
+        return _digests(await self._get(address, "/v1/live"))
+
+    async def _get(self, address: str, path: str) -> Any:
+        """The JSON of a good answer; None without one."""
         if self._session is None:
             raise RuntimeError("Routers is used outside its async with block")
         host = f"[{address}]" if ":" in address else address
         try:
-            async with self._session.get(f"http://{host}:{self._port}/v1/live") as response:
-                return _digests(await response.json()) if response.status == 200 else {}
+            async with self._session.get(f"http://{host}:{self._port}{path}") as response:
+                return await response.json() if response.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, ValueError):
-            return {}
+            return None
 
 
 def _digests(answer: Any) -> Mapping[str, str]:
     models = answer.get("models") if isinstance(answer, dict) else None
     return {name: str(of["digest"]) for name, of in (models or {}).items() if isinstance(of, dict) and "digest" in of}
+
+
+def _counts(answer: Any, *, epoch: int) -> Mapping[str, Counts] | None:
+    """What one router counted; None for an answer that cannot be read, or is about another epoch."""
+    if not isinstance(answer, dict) or answer.get("epoch") != epoch:
+        return None
+    try:
+        return counts.parse(answer)
+    except ValueError:
+        return None

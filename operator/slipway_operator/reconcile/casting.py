@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, RevisionRole, RevisionStatus
+from slipway_operator.reconcile import rollout
+from slipway_operator.reconcile.rollout import TIME_FORMAT, Course
 from slipway_operator.render import revision as revision_objects
 from slipway_operator.state.observed import Observed
 from slipway_operator.state.revision import Revision, revision_name
-
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,9 @@ class Cast:
     held: str | None
     """Name of the revision that the spec asks for and spec.suspend holds back."""
 
+    course: Course | None
+    """Where the rollout goes; None where a revision takes over at once."""
+
     def serving_for_s(self, now: datetime) -> float:
         """Seconds since the Service was moved to the revision that serves."""
         return max(((now - part.since).total_seconds() for part in self.parts if part.role == "Stable"), default=0.0)
@@ -78,10 +81,16 @@ def cast(observed: Observed, spec: ModelDeploymentSpec) -> Cast:
         # Its record was deleted and is about to be written again; what serves did not change.
         stable = desired
     wanted = _wanted_replicas(observed, spec, desired=desired, stable=stable)
-    moved = not spec.suspend and desired is not None and desired != stable and observed.workload(desired.name).ready(wanted)
+    course = rollout.course(observed, spec, stable=stable, desired=desired, full=wanted)
+    if course is not None:
+        wanted, moved = course.wanted, course.finished
+    else:
+        moved = not spec.suspend and desired is not None and desired != stable and observed.workload(desired.name).ready(wanted)
     serving = desired if moved else stable
     known = {revision.name: revision for revision in observed.revisions} | ({desired.name: desired} if desired else {})
-    parts = [part for revision in known.values() if (part := _part(observed, revision, desired=desired, stable=stable, serving=serving))]
+    refused = course is not None and course.why_refused is not None
+    aim = serving if refused else desired
+    parts = [part for revision in known.values() if (part := _part(observed, revision, desired=aim, stable=stable, serving=serving))]
     kept = _within_history(parts, limit=spec.serving.revision_history_limit)
     names = {part.revision.name for part in kept}
     return Cast(
@@ -92,6 +101,7 @@ def cast(observed: Observed, spec: ModelDeploymentSpec) -> Cast:
         moved=moved,
         wanted=wanted,
         held=_held(observed, spec, serving=serving),
+        course=course,
     )
 
 
@@ -138,12 +148,18 @@ def _part(observed: Observed, revision: Revision, *, desired: Revision | None, s
     # Of revisions that the status does not know, those up to the one that serves did so before the status was lost; later ones were on their way
     # when it could not be written.
     told = before.served if before else revision != desired and stable is not None and revision.number <= stable.number
-    served = revision == serving or revision.name == observed.selected or told
+    served = revision == serving or revision.name in _routed_to(observed) or told
     role = _role(observed, revision, before=before, desired=desired, serving=serving)
     if role in {"Draining", "Parked"} and not served:
         return None
     since = _time(before.since) if before and before.role == role else observed.now
     return Part(revision=revision, role=role, since=since, served=served)
+
+
+def _routed_to(observed: Observed) -> frozenset[str | None]:
+    """Revisions that somebody's requests go to, or may have gone to."""
+    split = observed.table.division.split if observed.table else None
+    return frozenset({observed.selected, split.candidate if split else None})
 
 
 def _role(
@@ -155,7 +171,7 @@ def _role(
         return "Candidate"
     if before is None:
         return "Draining" if _runs(observed, revision) else "Parked"
-    if before.role == "Stable":
+    if before.role == "Stable" or (before.role == "Candidate" and revision.name in _routed_to(observed)):
         return "Draining"
     if before.role == "Draining" and not _drained(observed, before):
         return "Draining"

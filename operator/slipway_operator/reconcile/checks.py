@@ -1,7 +1,9 @@
 """What is asked of a ModelDeployment, one small check each; the order in which they are asked stands in summary.CONCERNS."""
 
 from slipway_operator.api import conditions, metadata
+from slipway_operator.api.v1alpha1.modeldeployment import RolloutStatus
 from slipway_operator.reconcile.casting import Cast
+from slipway_operator.reconcile.rollout import Course
 from slipway_operator.reconcile.summary import NOT_JUDGED, Verdict, failed, passed
 from slipway_operator.state.observed import Identity, Observed, Routers, Workload
 
@@ -40,6 +42,8 @@ def model_ready(observed: Observed, roles: Cast) -> Verdict:
         return failed(conditions.SUSPENDED, f"spec.suspend is set: revision {roles.held} waits.{serving}")
     if desired is None:
         return NOT_JUDGED
+    if roles.course is not None and roles.course.why_refused is not None:
+        return failed(conditions.ROLLED_BACK, _refused(roles.course.why_refused, roles))
     workload = observed.workload(desired.name)
     if workload.ready(roles.wanted):
         return passed(conditions.MODEL_LOADED, f"Revision {desired.name} answers for {desired.model.uri}.")
@@ -47,6 +51,11 @@ def model_ready(observed: Observed, roles: Cast) -> Verdict:
     if roles.serving is not None and roles.serving != desired:
         return failed(verdict.reason, f"{verdict.message} Revision {roles.serving.name} goes on serving.")
     return verdict
+
+
+def _refused(why: str, roles: Cast) -> str:
+    serving = f" Revision {roles.serving.name} goes on serving." if roles.serving else ""
+    return f"{why}{serving} Change the spec, or annotate the object with {metadata.ROLLOUT_ANNOTATION}='retry <anything new>'."
 
 
 def _not_ready(name: str, workload: Workload, *, wanted: int) -> Verdict:
@@ -63,6 +72,8 @@ def routed(observed: Observed, roles: Cast) -> Verdict:
     serving, desired = roles.serving, roles.desired
     if serving is None:
         return failed(conditions.NO_ENDPOINT, "No revision has been ready yet.")
+    if roles.course is not None and roles.course.status is not None and not roles.course.finished:
+        return _rolling_out(roles.course, roles.course.status)
     if serving != desired:
         return failed(conditions.PREVIOUS_ROUTED, f"The address leads to revision {serving.name}.")
     if observed.routers is not None:
@@ -70,6 +81,16 @@ def routed(observed: Observed, roles: Cast) -> Verdict:
     if observed.endpoints.get(serving.name) and roles.serving_for_s(observed.now) >= observed.route_s:
         return passed(conditions.REVISION_ROUTED, f"The address leads to revision {serving.name}.")
     return failed(conditions.ROUTING, f"The address is being moved to revision {serving.name}.")
+
+
+def _rolling_out(course: Course, status: RolloutStatus) -> Verdict:
+    share = f"{status.percent} % of the units go to revision {status.revision}, step {status.step} of {status.steps}"
+    if status.paused:
+        verbs = "'resume <anything new>', 'promote <anything new>' or 'rollback <anything new>'"
+        return failed(
+            conditions.ROLLOUT_PAUSED, f"{share}; paused: {course.message}. Annotate the object with {metadata.ROLLOUT_ANNOTATION}={verbs}."
+        )
+    return failed(conditions.ROLLING_OUT, f"{share}: {course.message}.")
 
 
 def _routers_follow(observed: Observed, routers: Routers, serving: str) -> Verdict:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from slipway_operator.api import conditions
-from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Replicas
-from slipway_operator.reconcile import casting, checks, summary, traffic
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Replicas, RolloutStatus
+from slipway_operator.reconcile import casting, checks, rollout, summary, traffic
 from slipway_operator.reconcile.casting import Cast, Part
 from slipway_operator.reconcile.summary import Verdict
 from slipway_operator.render import revision as revision_objects
@@ -63,12 +63,19 @@ def _accepted(observed: Observed, spec: ModelDeploymentSpec, accepted: Verdict) 
             revision=roles.serving.name if roles.serving else None,
             model_uri=roles.serving.model.uri if roles.serving else None,
             traffic=traffic.told(table.division) if observed.routers else None,
+            rollout=_rollout_status(roles),
+            refused=roles.course.refused if roles.course else (),
+            handled=roles.course.handled if roles.course else observed.status.handled,
             revisions=tuple(part.status() for part in roles.parts),
             conditions=_conditions(observed, concerns),
         ),
         events=(*_steps(observed, roles), *_warning(observed, model_ready)),
         outcome=_outcome(observed, roles, model_ready),
     )
+
+
+def _rollout_status(roles: Cast) -> RolloutStatus | None:
+    return roles.course.status if roles.course and not roles.course.finished else None
 
 
 def _conditions(observed: Observed, concerns: Mapping[str, Verdict]) -> Any:
@@ -94,7 +101,7 @@ def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast, table: 
         if part.running and spec.serving.replicas.several:
             yield revision_objects.disruption_budget(part.revision, owner=owner)
         if _autoscaled(part, spec.serving.replicas):
-            floor = roles.wanted if part.revision == roles.desired else spec.serving.replicas.min
+            floor = _floor(part, spec.serving.replicas, roles)
             yield revision_objects.autoscaler(part.revision, owner=owner, replicas=spec.serving.replicas, floor=floor)
     if observed.routers is not None:
         # Last: what it names has been recorded by then.
@@ -107,6 +114,14 @@ def _selector(observed: Observed, table: RouteTable) -> Mapping[str, str] | None
     if routers is not None and (routers.addressed or observed.selected is None or routers.follow(table.digest)):
         return service.on_router(routers.name)
     return service.on_revision(stable)
+
+
+def _floor(part: Part, replicas: Replicas, roles: Cast) -> int:
+    """Pods of a part that its autoscaler must not go below. What serves keeps through a rollout what it had before, so that it can take all back."""
+    if part.revision == roles.desired:
+        return min(roles.wanted, replicas.max or roles.wanted)
+    begun = roles.course.status.stable_replicas if roles.course and roles.course.status else 0
+    return min(max(replicas.min, begun), replicas.max or replicas.min)
 
 
 def _autoscaled(part: Part, replicas: Replicas) -> bool:
@@ -123,9 +138,10 @@ def _scales(observed: Observed, replicas: Replicas, roles: Cast) -> Iterator[Sca
         if part.role not in {"Stable", "Candidate"}:
             continue
         current = observed.workload(part.revision.name).replicas
-        if current is None or current == replicas.min or (replicas.autoscaled and current > 0):
+        fixed = roles.wanted if part.role == "Candidate" else replicas.min
+        if current is None or current == fixed or (replicas.autoscaled and current > 0):
             continue
-        yield Scale(deployment=revision_objects.deployment_name(part.revision.name), replicas=replicas.min)
+        yield Scale(deployment=revision_objects.deployment_name(part.revision.name), replicas=fixed)
 
 
 def _steps(observed: Observed, roles: Cast) -> Iterator[Event]:
@@ -135,6 +151,8 @@ def _steps(observed: Observed, roles: Cast) -> Iterator[Event]:
         yield Event(type="Normal", reason=conditions.REVISION_CREATED, message=f"Created revision {desired.name} for {desired.model.uri}.")
     elif desired is not None and observed.workload(desired.name).stopped:
         yield Event(type="Normal", reason=conditions.REVISION_WOKEN, message=f"Woke revision {desired.name} for {desired.model.uri}.")
+    if roles.course is not None:
+        yield from roles.course.events
     if roles.moved and serving is not None:
         yield Event(type="Normal", reason=conditions.REVISION_PROMOTED, message=f"Revision {serving.name} now serves {serving.model.uri}.")
     parked = {entry.name for entry in observed.status.revisions if entry.role == "Parked"}
@@ -156,10 +174,12 @@ def _warning(observed: Observed, verdict: Verdict) -> tuple[Event, ...]:
 
 
 def _outcome(observed: Observed, roles: Cast, model_ready: Verdict) -> Outcome:
-    if model_ready.reason in conditions.STALLING_REASONS:
+    if model_ready.reason in conditions.STALLING_REASONS and model_ready.reason != conditions.ROLLED_BACK:
         return Stalled(model_ready.reason, seconds=UNTOLD_LOOK_S)
     waits = [_drained_in(observed, part) for part in roles.parts if part.role == "Draining"]
-    if model_ready.status != "True" and model_ready.reason != conditions.SUSPENDED:
+    if roles.course is not None and roles.course.looks:
+        waits.append(rollout.LOOK_S)
+    if model_ready.status != "True" and model_ready.reason not in (conditions.SUSPENDED, conditions.ROLLED_BACK):
         waits.append(_looked_at_in(observed, roles))
     if roles.serving is not None and (following := _followed_in(observed, roles)) > 0:
         waits.append(following)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.modeldeployment import Condition, ConditionStatus
-from slipway_operator.reconcile.casting import TIME_FORMAT
+from slipway_operator.reconcile.rollout import TIME_FORMAT
 
 MESSAGE_LIMIT = 1024
 

@@ -15,10 +15,16 @@ def table(observed: Observed, spec: ModelDeploymentSpec, roles: Cast) -> RouteTa
     return RouteTable(
         namespace=observed.identity.namespace,
         model=observed.identity.name,
-        division=_division(observed, Split.whole(roles.serving.name if roles.serving else observed.selected)),
+        division=_division(observed, _split(observed, roles)),
         unit=UnitRule(header=unit.header.lower(), on_missing=unit.on_missing) if unit else None,
         limits=Limits(timeout_ms=limits.timeout_milliseconds, body_bytes=limits.body_mebibytes * _MEBIBYTE, pending_per_pod=limits.pending_per_pod),
     )
+
+
+def _split(observed: Observed, roles: Cast) -> Split:
+    if roles.course is not None:
+        return roles.course.split
+    return Split.whole(roles.serving.name if roles.serving else observed.selected)
 
 
 def _division(observed: Observed, split: Split) -> Division:

@@ -7,6 +7,8 @@ from datetime import datetime
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from slipway_operator.state.revision import Revision
 from slipway_operator.state.routes import RouteTable
+from slipway_statistics.counts import Counts
+from slipway_statistics.latency import Edges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +105,15 @@ class Observed:
 
     routers: Routers | None = None
     """None: the Service leads to the pods of a revision itself."""
+
+    counts: Mapping[str, Counts] = field(default_factory=dict)
+    """What the routers counted in the live table's epoch, by revision, of all ready router pods together."""
+
+    edges: Edges | None = None
+    """The latencies from which on the counts call a request slow; None while none were asked for."""
+
+    command: str | None = None
+    """What somebody told the rollout, by annotation."""
 
     endpoints: Mapping[str, int] = field(default_factory=dict)
     """Ready endpoints of the stable Service, by the revision whose pods they are; those of routers are under the empty name."""

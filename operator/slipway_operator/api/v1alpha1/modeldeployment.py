@@ -12,6 +12,7 @@ from slipway_operator.api.fields import (
     Model,
     ObjectName,
     Quantity,
+    Share,
     keyed_list,
     rules,
 )
@@ -256,11 +257,120 @@ class RequestLimits(Model):
     )
 
 
+class RolloutStep(Model):
+    """One share of the units that a new revision has for a while."""
+
+    percent: int = Field(ge=1, le=99, description="Share of the units that the new revision gets.")
+    hold_seconds: int = Field(default=60, ge=0, le=2_592_000, description="How long the step lasts at least, from when every ready router has it.")
+    detect: Share | None = Field(
+        default=None,
+        description="The step passes only once an increase of this much over what a guardrail allows would have been seen, as a share of requests."
+        ' Absent: "0.1" at the first step, "0.02" at later ones.',
+    )
+
+
+_ERROR_RATE_IN_SHARES = "metric ErrorRate needs maxIncrease and takes no maxIncreasePercent"
+_LATENCY_IN_PERCENT = "metric LatencyP95 needs maxIncreasePercent and takes no maxIncrease"
+
+
+class Guardrail(Model):
+    """What a new revision must not be worse at than the one that serves."""
+
+    metric: Literal["ErrorRate", "LatencyP95"] = Field(
+        description="ErrorRate: share of requests whose first attempt fails (5xx, no connection, timeout). LatencyP95: 95th percentile of the time to"
+        " the first byte."
+    )
+    max_increase: Share | None = Field(default=None, description='ErrorRate: how much higher the share may be. "0.005" is half a percentage point.')
+    max_increase_percent: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="LatencyP95: how much higher the percentile may be, in percent of the serving revision's."
+    )
+
+    @model_validator(mode="after")
+    def _the_bound_fits_the_metric(self) -> Self:
+        if self.metric == "ErrorRate" and (self.max_increase is None or self.max_increase_percent is not None):
+            raise ValueError(_ERROR_RATE_IN_SHARES)
+        if self.metric == "LatencyP95" and (self.max_increase_percent is None or self.max_increase is not None):
+            raise ValueError(_LATENCY_IN_PERCENT)
+        return self
+
+
+GUARDRAIL_RULES = rules(
+    ("self.metric != 'ErrorRate' || (has(self.maxIncrease) && !has(self.maxIncreasePercent))", _ERROR_RATE_IN_SHARES),
+    ("self.metric != 'LatencyP95' || (has(self.maxIncreasePercent) && !has(self.maxIncrease))", _LATENCY_IN_PERCENT),
+)
+
+_STEPS_MUST_RISE = "each step's percent must be higher than the one before it"
+_PROBABILITY_BOUNDS = "falseRollbackProbability must be above 0 and at most 0.5"
+
+
+class Rollout(Model):
+    """How a new revision takes over: by steps, watched by guardrails."""
+
+    steps: Annotated[tuple[RolloutStep, ...], FromList] = Field(
+        default=(RolloutStep(percent=1), RolloutStep(percent=10, hold_seconds=300), RolloutStep(percent=50, hold_seconds=300)),
+        min_length=1,
+        max_length=10,
+        description="Shares, rising. After the last one the new revision gets everything.",
+        json_schema_extra=ATOMIC_LIST,
+    )
+    guardrails: Annotated[tuple[Annotated[Guardrail, Field(json_schema_extra=GUARDRAIL_RULES)], ...], FromList] = Field(
+        default=(Guardrail(metric="ErrorRate", max_increase="0.005"), Guardrail(metric="LatencyP95", max_increase_percent=20)),
+        max_length=2,
+        description="What is compared with the revision that serves, over the same time. An empty list: steps pass by time alone.",
+        json_schema_extra=keyed_list("metric"),
+    )
+    false_rollback_probability: Share = Field(
+        default="0.01",
+        description="How often a revision that is no worse than allowed may be rolled back all the same: for the whole rollout, however often it is"
+        " looked at.",
+    )
+    on_failure: Literal["RollBack", "Pause"] = Field(
+        default="RollBack",
+        description="What happens when a guardrail is broken or a step takes too long. RollBack: every unit goes back to the revision that serves,"
+        " and the new one is refused. Pause: the step stays as it is until somebody decides.",
+    )
+    progress_deadline_seconds: int = Field(
+        default=86_400, ge=10, le=31_536_000, description="How long a step may take beyond its holdSeconds before it counts as failed."
+    )
+
+    @model_validator(mode="after")
+    def _steps_rise(self) -> Self:
+        shares = [step.percent for step in self.steps]
+        if shares != sorted(set(shares)):
+            raise ValueError(_STEPS_MUST_RISE)
+        return self
+
+    @model_validator(mode="after")
+    def _probability_is_one(self) -> Self:
+        if not 0 < float(self.false_rollback_probability) <= 0.5:
+            raise ValueError(_PROBABILITY_BOUNDS)
+        return self
+
+
+ROLLOUT_RULES = rules(
+    (
+        "!has(self.steps) || self.steps.all(step, self.steps.filter(other, other.percent == step.percent).size() == 1)"
+        " && (self.steps.size() < 2 || self.steps.map(step, step.percent).isSorted())",
+        _STEPS_MUST_RISE,
+    ),
+    (
+        "!has(self.falseRollbackProbability) || (double(self.falseRollbackProbability) > 0.0 && double(self.falseRollbackProbability) <= 0.5)",
+        _PROBABILITY_BOUNDS,
+    ),
+)
+
+
 class Traffic(Model):
     """How requests reach the model."""
 
     unit: Unit | None = Field(default=None, description="Whom a split keeps together. Absent: every request is a unit of its own.")
     limits: RequestLimits = Field(default=RequestLimits(), description="Bounds of requests.")
+    rollout: Rollout | None = Field(
+        default=None,
+        description="How a new revision takes over. Absent: at once, as soon as it is ready. {} takes the defaults: 1 %, 10 %, 50 %, watched for"
+        " errors and latency.",
+        json_schema_extra=ROLLOUT_RULES,
+    )
 
 
 _TRITON_HAS_NO_BATCHING = "serving.batching is refused with format triton: the repository's own config.pbtxt says it"
@@ -334,6 +444,49 @@ class TrafficStatus(Model):
     )
 
 
+class GuardrailStatus(Model):
+    """What the last look at a guardrail said; shares of requests."""
+
+    metric: Annotated[str, Field(max_length=32)] = Field(description="Which guardrail.")
+    requests: Annotated[int, Field(ge=0)] = Field(description="Requests of the new revision in this step that were counted.")
+    estimate: Annotated[str, Field(max_length=16)] = Field(
+        description="How much more often its requests are bad (LatencyP95: slow) than those of the revision that serves."
+    )
+    lower: Annotated[str, Field(max_length=16)] = Field(description="Lower end of the interval around the estimate; above limit it is rolled back.")
+    upper: Annotated[str, Field(max_length=16)] = Field(description="Upper end.")
+    limit: Annotated[str, Field(max_length=16)] = Field(description="How much more often is allowed.")
+    detectable: Annotated[str, Field(max_length=16)] = Field(
+        description="The least increase over limit that would be seen by now; the step passes when it is at most detect."
+    )
+
+
+class RolloutStatus(Model):
+    """A new revision on its way."""
+
+    revision: Annotated[str, Field(max_length=63)] = Field(description="The new revision.")
+    step: Annotated[int, Field(ge=0)] = Field(description="Which step, from 1; 0 before the first.")
+    steps: Annotated[int, Field(ge=1)] = Field(description="How many there are.")
+    percent: Annotated[int, Field(ge=0, le=100)] = Field(description="Share of the units that it has.")
+    summary: Annotated[str, Field(max_length=64)] = Field(description="All of it in a few words, for kubectl get.")
+    reason: Annotated[str, Field(max_length=64)] = Field(description="What it waits for, in one word.")
+    since: Timestamp | None = Field(default=None, description="Since when every ready router has had this step; absent until then.")
+    paused: bool = Field(default=False, description="Whether it passes no step until it is resumed. Guardrails watch all the same.")
+    stable_replicas: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Pods that the serving revision had when the rollout began, and keeps until its end."
+    )
+    guardrails: Annotated[tuple[GuardrailStatus, ...], FromList] = Field(
+        default=(), max_length=2, description="What the last look said.", json_schema_extra=keyed_list("metric")
+    )
+
+
+class RefusedRevision(Model):
+    """A revision that was rolled back, and is not tried again until the spec changes or somebody asks for it."""
+
+    revision: Annotated[str, Field(max_length=63)] = Field(description="Its name.")
+    at: Timestamp = Field(description="When.")
+    message: Annotated[str, Field(max_length=512)] = Field(description="Why.")
+
+
 class ModelDeploymentStatus(Model):
     """What the operator found and did. Short-lived figures are in metrics, not here."""
 
@@ -347,6 +500,13 @@ class ModelDeploymentStatus(Model):
     revision: Annotated[str, Field(max_length=63)] | None = Field(default=None, description="Revision that serves at the address.")
     model_uri: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Model that serves at the address.")
     traffic: TrafficStatus | None = Field(default=None, description="How units are divided among revisions; absent while nothing serves.")
+    rollout: RolloutStatus | None = Field(default=None, description="The new revision that is on its way; absent when none is.")
+    refused: Annotated[tuple[RefusedRevision, ...], FromList] = Field(
+        default=(), max_length=8, description="Revisions that were rolled back, newest first.", json_schema_extra=keyed_list("revision")
+    )
+    handled: Annotated[str, Field(max_length=128)] | None = Field(
+        default=None, description="The last value of annotation slipway.dev/rollout that was carried out."
+    )
     revisions: Annotated[tuple[RevisionStatus, ...], FromList] = Field(
         default=(), max_length=16, description="Every revision that exists, newest first.", json_schema_extra=keyed_list("name")
     )
