@@ -67,6 +67,7 @@ MODEL_DEPLOYMENT: Final = Kind(
         ),
         Column(name="Model", path=".status.modelUri", description="Model that serves at the address."),
         Column(name="Revision", path=".status.revision", description="Revision that serves at the address."),
+        Column(name="Rollout", path=".status.rollout.summary", description="Step, share and what is waited for while a new revision takes over."),
         Column(
             name="Reason",
             path='.status.conditions[?(@.type=="Ready")].reason',

@@ -19,7 +19,7 @@ SCHEMA = crd.crd(crd.MODEL_DEPLOYMENT)["spec"]["versions"][0]["schema"]["openAPI
 TYPES = {conditions.READY, conditions.RECONCILING, conditions.STALLED, *summary.CONCERNS}
 WORDS = {value for name, value in vars(conditions).items() if name.isupper() and isinstance(value, str)}
 REASONS = WORDS - TYPES
-STEPS = {word for word in REASONS if re.fullmatch(r"Revision(Created|Woken|Promoted|Parked|Removed)", word)}
+STEPS = {word for word in REASONS if re.fullmatch(r"Revision(Created|Woken|Promoted|Parked|Removed)|RolloutStep", word)}
 AS_IT_SHOULD_BE = {
     conditions.SERVING,
     conditions.SPEC_ACCEPTED,
