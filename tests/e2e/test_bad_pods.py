@@ -112,7 +112,7 @@ STRICT: dict[str, Case] = {
     "a-quota-used-up": Case(
         worse=good() | {"uri": "pvc://models/good/2"},
         reason="PodRefused",
-        says="exceeded quota: few-pods, requested: pods=1, used: pods=3, limited: pods=3",
+        says="exceeded quota: few-pods, requested: pods=1, used: pods=5, limited: pods=5",
         cure=unquotaed,
     ),
     "more-than-is-allowed": Case(
@@ -185,9 +185,9 @@ def story(stage: Stage, strict: Stage, runtimes: None) -> Story:
 def bound(strict: Stage) -> None:
     """No pod more than there are, and none that is large."""
     limits = {"limits": [{"type": "Container", "max": {"memory": "256Mi"}, "default": {"memory": "256Mi"}}]}
-    for kind, name, spec in (("ResourceQuota", "few-pods", {"hard": {"pods": "3"}}), ("LimitRange", "small-pods", limits)):
+    for kind, name, spec in (("ResourceQuota", "few-pods", {"hard": {"pods": "5"}}), ("LimitRange", "small-pods", limits)):
         strict.run("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "spec": spec}))
-    eventually(lambda: strict.run("get", "resourcequota", "few-pods", "-o", "jsonpath={.status.used.pods}") == "3")
+    eventually(lambda: strict.run("get", "resourcequota", "few-pods", "-o", "jsonpath={.status.used.pods}") == "5")
 
 
 @pytest.mark.parametrize("name", [*CASES, *STRICT])
