@@ -57,10 +57,12 @@ async def feeding(tmp_path: Path, *, look_s: float = 0.1) -> AsyncIterator[Fed]:
         )
         fed = Fed(fake, feeder, kept, refused)
         task = asyncio.create_task(feeder.run())
-        yield fed
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await fake.stop()
+        try:
+            yield fed
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await fake.stop()
 
 
 async def test_a_change_is_pushed_at_once_and_a_hundred_in_a_row_together(tmp_path: Path) -> None:

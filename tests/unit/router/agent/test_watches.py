@@ -104,9 +104,11 @@ async def watching(server: ApiServer, *, credentials: Callable[[str], Credential
                 backoff_limit_s=0.02,
             )
             task = asyncio.create_task(watch.run())
-            yield Seen(watch, changes, told)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            try:
+                yield Seen(watch, changes, told)
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
     finally:
         await runner.cleanup()
 
