@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ class FakeNginx:
         self.taken: list[Mapping[str, Any]] = []
         """Answers to the next ``POST /taken``; afterwards nothing was counted."""
         self.takes = 0
+        self.slow_s = 0.0
+        """Seconds that every answer takes longer."""
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        app = web.Application()
+        app = web.Application(middlewares=[self._slowly])
         app.router.add_put("/tables", self._put)
         app.router.add_get("/tables", self._get)
         app.router.add_post("/taken", self._taken)
@@ -43,6 +45,11 @@ class FakeNginx:
             await self._runner.cleanup()
         self._runner = None
         self.routes, self.pods = {}, {}
+
+    @web.middleware
+    async def _slowly(self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        await asyncio.sleep(self.slow_s)
+        return await handler(request)
 
     async def _put(self, request: web.Request) -> web.Response:
         body = await request.json()

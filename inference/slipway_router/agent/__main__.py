@@ -18,12 +18,12 @@ def main() -> int:
         chosen = Settings.from_environment(os.environ)
         logs.configure(level=chosen.log_level)
         found = load(chosen.kubeconfig, environment=os.environ)
+        for name in settings.unknown(os.environ):
+            logging.getLogger(__name__).warning("%s: no such setting, it is not used", name)
+        asyncio.run(_live(chosen, found))
     except (SettingsError, CredentialsError) as error:
         sys.stderr.write(f"slipway-router: {error}\n")
         return 2
-    for name in settings.unknown(os.environ):
-        logging.getLogger(__name__).warning("%s: no such setting, it is not used", name)
-    asyncio.run(_live(chosen, found))
     return 0
 
 

@@ -23,6 +23,9 @@ from slipway_router.agent.taker import Taker
 from slipway_router.agent.totals import Totals
 from slipway_router.agent.watches import Watch
 
+_FLUSH_S = 5.0
+"""How long an ending agent waits for the disk."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -156,7 +159,9 @@ class Agent:
     async def _last(self) -> None:
         if self._begun:
             await self._take()
-        await self._exposures.flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FLUSH_S):
+                await self._exposures.flush()
 
     async def _save(self, wanted: Wanted) -> None:
         try:

@@ -1,8 +1,10 @@
 """What nginx counted, added up per model, epoch of its table and revision, for the operator's guardrails."""
 
+import contextlib
 import time
 from array import array
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from slipway_router.agent import logs
@@ -163,7 +165,7 @@ class Counts:
     def add(self, cells: Iterable[Any]) -> int:
         """Count nginx's cells, ``[model, epoch, revision, "b" or "t", bucket or block, bin, bad, n]``. How many could not be counted."""
         lost = 0
-        for cell in cells:
+        for cell in _in_order(cells):
             try:
                 model, number, revision, by, place, bin_, bad, n = cell
                 epoch = self.epoch(model, number)
@@ -212,3 +214,11 @@ class Counts:
         if epoch.shadows:
             answer["shadow"] = [sums.answer(revision) for revision, sums in epoch.shadows.items()][-1]
         return answer
+
+
+def _in_order(cells: Iterable[Any]) -> Iterable[Any]:
+    """By block, as ``Blocks`` packs them best: after a pause many of them come at once."""
+    cells = list(cells)
+    with contextlib.suppress(TypeError, LookupError):  # some of them are no cells, which is found out later
+        cells.sort(key=itemgetter(4))
+    return cells

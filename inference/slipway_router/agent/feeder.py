@@ -30,7 +30,7 @@ class Feeder:
         pause_s: float = 0.02,
     ) -> None:
         self.live: Mapping[str, Table] = {}
-        """The tables that nginx has confirmed; empty while it does not answer."""
+        """The tables that nginx has confirmed; empty while it does not listen."""
         self.fed = False
         """Whether nginx has everything that it should, as far as it is known to be good."""
         self.pushes = 0
@@ -64,7 +64,9 @@ class Feeder:
             try:
                 await self._round()
             except Away as away:
-                self.live, self.fed, self._look = {}, False, True
+                self._look = True
+                if not away.listening:  # one that is only slow has what it had, and must not look as if it were not ready for being busy
+                    self.live, self.fed = {}, False
                 self._seldom.warning("nginx does not take its tables, which are tried again all the time: %s", away)
             except Rejected as rejected:
                 self.fed, self._look = False, True

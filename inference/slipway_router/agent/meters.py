@@ -103,6 +103,10 @@ class Meters(Collector):
         sums = self._parts.player.sums
         for field, help_ in _SHADOW.items():
             yield _counter(f"shadow_{field}", help_, ("model", "revision"), [(key, getattr(each, field)) for key, each in sums.items()])
+        differences = [(key, each.absolute_difference) for key, each in sums.items()]
+        yield _counter("shadow_absolute_difference", "Mean absolute difference of each answered sample, summed", ("model", "revision"), differences)
+        slower = [(key, each.seconds_difference) for key, each in sums.items()]
+        yield _gauge("shadow_seconds_difference_sum", "How much longer the shadow took, summed", ("model", "revision"), slower)
         yield _gauge("shadow_waiting_bytes", "Samples that wait for the shadow", (), [((), self._parts.player.waiting_bytes)])
 
     def _own(self) -> Iterator[Metric]:

@@ -16,6 +16,11 @@ _RECONNECT_S = (0.02, 1.0)
 class Away(Exception):
     """Nginx does not answer, or not as it should; the message says what was asked and what happened."""
 
+    def __init__(self, message: str, *, listening: bool = True) -> None:
+        super().__init__(message)
+        self.listening = listening
+        """Whether there is somebody who listens: then what it had is likely to be still there."""
+
 
 class Rejected(Exception):
     """Nginx found something wrong with tables, or had no room for them, and changed nothing; the message is its own."""
@@ -73,7 +78,8 @@ class Nginx:
                 text = await response.read()
             answer = json.loads(text) if text else {}
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as cause:
-            raise Away(f"{method} {path}: {str(cause) or type(cause).__name__}") from cause
+            listening = not isinstance(cause, aiohttp.ClientConnectorError)
+            raise Away(f"{method} {path}: {str(cause) or type(cause).__name__}", listening=listening) from cause
         if response.status in (400, 507) and method == "PUT" and isinstance(answer, dict):
             raise Rejected(str(answer.get("error") or "without a reason"))
         if response.status != expected or not isinstance(answer, dict):

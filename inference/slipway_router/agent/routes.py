@@ -38,6 +38,8 @@ class Routes:
     def __init__(self, *, namespace: str, on_change: Callable[[], None]) -> None:
         self._namespace = namespace
         self._on_change = on_change
+        self._wanted: Wanted | None = Wanted()
+        """None: it has to be made anew."""
         self._tables: dict[str, Table] = {}
         self._slices: dict[str, Slice] = {}
         self._restored_pods: Mapping[str, tuple[str, ...]] | None = None
@@ -52,6 +54,7 @@ class Routes:
             except Refused as refused:
                 _log.warning("the table of %s in the file is not used: %s", model, refused)
         self._restored_pods = pods
+        self._changed()
 
     def table_changed(self, name: str, text: str | None) -> None:
         """ConfigMap ``name`` holds ``text`` now, or is gone. A text that is no good table leaves the last good one in place."""
@@ -62,14 +65,14 @@ class Routes:
             _log.info("the table of %s is gone", model)
         else:
             self._take(name, model, text)
-        self._on_change()
+        self._changed()
 
     def tables_listed(self, names: Iterable[str]) -> None:
         """The ConfigMaps that there are: a restored table without one goes."""
         models = {name.removesuffix(_SUFFIX) for name in names}
         for model in [model for model in self._tables if model not in models]:
             del self._tables[model]
-        self._on_change()
+        self._changed()
 
     def slice_changed(self, name: str, found: Slice | None) -> None:
         """EndpointSlice ``name`` says ``found`` now, or is gone."""
@@ -77,12 +80,12 @@ class Routes:
             self._slices.pop(name, None)
         else:
             self._slices[name] = found
-        self._on_change()
+        self._changed()
 
     def slices_listed(self) -> None:
         """All EndpointSlices have been told: restored pods are forgotten."""
         self._restored_pods = None
-        self._on_change()
+        self._changed()
 
     def refuse(self, table: Table, why: str) -> None:
         """Nginx did not take a table that looked good."""
@@ -90,10 +93,19 @@ class Routes:
 
     def wanted(self) -> Wanted:
         """What nginx should have now."""
+        if self._wanted is None:
+            self._wanted = self._made()
+        return self._wanted
+
+    def _made(self) -> Wanted:
         revisions = {revision for table in self._tables.values() for revision in table.revisions}
         if self._restored_pods is None:
             return Wanted(dict(self._tables), endpoints.pods(self._slices.values(), revisions=revisions))
         return Wanted(dict(self._tables), {revision: self._restored_pods.get(revision, ()) for revision in revisions})
+
+    def _changed(self) -> None:
+        self._wanted = None
+        self._on_change()
 
     def _take(self, name: str, model: str, text: str) -> None:
         try:

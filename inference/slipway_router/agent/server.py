@@ -74,7 +74,7 @@ class Sampled:
 
     def app(self) -> web.Application:
         """The application."""
-        app = web.Application(client_max_size=0)
+        app = web.Application()
         app.router.add_post("/shadow", self._shadow)
         return app
 

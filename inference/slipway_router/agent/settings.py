@@ -10,6 +10,8 @@ PREFIX = "SLIPWAY_"
 
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
 """Kubernetes gives every pod such variables for every Service, ``slipway-router`` among them."""
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""What can be the value of a label and the name of a namespace."""
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -106,6 +108,8 @@ def unknown(environment: Mapping[str, str]) -> list[str]:
 
 
 def _parsed(field: str, text: str) -> Any:
+    if field in ("router_name", "namespace"):
+        return _named(text)
     if field in ("agent_port", "pod_port"):
         return _whole(text, least=0 if field == "agent_port" else 1, most=65535)
     if field in ("exposures_bytes", "shadow_bytes"):
@@ -117,6 +121,12 @@ def _parsed(field: str, text: str) -> Any:
     if field.endswith("_seconds"):
         return _seconds(text, least=0.0)
     return _level(text) if field == "log_level" else text
+
+
+def _named(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError("it should be a name of Kubernetes: at most 63 small letters, digits and hyphens")
+    return text
 
 
 def _whole(text: str, *, least: int, most: int | None = None) -> int:

@@ -31,8 +31,9 @@ class Table:
     def parse(cls, text: str, *, namespace: str, model: str) -> Self:
         """Read ``routes.json`` of ConfigMap ``<model>-routes`` in ``namespace``. Raises Refused."""
         try:
+            digest = hashlib.sha256(text.encode()).hexdigest()[:16]
             document = json.loads(text)
-        except (ValueError, RecursionError) as cause:
+        except (ValueError, RecursionError) as cause:  # ValueError: also of what is no Unicode
             raise Refused(f"it is not JSON: {cause}") from cause
         _need(isinstance(document, dict), "it is not a JSON object")
         _need(document.get("version") == VERSION, f"its version is {document.get('version')!r}, this router knows {VERSION}")
@@ -54,7 +55,7 @@ class Table:
             text=text,
             revisions=tuple(named),
             shadow=shadow,
-            digest=hashlib.sha256(text.encode()).hexdigest()[:16],
+            digest=digest,
         )
 
 

@@ -1,6 +1,5 @@
-"""Takes what nginx counted, every second, and gives each part to who adds it up."""
+"""Takes what nginx counted and gives each part to who adds it up."""
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +16,7 @@ _log = logging.getLogger(__name__)
 class Taker:
     """What was taken and could not be added up is counted in ``uncounted``: it was of a model or an epoch that is long gone."""
 
-    def __init__(self, nginx: Nginx, *, counts: Counts, totals: Totals, exposures: Exposures, every_s: float = 1.0) -> None:
+    def __init__(self, nginx: Nginx, *, counts: Counts, totals: Totals, exposures: Exposures) -> None:
         self.uncounted = 0
         self.failures = 0
         """Takes without an answer; when nginx ended in the middle of one, what it had counted is lost."""
@@ -25,22 +24,21 @@ class Taker:
         self._counts = counts
         self._totals = totals
         self._exposures = exposures
-        self._every_s = every_s
         self._seldom = logs.Seldom(_log)
 
-    async def run(self) -> None:
-        """Take until cancelled. Never raises for nginx's sake."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            await self.take()
-
     async def take(self) -> None:
-        """Take once."""
+        """Take once. Never raises for nginx's sake."""
         try:
-            self.add(await self._nginx.take())
+            taken = await self._nginx.take()
         except Away as away:
             self.failures += 1
             self._seldom.warning("what nginx counted cannot be taken: %s", away)
+            return
+        try:
+            self.add(taken)
+        except Exception:  # what is lost of one second is less than what a restart loses
+            self.failures += 1
+            _log.exception("what nginx counted cannot be read")
 
     def add(self, taken: Mapping[str, Any]) -> None:
         """Add up an answer of ``POST /taken``."""

@@ -134,7 +134,10 @@ class Watch(Generic[T]):
             del self._kept[name]
         else:
             self._kept[name] = kept
-        self._on_change(name, kept)
+        try:
+            self._on_change(name, kept)
+        except Exception:  # as above
+            _log.exception("%s of %s could not be taken", name, self.kind.what)
 
     def _reached(self, version: str) -> None:
         self._version = version

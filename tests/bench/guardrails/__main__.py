@@ -10,7 +10,12 @@ from bench.operator import figures
 from bench.operator.figures import Figure
 
 RESULT = Path(__file__).parents[3] / "build" / "bench" / "guardrails.json"
-_PARTS = {"false_rollbacks": (false_rollbacks.rows, 2000), "power": (power.rows, 200), "speed": (speed.rows, 1)}
+_PARTS = {
+    "false_rollbacks": (false_rollbacks.rows, 2000),
+    "limits": (false_rollbacks.limits, 200),
+    "power": (power.rows, 200),
+    "speed": (speed.rows, 1),
+}
 
 
 def main() -> int:

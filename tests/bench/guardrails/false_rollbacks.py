@@ -35,6 +35,14 @@ def rows(runs: int) -> Iterator[Figure]:
         yield Figure(name=f"{name}: by a z-test per request", value=naive, unit=f"of {runs}", goal=f"> {limit}: must fail", ok=naive > limit)
 
 
+def limits(runs: int) -> Iterator[Figure]:
+    """Where the promise ends: pods of either revision that stand still for longer. Nobody says that it holds there, so nothing is judged."""
+    for stall_s in (30, 60):
+        truth = Truth(slower=rollouts.REAL_MARGIN, stall_s=stall_s)
+        wrong = sum(one.rolled_back for one in rollouts.many(truth, runs=runs, seed=1100))
+        yield figures.stated(f"stalls of {stall_s} s: false rollbacks", wrong, f"of {runs}")
+
+
 def most(runs: int, probability: float, *, confidence: float = 0.99) -> int:
     """How many of the runs may go wrong by chance: the least k with P(X > k) <= 1 - confidence for a binomial X. 31 of 2,000 at 0.01."""
     below, k = 0.0, -1

@@ -139,5 +139,5 @@ def test_a_look_is_cheap() -> None:
 
 def test_rows_of_the_bench() -> None:
     """Every part tells what it is to tell; few runs, so nothing is judged here."""
-    names = [row.name for row in [*false_rollbacks.rows(1), *power.rows(1)]]
-    assert len(names) == len(set(names)) == 4 * len(false_rollbacks.CELLS) + len(power.CANDIDATES) * len(power.PLACES) + 14 + len(rollouts.STEPS)
+    names = [row.name for row in [*false_rollbacks.rows(1), *false_rollbacks.limits(1), *power.rows(1)]]
+    assert len(names) == len(set(names)) == 4 * len(false_rollbacks.CELLS) + 2 + len(power.CANDIDATES) * len(power.PLACES) + 14 + len(rollouts.STEPS)

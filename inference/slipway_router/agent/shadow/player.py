@@ -97,6 +97,8 @@ class Player:
             sample = self._queue.popleft()
             try:
                 await self._play(sample)
+            except Exception:  # an answer that nobody thought of must not end the agent, which counts for everybody
+                _log.exception("a sample of %s could not be played", sample.about.model)
             finally:
                 self.waiting_bytes -= sample.size
 

@@ -47,7 +47,7 @@ async def feeding(tmp_path: Path, *, look_s: float = 0.1) -> AsyncIterator[Fed]:
     async def save(wanted: Wanted) -> None:
         kept.append(wanted)
 
-    async with Nginx(str(fake.socket)) as nginx:
+    async with Nginx(str(fake.socket), timeout_s=0.1) as nginx:
         feeder = Feeder(
             nginx,
             wanted=lambda: fed.wanted,
@@ -57,10 +57,12 @@ async def feeding(tmp_path: Path, *, look_s: float = 0.1) -> AsyncIterator[Fed]:
         )
         fed = Fed(fake, feeder, kept, refused)
         task = asyncio.create_task(feeder.run())
-        yield fed
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await fake.stop()
+        try:
+            yield fed
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await fake.stop()
 
 
 async def test_a_change_is_pushed_at_once_and_a_hundred_in_a_row_together(tmp_path: Path) -> None:
@@ -119,6 +121,19 @@ async def test_while_nginx_is_away_nothing_is_live(tmp_path: Path) -> None:
         assert not fed.feeder.fed
         await fed.nginx.start()
         await eventually(lambda: fed.has(table("ranker")) and fed.feeder.fed)
+
+
+async def test_an_nginx_that_is_only_slow_has_what_it_had(tmp_path: Path) -> None:
+    async with feeding(tmp_path, look_s=0.02) as fed:
+        fed.want(table("ranker"))
+        await eventually(lambda: fed.feeder.fed)
+        fed.nginx.slow_s = 0.4
+        await asyncio.sleep(0.5)
+        assert fed.feeder.fed
+        assert fed.feeder.live
+        fed.nginx.slow_s = 0.0
+        fed.want(table("ranker", epoch=8))
+        await eventually(lambda: fed.has(table("ranker", epoch=8)))
 
 
 async def test_an_nginx_that_refuses_what_it_had_is_tried_again(tmp_path: Path) -> None:

@@ -68,9 +68,11 @@ async def playing(pod: Pod, *, addresses: list[str] | None = None, **options: An
     try:
         async with Player(counts=counts, pods=lambda _: pods, port=runner.addresses[0][1], **chosen) as player:
             task = asyncio.create_task(player.run())
-            yield player, counts
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            try:
+                yield player, counts
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
     finally:
         await runner.cleanup()
 

@@ -49,6 +49,8 @@ def test_every_setting_can_be_given() -> None:
     ("given", "told"),
     [
         ({}, "SLIPWAY_ROUTER_NAME is not set: name the router"),
+        ({"SLIPWAY_ROUTER_NAME": "a,b"}, "SLIPWAY_ROUTER_NAME is 'a,b': it should be a name of Kubernetes"),
+        (NEEDED | {"SLIPWAY_NAMESPACE": "shop/"}, "SLIPWAY_NAMESPACE is 'shop/': it should be a name"),
         (NEEDED | {"SLIPWAY_AGENT_PORT": "http"}, "SLIPWAY_AGENT_PORT is 'http': it should be a whole number from 0 to 65535."),
         (NEEDED | {"SLIPWAY_AGENT_PORT": "70000"}, "SLIPWAY_AGENT_PORT is '70000': it should be a whole number from 0 to 65535."),
         (NEEDED | {"SLIPWAY_EXPOSURES_BYTES": "9"}, "SLIPWAY_EXPOSURES_BYTES is '9': it should be a whole number, at least 1024."),

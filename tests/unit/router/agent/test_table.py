@@ -82,7 +82,7 @@ def test_a_table_with_something_wrong_is_refused_with_what_it_is(changes: dict[s
         parsed(routes_json(**changes))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "{", "[]", "\ud800", '"x"', "[" * 100_000])
 def test_what_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(Refused):
         parsed(text)

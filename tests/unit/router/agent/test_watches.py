@@ -86,27 +86,37 @@ class Seen:
 
 
 @contextlib.asynccontextmanager
-async def watching(server: ApiServer, *, credentials: Callable[[str], Credentials] | None = None, **patience: float) -> AsyncIterator[Seen]:
+async def watching(
+    server: ApiServer, *, credentials: Callable[[str], Credentials] | None = None, failing: str = "", **patience: float
+) -> AsyncIterator[Seen]:
     runner = web.ServerRunner(web.Server(server, handler_cancellation=True), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     changes: list[tuple[str, str | None]] = []
     told: list[int] = []
+
+    def change(name: str, kept: str | None) -> None:
+        if name == failing:
+            raise ValueError(name)
+        changes.append((name, kept))
+
     try:
         async with Api(credentials(url) if credentials else Credentials(server=url), patience=Patience(**patience)) as api:
             watch = Watch(
                 api,
                 KIND,
                 keep=lambda obj: obj["data"],
-                on_change=lambda *change: changes.append(change),
+                on_change=change,
                 on_list=lambda: told.append(len(changes)),
                 backoff_limit_s=0.02,
             )
             task = asyncio.create_task(watch.run())
-            yield Seen(watch, changes, told)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            try:
+                yield Seen(watch, changes, told)
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
     finally:
         await runner.cleanup()
 
@@ -208,3 +218,10 @@ async def test_lines_come_whole(chunks: list[bytes], expected: list[bytes]) -> N
 async def test_half_a_line_at_the_end_is_told() -> None:
     with pytest.raises(ValueError, match="middle of a line"):
         await split(b"one\ntw")
+
+
+async def test_a_listener_that_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    server = ApiServer(lists=[[an_object("a", 1), an_object("b", 1)]], watches=[[an_event("MODIFIED", "b", 11), HANG]])
+    async with watching(server, failing="a") as seen:
+        await eventually(lambda: ("b", "b11") in seen.changes)
+    assert "a of ConfigMaps could not be taken" in caplog.text
