@@ -7,6 +7,7 @@ import json
 import threading
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 from slipway_operator.cluster import resources
 from slipway_testing.kube import Kube
@@ -25,6 +26,9 @@ class FakeRouter:
         self.name = name
         self.address = next(_ADDRESSES)
         self.asked = 0
+        self.bad: dict[str, float] = {}
+        """Share of a revision's requests that fail."""
+
         self._frozen: dict[str, Any] | None = None
         self._server = http.server.ThreadingHTTPServer((self.address, PORT), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -61,6 +65,18 @@ class FakeRouter:
         tables = self.kube.list(resources.CONFIG_MAPS, namespace=self.namespace, selector=f"slipway.dev/router={ROUTER}")
         return {"ready": True, "started": "2026-11-25T00:00:00Z", "models": dict(_followed(table["data"]["routes.json"]) for table in tables)}
 
+    def counts(self, query: dict[str, list[str]]) -> dict[str, Any]:
+        """The answer to /v1/counts: as much traffic as any step needs, with ``bad`` of each revision's requests."""
+        model, epoch = query["model"][0], int(query["epoch"][0])
+        table = self.kube.get(resources.CONFIG_MAPS, f"{model}-routes", namespace=self.namespace) or {}
+        names = [entry["name"] for entry in json.loads(table["data"]["routes.json"])["revisions"]]
+        return {"epoch": epoch, "blockSeconds": 4, "started": "2026-11-25T00:00:00Z", "revisions": {name: self._counted(name) for name in names}}
+
+    def _counted(self, revision: str) -> dict[str, Any]:
+        bad = self.bad.get(revision, 0.0)
+        bucket, block = [1_000, round(1_000 * bad), 50], [3_200, round(3_200 * bad), 160]
+        return {"latency": {"100": 64_000}, "buckets": [bucket] * 64, "blocks": {str(number): block for number in range(20)}}
+
     def _pod(self) -> dict[str, Any]:
         labels = {"app.kubernetes.io/managed-by": "slipway", "slipway.dev/router": ROUTER}
         return {
@@ -80,8 +96,9 @@ def _handler(router: FakeRouter) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             router.asked += 1
-            body = json.dumps(router.live()).encode()
-            self.send_response(200 if self.path == "/v1/live" else 404)
+            asked = urlsplit(self.path)
+            body = json.dumps(router.counts(parse_qs(asked.query)) if asked.path == "/v1/counts" else router.live()).encode()
+            self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -102,6 +102,8 @@ def _without_empty(default: Any) -> Any:
     if isinstance(default, Mapping):
         members = {name: _without_empty(value) for name, value in default.items()}
         return {name: value for name, value in members.items() if value not in (None, {}, [])}
+    if isinstance(default, list | tuple):
+        return [_without_empty(item) for item in default]
     return default
 
 

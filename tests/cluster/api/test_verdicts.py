@@ -37,7 +37,18 @@ def test_the_server_stores_the_defaults_written_out(create: Create) -> None:
             "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}},
             "revisionHistoryLimit": 3,
         },
+        "traffic": {"limits": {"timeoutMilliseconds": 60_000, "bodyMebibytes": 64, "pendingPerPod": 128}},
         "suspend": False,
+    }
+
+
+def test_the_server_stores_the_defaults_of_a_rollout(create: Create) -> None:
+    assert create(verdicts.changed("spec.traffic.rollout", {}))["spec"]["traffic"]["rollout"] == {
+        "steps": [{"percent": 1, "holdSeconds": 60}, {"percent": 10, "holdSeconds": 300}, {"percent": 50, "holdSeconds": 300}],
+        "guardrails": [{"metric": "ErrorRate", "maxIncrease": "0.005"}, {"metric": "LatencyP95", "maxIncreasePercent": 20}],
+        "falseRollbackProbability": "0.01",
+        "onFailure": "RollBack",
+        "progressDeadlineSeconds": 86_400,
     }
 
 
@@ -61,10 +72,10 @@ def test_kubectl_shows_the_columns(plane: ControlPlane) -> None:
     plane.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(verdicts.valid()))
     plane.kubectl("patch", "mdep", "ranker", "-n", "shop", "--subresource=status", "--type=merge", "-p", STATUS)
     head, row = plane.kubectl("get", "mdep", "-n", "shop", "--output=wide").splitlines()
-    assert head.split() == ["NAME", "READY", "MODEL", "REVISION", "REASON", "URL", "AGE"]
+    assert head.split() == ["NAME", "READY", "MODEL", "REVISION", "ROLLOUT", "REASON", "URL", "AGE"]
     assert row.split()[:-1] == ["ranker", "True", "pvc://models/digits/1", "ranker-1a2b3c4d", "Serving", "http://ranker.shop.svc"]
     narrow = plane.kubectl("get", "mdep", "-n", "shop").splitlines()[0]
-    assert narrow.split() == ["NAME", "READY", "MODEL", "REVISION", "REASON", "AGE"]
+    assert narrow.split() == ["NAME", "READY", "MODEL", "REVISION", "ROLLOUT", "REASON", "AGE"]
 
 
 def test_kubectl_explains_every_field(plane: ControlPlane) -> None:
