@@ -100,6 +100,8 @@ def test_the_runtime_arrives_as_its_name_says(installed: ControlPlane) -> None:
         "create events.events.k8s.io",
         "patch modeldeployments.slipway.dev --subresource=status",
         "patch deployments.apps --subresource=scale",
+        "create deployments.apps",
+        "bind clusterroles.rbac.authorization.k8s.io/slipway-router",
     ],
 )
 def test_the_operator_may(allowed: str, installed: ControlPlane) -> None:
@@ -120,7 +122,11 @@ def test_the_operator_may_nothing_else_in_a_users_namespace(installed: ControlPl
         "inferenceservices.serving.kserve.io": write,
         "pods": read,
         "endpointslices.discovery.k8s.io": read,
-        "deployments.apps": read,
+        "deployments.apps": write,
+        "serviceaccounts": "get create patch delete",
+        "rolebindings.rbac.authorization.k8s.io": "get create patch delete",
+        "clusterroles.rbac.authorization.k8s.io": "bind",
+        "namespaces": "get",
         "deployments.apps/scale": "get patch",
         "modeldeployments.slipway.dev": read,
         "modeldeployments.slipway.dev/status": "patch",
