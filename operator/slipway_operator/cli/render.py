@@ -12,7 +12,8 @@ from slipway_operator.cli import files, validation
 from slipway_operator.cli.documents import NotYamlError
 from slipway_operator.cli.files import Manifest
 from slipway_operator.reconcile import modeldeployment
-from slipway_operator.state.observed import Identity, Observed
+from slipway_operator.render import router
+from slipway_operator.state.observed import Identity, Observed, Routers
 
 DEFAULT_NAMESPACE: Final = "default"
 UNKNOWN_UID: Final = "00000000-0000-0000-0000-000000000000"
@@ -87,4 +88,5 @@ def first_seen(body: Mapping[str, Any], *, namespace: str, runtimes: Mapping[str
     metadata = body["metadata"]
     identity = Identity(name=metadata["name"], namespace=metadata.get("namespace") or namespace, uid=UNKNOWN_UID, generation=1)
     parsed = ModelDeployment.model_validate(validation.fields(body))
-    return Observed(identity=identity, spec=parsed.spec, runtimes=runtimes, now=_ANY_TIME)
+    routers = Routers(name=router.SHARED, addressed=True)
+    return Observed(identity=identity, spec=parsed.spec, runtimes=runtimes, routers=routers, now=_ANY_TIME)
