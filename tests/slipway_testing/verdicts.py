@@ -110,7 +110,7 @@ REFUSED: Final = (
     _refused("a share in percent", "spec.traffic.rollout.falseRollbackProbability", "1%"),
     _refused("a share as a number", "spec.traffic.rollout.falseRollbackProbability", 0.01),
     _refused("certainty", "spec.traffic.rollout.falseRollbackProbability", "0", field="spec.traffic.rollout"),
-    _refused("worse than a coin", "spec.traffic.rollout.falseRollbackProbability", "0.51", field="spec.traffic.rollout"),
+    _refused("worse than a coin", "spec.traffic.rollout.falseRollbackProbability", "0.5", field="spec.traffic.rollout"),
     _refused(
         "errors bounded in percent",
         "spec.traffic.rollout.guardrails",
@@ -198,7 +198,7 @@ ACCEPTED: Final[dict[str, Body]] = {
         {
             "steps": [{"percent": 1, "holdSeconds": 0, "detect": "0.5"}, {"percent": 99, "holdSeconds": 86400}],
             "guardrails": [{"metric": "LatencyP95", "maxIncreasePercent": 10}, {"metric": "ErrorRate", "maxIncrease": "0"}],
-            "falseRollbackProbability": "0.5",
+            "falseRollbackProbability": "0.49",
             "onFailure": "Pause",
             "progressDeadlineSeconds": 10,
         },

@@ -133,7 +133,7 @@ def _nginx(router: Router) -> dict[str, Any]:
             {"name": "http", "containerPort": service.HTTP_PORT, "protocol": "TCP"},
             {"name": "grpc", "containerPort": service.GRPC_PORT, "protocol": "TCP"},
         ],
-        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         "livenessProbe": {"tcpSocket": {"port": service.HTTP_PORT}, "periodSeconds": 10, "timeoutSeconds": 5},
         "env": [{"name": "SLIPWAY_DRAIN_SECONDS", "value": str(DRAIN_S)}],
         "lifecycle": {"preStop": {"exec": {"command": ["slipway-router-stop"]}}},
@@ -146,7 +146,7 @@ def _agent(router: Router) -> dict[str, Any]:
         # It outlives nginx, whose last counts it takes.
         "env": [{"name": "SLIPWAY_ROUTER_NAME", "value": router.name}, {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(2 * DRAIN_S)}],
         "ports": [{"name": "agent", "containerPort": AGENT_PORT, "protocol": "TCP"}],
-        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": AGENT_PORT}, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
         "livenessProbe": {"httpGet": {"path": "/healthz", "port": AGENT_PORT}, "periodSeconds": 10, "timeoutSeconds": 5},
     }

@@ -300,7 +300,7 @@ GUARDRAIL_RULES = rules(
 )
 
 _STEPS_MUST_RISE = "each step's percent must be higher than the one before it"
-_PROBABILITY_BOUNDS = "falseRollbackProbability must be above 0 and at most 0.5"
+_PROBABILITY_BOUNDS = "falseRollbackProbability must be above 0 and below 0.5"
 
 
 class Rollout(Model):
@@ -342,7 +342,7 @@ class Rollout(Model):
 
     @model_validator(mode="after")
     def _probability_is_one(self) -> Self:
-        if not 0 < float(self.false_rollback_probability) <= 0.5:
+        if not 0 < float(self.false_rollback_probability) < 0.5:
             raise ValueError(_PROBABILITY_BOUNDS)
         return self
 
@@ -354,7 +354,7 @@ ROLLOUT_RULES = rules(
         _STEPS_MUST_RISE,
     ),
     (
-        "!has(self.falseRollbackProbability) || (double(self.falseRollbackProbability) > 0.0 && double(self.falseRollbackProbability) <= 0.5)",
+        "!has(self.falseRollbackProbability) || (double(self.falseRollbackProbability) > 0.0 && double(self.falseRollbackProbability) < 0.5)",
         _PROBABILITY_BOUNDS,
     ),
 )
