@@ -137,6 +137,9 @@ def test_past_512_blocks_two_neighbours_become_one() -> None:
     assert answer["blockSeconds"] == 8
     assert answer["revisions"]["a"]["blocks"] == {even // 2 + k: [1, 0, 0] for k in range(BLOCKS // 2 + 1)}
     assert answer["revisions"]["c"]["blocks"] == {even // 2 + k: [1, 0, 0] for k in range(BLOCKS // 2)}
+    counts.add(request(block=even + BLOCKS + 1) + request(block=even + 1) + request(block=even + BLOCKS + 2))
+    blocks = rows(counts)
+    assert [blocks[even // 2 + k] for k in (0, BLOCKS // 2, BLOCKS // 2 + 1)] == [[2, 0, 0], [2, 0, 0], [1, 0, 0]]
 
 
 def test_the_last_three_epochs_are_kept() -> None:
