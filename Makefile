@@ -59,6 +59,10 @@ test-e2e: $(DEV) install ## The box: real pods, real Triton
 bench-operator: $(DEV) ## The operator's speed against its goals, into build/bench/operator.json: half an hour (BENCH=short: two minutes)
 	@PYTHONPATH=operator:box:tests $(PYTHON) -m bench.operator
 
+.PHONY: bench-guardrails
+bench-guardrails: $(DEV) ## What the guardrails of a rollout claim, in simulated rollouts, into build/bench/guardrails.json: ten minutes (BENCH=short: one)
+	@PYTHONPATH=operator:tests $(PYTHON) -m bench.guardrails
+
 ##@ Work on it
 
 .PHONY: verify

@@ -44,7 +44,7 @@ class Look:
     lower: float
     upper: float
     """Interval around the estimate, within -1 and 1. Each end alone holds at all looks of the step with probability 1 - alpha.
-    lower is above max_increase exactly when the boundary was crossed."""
+    With enough groups, lower is above max_increase exactly when the boundary was crossed."""
 
     z: float
     """How many standard errors the estimate is above max_increase, as a standard normal: (estimate - max_increase) / standard_error with the

@@ -429,7 +429,7 @@ def _take_samples(listening: socket.socket, received: list[bytes], hold: threadi
 
 
 def _take_from(connection: socket.socket, received: list[bytes], hold: threading.Event | None) -> None:
-    with connection, connection.makefile("rb") as stream:
+    with contextlib.suppress(OSError), connection, connection.makefile("rb") as stream:
         while stream.readline():
             length = 0
             while (line := stream.readline().strip()) != b"":

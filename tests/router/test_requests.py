@@ -1,5 +1,7 @@
 """A request's way to a pod and back."""
 
+import re
+
 import pytest
 
 from router.harness import Reply, Router, Seen, split, table
@@ -29,7 +31,8 @@ def test_a_request_id_that_is_none_is_made_anew(router: Router, given: str | Non
     router.serve(table(), pods={"ranker-old": [pod]})
     answer = router.ask() if given is None else router.ask(x_request_id=given)
     made = answer.headers["x-request-id"]
-    assert (len(made), int(made, 16) >= 0, pod.seen[0].headers["x-request-id"]) == (32, True, made)
+    assert re.fullmatch(rf"0-{router.workers[0]}-\d+-1", made)
+    assert pod.seen[0].headers["x-request-id"] == made
 
 
 @pytest.mark.parametrize(

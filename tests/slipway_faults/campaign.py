@@ -34,6 +34,9 @@ ONLY: Final = os.environ.get("SLIPWAY_FAULTS_ONLY", "")
 LANES: Final = int(os.environ.get("SLIPWAY_FAULT_LANES", "8"))
 """Played at the same time. Most of a lane's time is waiting."""
 
+PROCESS_LANES: Final = 2
+"""Of lanes whose operators are processes of their own, which take a second to start."""
+
 SEED: Final = 20261125
 _UNCOUNTED: Final = ("leases", "events")
 _numbers = itertools.count(1)
@@ -101,7 +104,7 @@ class Result:
 async def play(stage: Stage, clean: Recording, faults: Iterable[Fault], *, kind: str, **options: Any) -> Result:
     """Play all ``faults``, one a phase and lane: they cannot mask each other, for each phase ends in the world of a clean run."""
     lanes = [Lane(stage, namespace(kind), packed, **options) for packed in packs(fault for fault in faults if re.search(ONLY, str(fault)))]
-    await together(lane.repeat(clean) for lane in lanes)
+    await together((lane.repeat(clean) for lane in lanes), at_once=PROCESS_LANES if options.get("processes") else LANES)
     return Result(
         tried=sum(len(lane.faults) for lane in lanes),
         met=sum(len(lane.script.happened) for lane in lanes),
@@ -109,9 +112,9 @@ async def play(stage: Stage, clean: Recording, faults: Iterable[Fault], *, kind:
     )
 
 
-async def together(works: Iterable[Awaitable[None]]) -> None:
+async def together(works: Iterable[Awaitable[None]], *, at_once: int) -> None:
     """All of them, a few at a time."""
-    room = asyncio.Semaphore(LANES)
+    room = asyncio.Semaphore(at_once)
 
     async def one(work: Awaitable[None]) -> None:
         async with room:

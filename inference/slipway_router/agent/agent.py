@@ -16,7 +16,7 @@ from slipway_router.agent.exposures import Exposures
 from slipway_router.agent.feeder import Feeder
 from slipway_router.agent.meters import Meters, Parts
 from slipway_router.agent.nginx import Nginx
-from slipway_router.agent.routes import Routes, Wanted
+from slipway_router.agent.routes import Routes
 from slipway_router.agent.settings import Settings
 from slipway_router.agent.shadow.player import Player
 from slipway_router.agent.taker import Taker
@@ -60,7 +60,7 @@ class Agent:
             on_change=self._routes.slice_changed,
             on_list=self._routes.slices_listed,
         )
-        self._feeder = Feeder(self._nginx, wanted=self._routes.wanted, on_refusal=self._routes.refuse, save=self._save, look_s=settings.take_seconds)
+        self._feeder = Feeder(self._nginx, wanted=self._routes.wanted, on_refusal=self._routes.refuse, look_s=settings.take_seconds)
         self._counts = Counts()
         self._totals = Totals()
         self._exposures = Exposures(Path(settings.exposures_file), file_bytes=settings.exposures_bytes, files=settings.exposures_files)
@@ -73,7 +73,6 @@ class Agent:
             timeout_s=settings.shadow_timeout_seconds,
             port=settings.pod_port,
         )
-        self._save_seldom = logs.Seldom(_log)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Live until ``stop`` and the grace time after it, which setting ``stop`` again ends."""
@@ -109,6 +108,8 @@ class Agent:
             group.create_task(self._feeder.run())
             group.create_task(nginx.watch_over(self._settings.nginx_socket, self._feeder.look))
             group.create_task(self._count())
+            tables = Path(self._settings.tables_file)
+            group.create_task(saved.keep(tables, lambda: self._feeder.taken, every_s=self._settings.take_seconds))
 
     async def _begin(self) -> None:
         """Wait until it is known what nginx should have: from the API server, or after a while from the file.
@@ -162,12 +163,6 @@ class Agent:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_S):
                 await self._exposures.flush()
-
-    async def _save(self, wanted: Wanted) -> None:
-        try:
-            await asyncio.to_thread(saved.write, Path(self._settings.tables_file), wanted)
-        except OSError as error:
-            self._save_seldom.warning("the tables cannot be saved: %s", error)
 
     def _changed(self) -> None:
         self._feeder.changed()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from slipway_router.agent import logs
 from slipway_router.agent.nginx import Away, Live, Nginx, Rejected
@@ -25,7 +25,6 @@ class Feeder:
         *,
         wanted: Callable[[], Wanted],
         on_refusal: Callable[[Table, str], None],
-        save: Callable[[Wanted], Awaitable[None]],
         look_s: float = 1.0,
         pause_s: float = 0.02,
     ) -> None:
@@ -35,16 +34,15 @@ class Feeder:
         """Whether nginx has everything that it should, as far as it is known to be good."""
         self.pushes = 0
         """How often nginx took tables."""
+        self.taken = Wanted()
+        """What nginx took last."""
         self._nginx = nginx
         self._wanted = wanted
         self._on_refusal = on_refusal
-        self._save = save
         self._look_s = look_s
         self._pause_s = pause_s
         self._wake = asyncio.Event()
         self._look = True
-        self._taken = Wanted()
-        self._saved: Wanted | None = None
         self._refused: dict[str, float] = {}
         """Digests of tables that nginx refused, and when they may be tried again."""
         self._seldom = logs.Seldom(_log)
@@ -60,6 +58,8 @@ class Feeder:
 
     async def run(self) -> None:
         """Feed until cancelled. Never raises for nginx's sake."""
+        loop = asyncio.get_running_loop()
+        next_look = loop.time() + self._look_s
         while True:
             try:
                 await self._round()
@@ -73,11 +73,11 @@ class Feeder:
                 self._seldom.warning("nginx refuses what it had taken before: %s", rejected)
             await asyncio.sleep(self._pause_s)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._look_s):
+                async with asyncio.timeout_at(next_look):
                     await self._wake.wait()
-                    continue
-            self._look = True
-            await self._keep()
+            if loop.time() >= next_look:
+                self._look = True
+                next_look = loop.time() + self._look_s
 
     async def _round(self) -> None:
         look, self._look = self._look, False
@@ -88,7 +88,7 @@ class Feeder:
             if live == _as_live(wanted):
                 self._took(wanted)
                 return
-        elif wanted == self._taken:
+        elif wanted == self.taken:
             return
         try:
             await self._nginx.put({model: table.text for model, table in wanted.tables.items()}, wanted.pods)
@@ -105,12 +105,12 @@ class Feeder:
         self._refused = {digest: until for digest, until in self._refused.items() if until > now}
         if not any(table.digest in self._refused for table in wanted.tables.values()):
             return wanted
-        tables = {model: self._taken.tables.get(model) if table.digest in self._refused else table for model, table in wanted.tables.items()}
+        tables = {model: self.taken.tables.get(model) if table.digest in self._refused else table for model, table in wanted.tables.items()}
         return Wanted({model: table for model, table in tables.items() if table}, wanted.pods)
 
     async def _one_by_one(self, wanted: Wanted) -> None:
         """Find out which tables nginx does not take. Raises Rejected when it is not for a table."""
-        good = {model: self._taken.tables[model] for model in wanted.tables if model in self._taken.tables}
+        good = {model: self.taken.tables[model] for model in wanted.tables if model in self.taken.tables}
         await self._nginx.put({model: table.text for model, table in good.items()}, wanted.pods)
         for model, table in wanted.tables.items():
             if good.get(model) == table:
@@ -126,15 +126,8 @@ class Feeder:
         self._took(Wanted(good, wanted.pods))
 
     def _took(self, wanted: Wanted) -> None:
-        self._taken = wanted
+        self.taken = wanted
         self.live, self.fed = wanted.tables, True
-
-    async def _keep(self) -> None:
-        """Save what nginx took, outside of the way of changes."""
-        if self.fed and self._taken != self._saved:
-            taken = self._taken
-            await self._save(taken)
-            self._saved = taken
 
 
 def _as_live(wanted: Wanted) -> Live:

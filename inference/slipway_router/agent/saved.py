@@ -1,13 +1,35 @@
 """The last tables that nginx took, in a file: with them a router starts when there is no API server."""
 
+import asyncio
 import json
+import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from slipway_router.agent import logs
 from slipway_router.agent.routes import Wanted
 
 _VERSION = 1
+
+_log = logging.getLogger(__name__)
+
+
+async def keep(path: Path, taken: Callable[[], Wanted], *, every_s: float) -> None:
+    """Write what nginx took last into the file whenever it has changed, looking every ``every_s`` seconds, until cancelled."""
+    written = Wanted()
+    seldom = logs.Seldom(_log)
+    while True:
+        await asyncio.sleep(every_s)
+        now = taken()
+        if now == written:
+            continue
+        try:
+            await asyncio.to_thread(write, path, now)
+            written = now
+        except OSError as error:
+            seldom.warning("the tables cannot be saved: %s", error)
 
 
 def write(path: Path, wanted: Wanted) -> None:

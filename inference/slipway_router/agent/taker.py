@@ -10,6 +10,11 @@ from slipway_router.agent.exposures import Exposures
 from slipway_router.agent.nginx import Away, Nginx
 from slipway_router.agent.totals import Totals
 
+FULL = 5000
+"""Exposures of one answer of nginx at most."""
+_ANSWERS = 5
+"""Most that are taken in a row: nginx keeps four of them."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -27,18 +32,26 @@ class Taker:
         self._seldom = logs.Seldom(_log)
 
     async def take(self) -> None:
-        """Take once. Never raises for nginx's sake."""
+        """Take what there is, in several answers where one does not hold it all. Never raises for nginx's sake."""
+        for _ in range(_ANSWERS):
+            if not await self._more():
+                return
+
+    async def _more(self) -> bool:
+        """Take one answer. Whether there is more."""
         try:
             taken = await self._nginx.take()
         except Away as away:
             self.failures += 1
             self._seldom.warning("what nginx counted cannot be taken: %s", away)
-            return
+            return False
         try:
             self.add(taken)
+            return len(_list(taken.get("exposures"))) >= FULL
         except Exception:  # what is lost of one second is less than what a restart loses
             self.failures += 1
             _log.exception("what nginx counted cannot be read")
+            return False
 
     def add(self, taken: Mapping[str, Any]) -> None:
         """Add up an answer of ``POST /taken``."""

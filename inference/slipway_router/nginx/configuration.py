@@ -43,6 +43,8 @@ class Settings:
     body_bytes: int = 1 << 30
     """The largest body that any table can allow; each has its own limit below it."""
     error_log: str = "stderr warn"
+    birth: str = "0"
+    """Tells this start of this pod from every other in request ids."""
 
 
 def render(settings: Settings) -> str:

@@ -203,7 +203,9 @@ class ApiClient:
         call = _Call(what=_what("watch", resource, namespace), method="GET", path=resource.path(namespace=namespace, query=query))
         limits = aiohttp.ClientTimeout(total=None, sock_connect=self._options.connect_timeout_s, sock_read=self._options.watch_silence_s)
         try:
-            response = await self._opened(call, limits=limits)
+            # The server says at once that it will watch; what it has to tell may take long.
+            async with asyncio.timeout(self._options.request_timeout_s):
+                response = await self._opened(call, limits=limits)
             try:
                 self._count(call, response.status)
                 if response.status != 200:

@@ -98,6 +98,19 @@ async def test_an_nginx_that_lost_its_tables_and_not_its_connection_is_found_out
     await world.fed({"ranker": text}, within_s=1.0)
 
 
+async def test_an_agent_that_was_started_again_disturbs_nobody(world: World) -> None:
+    text = world.route("ranker")
+    world.pods(STABLE, ["10.88.0.7"])
+    for _ in range(2):
+        await world.start()
+        await eventually(lambda: world.nginx.takes)
+        await world.fed({"ranker": text}, {STABLE: ["10.88.0.7"], CANDIDATE: []})
+        assert (await world.ask("/v1/live"))[1]["models"]["ranker"]["epoch"] == 7
+        await world.end()
+        world.nginx.takes = 0
+    assert len(world.nginx.puts) == 1
+
+
 async def test_nginx_may_come_later(world: World) -> None:
     await world.nginx.stop()
     text = world.route("ranker")

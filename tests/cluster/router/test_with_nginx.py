@@ -84,6 +84,16 @@ class Nginx:
         arguments = ("-e", "stderr", "-p", str(self._folder), "-c", str(path))
         self._process = await asyncio.create_subprocess_exec("nginx", *arguments, start_new_session=True, stderr=self._log)
 
+    async def stop(self) -> None:
+        """As the kubelet does, by the preStop hook, with a second for the rest of the cluster to forget it."""
+        hook = Path(configuration.__file__).with_name("stop")
+        environment = os.environ | {"SLIPWAY_RUN": str(self._folder), "SLIPWAY_DRAIN_SECONDS": "1"}
+        hooked = await asyncio.create_subprocess_exec("sh", str(hook), env=environment)
+        await hooked.wait()
+        if self._process:
+            await self._process.wait()
+            self._process = None
+
     def close(self) -> None:
         self._log.close()
 
@@ -215,3 +225,23 @@ async def test_agreed(world: World, router: Router) -> None:
     async with control.Nginx(world.settings.nginx_socket) as asked:
         live = await asked.tables()
     assert live.pods == {STABLE: ("10.88.0.10", "10.88.0.2", "10.88.0.9"), CANDIDATE: ()}
+
+
+@needs_nginx
+async def test_draining(world: World, router: Router, address: str) -> None:
+    """What a router still answers while it ends is counted too, and its agent can be asked for it."""
+    world.route("ranker")
+    for revision in (STABLE, CANDIDATE):
+        world.pods(revision, [address])
+    await world.start(drain_seconds=2.0)
+    await until(router.served, within_s=5)
+    ending = asyncio.create_task(world.end())
+    stopping = asyncio.create_task(router.nginx.stop())
+    answers = [await router.ask(f"user-{number}") for number in range(49)]
+    assert {status for status, _ in answers} == {200}
+    await stopping
+    assert await world.ask("/readyz") == (503, "ending\n")
+    _, counts = await world.ask("/v1/counts?model=ranker&epoch=7")
+    assert sum(sum(revision["latency"].values()) for revision in counts["revisions"].values()) == 50
+    await ending
+    assert (await router.ask("nobody"))[0] == 0

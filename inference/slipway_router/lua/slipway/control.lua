@@ -5,10 +5,9 @@ local counts = require "slipway.counts"
 local exposures = require "slipway.exposures"
 local request = require "slipway.request"
 local tables = require "slipway.tables"
+local underway = require "slipway.underway"
 
 local control = {}
-
-local underway = ngx and ngx.shared.slipway_underway
 
 local function answer(status, body)
     ngx.status = status
@@ -71,10 +70,10 @@ local function pending()
     local found = {}
     for _, model in pairs(tables.live().models) do
         for _, revision in ipairs(model.revisions) do
-            found[revision.name] = tostring(underway:get(revision.pending_key) or 0)
+            found[revision.name] = tostring(underway.get(revision.pending_key))
         end
         if model.fallback then
-            found[model.fallback.name] = tostring(underway:get(model.fallback.pending_key) or 0)
+            found[model.fallback.name] = tostring(underway.get(model.fallback.pending_key))
         end
     end
     return object(found)

@@ -1,9 +1,11 @@
 -- The pods of a revision: which one takes a request. Of two drawn at random, the one with fewer requests under way in this router.
 --
 -- A pod that cannot be connected to, or that fails FAILURES times in a row, is left alone for REST_S; then one request tries it. Where all
--- of them are left alone, all of them are asked. Every worker finds this out for itself; what is under way is counted in shared memory.
+-- of them are left alone, all of them are asked. Every worker finds this out for itself; what is under way is counted for all.
 local FAILURES = 5
 local REST_S = 3
+
+local underway = require "slipway.underway"
 
 local random = math.random
 
@@ -36,8 +38,8 @@ function pods.at(address)
     return pod
 end
 
-local function busier(underway, one, other)
-    return (underway:get(one.key) or 0) > (underway:get(other.key) or 0)
+local function busier(one, other)
+    return underway.get(one.key) > underway.get(other.key)
 end
 
 local function rested(list, now, avoided)
@@ -51,7 +53,7 @@ local function rested(list, now, avoided)
     return found
 end
 
-local function two(list, underway)
+local function two(list)
     local count = #list
     if count == 1 then
         return list[1]
@@ -61,22 +63,22 @@ local function two(list, underway)
         second = second + 1
     end
     local one, other = list[first], list[second]
-    return busier(underway, one, other) and other or one, one, other
+    return busier(one, other) and other or one, one, other
 end
 
--- The pod for an attempt, not `avoided` if there is another; nil where `list` is empty. `underway` is the shared dictionary of counts.
-function pods.pick(list, now, underway, avoided)
+-- The pod for an attempt, not `avoided` if there is another; nil where `list` is empty.
+function pods.pick(list, now, avoided)
     if #list == 0 then
         return nil
     end
-    local pod, one, other = two(list, underway)
+    local pod, one, other = two(list)
     one, other = one or pod, other or pod
     if avoided ~= nil or now < one.rests_until or now < other.rests_until then
         local usable = rested(list, now, avoided)
         if #usable == 0 and avoided and #list > 1 then
             usable = rested(list, math.huge, avoided)
         end
-        pod = #usable > 0 and two(usable, underway) or pod
+        pod = #usable > 0 and two(usable) or pod
     end
     if pod.rests_until > 0 and now >= pod.rests_until then
         pod.rests_until = now + REST_S

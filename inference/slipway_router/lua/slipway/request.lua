@@ -9,17 +9,22 @@ local clock = require "slipway.clock"
 local counts = require "slipway.counts"
 local exposures = require "slipway.exposures"
 local hash = require "slipway.hash"
+local heads = require "slipway.heads"
 local paths = require "slipway.paths"
 local pods = require "slipway.pods"
 local routes = require "slipway.routes"
 local shadow = require "slipway.shadow"
 local tables = require "slipway.tables"
 local tokens = require "slipway.tokens"
+local underway = require "slipway.underway"
 
 local SLOW_DOWN = { ["retry-after"] = "1" }
 local LONGEST_UNIT = 256
 local LARGEST_HASH = 0xffffffff
 local BUCKETS = 64
+local MOST_PLACES = 20000
+-- As proxy_read_timeout and its like say in the configuration.
+local USUAL_TIMEOUT_S = 60
 -- UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS
 local BAD_CODES = { ["2"] = true, ["4"] = true, ["13"] = true, ["14"] = true, ["15"] = true }
 -- What a pod may answer that another pod may do better.
@@ -29,12 +34,15 @@ local random = math.random
 
 local request = {}
 
-local underway = ngx.shared.slipway_underway
 local state = ngx.shared.slipway_state
+local draining = false
 local live = {}
+local spare, spares = {}, 0
+
+local pointer = ffi.typeof("uintptr_t")
 
 local function address()
-    return tonumber(ffi.cast("uintptr_t", base.get_request()))
+    return tonumber(ffi.cast(pointer, base.get_request()))
 end
 
 -- How many requests this worker is at.
@@ -46,40 +54,42 @@ function request.underway()
     return count
 end
 
-local function content_type_is_wrong(given)
-    if not given then
-        return false
+-- Where a unit belongs, as one number: revision * 64 + bucket. The latest units are remembered, for most come again.
+local function place_of(model, unit)
+    local place = model.places[unit]
+    if not place then
+        if model.places_count >= MOST_PLACES then
+            model.places, model.places_told, model.places_count = {}, {}, 0
+        end
+        local bucket = hash.part(hash.murmur2(model.bucket_seed .. unit), BUCKETS)
+        place = routes.owner(model.slots, hash.murmur2(model.slot_seed .. unit)) * BUCKETS + bucket
+        model.places[unit], model.places_count = place, model.places_count + 1
     end
-    local kind = given:match("^%s*([^;%s]*)"):lower()
-    return kind ~= "application/json" and kind ~= "application/octet-stream"
+    return place
 end
 
 -- Reads the unit and with it the revision; true, or the answer to a unit that cannot be one.
 local function assign(r, model)
     local unit = model.unit and ngx.var[model.unit.variable]
-    if unit == "" then
-        unit = nil
-    end
-    if unit and #unit > LONGEST_UNIT then
-        return answers.refuse(r, 400, "the header " .. model.unit.header .. " has more than 256 bytes: send a shorter unit")
-    end
-    r.unit = unit
-    r.countable = r.infer and (unit ~= nil or not model.unit)
-    if unit then
-        r.revision = model.revisions[routes.owner(model.slots, hash.murmur2(model.slot_seed .. unit))]
-        r.bucket = r.countable and hash.part(hash.murmur2(model.bucket_seed .. unit), BUCKETS)
+    if unit and unit ~= "" then
+        if #unit > LONGEST_UNIT then
+            return answers.refuse(r, 400, "the header " .. model.unit.header .. " has more than 256 bytes: send a shorter unit")
+        end
+        local place = place_of(model, unit)
+        local bucket = place % BUCKETS
+        r.unit, r.revision, r.bucket, r.countable = unit, model.revisions[(place - bucket) / BUCKETS], bucket, r.infer
     elseif model.unit and model.unit.on_missing == "Stable" then
         r.revision = model.stable
     else
         r.revision = model.revisions[routes.owner(model.slots, random(0, LARGEST_HASH))]
-        r.bucket = random(0, BUCKETS - 1)
+        r.bucket, r.countable = random(0, BUCKETS - 1), r.infer and not model.unit
     end
     return true
 end
 
 -- Refuses what is wrong with a request for a known model, whatever its revision; true where nothing is.
-local function check_http(r, model, kind)
-    local method = ngx.req.get_method()
+local function check_http(r, model, head)
+    local kind, method = head.path.kind, head.method
     if kind ~= "infer" then
         if method ~= "GET" and method ~= "HEAD" then
             return answers.refuse(r, 405, method .. " is not allowed here: use GET", { allow = "GET, HEAD" })
@@ -89,11 +99,11 @@ local function check_http(r, model, kind)
     if method ~= "POST" then
         return answers.refuse(r, 405, method .. " is not allowed here: POST the request for " .. model.name, { allow = "POST" })
     end
-    if content_type_is_wrong(ngx.var.content_type) then
+    if not head.type_fits then
         return answers.refuse(r, 415, model.name .. " takes application/json, or application/octet-stream with the header "
             .. "inference-header-content-length: set content-type to one of them")
     end
-    local length = tonumber(ngx.var.http_content_length)
+    local length = head.length
     if not length then
         ngx.req.read_body()
         length = tonumber(ngx.var.content_length) or 0
@@ -126,7 +136,7 @@ local function location(r, model)
     elseif r.sampled then
         named = "plain"
     end
-    if r.protocol == "http" and state:get("draining") then
+    if draining and r.protocol == "http" then
         return "@closing_" .. (named or "plain")
     end
     return named and "@" .. named
@@ -156,7 +166,7 @@ local function send(r, model)
             end
             return answers.refuse(r, 503, revision.name .. " of " .. model.name .. " has no ready pod: try again", SLOW_DOWN)
         end
-    elseif (underway:get(revision.pending_key) or 0) >= revision.pending_most then
+    elseif (underway.get(revision.pending_key)) >= revision.pending_most then
         r.shed = true
         return request.failed()
     end
@@ -169,10 +179,28 @@ local function send(r, model)
     end
 end
 
+-- The tables of requests that are over are used again: one for each request would be most of what the garbage collector finds.
 local function begin(protocol)
-    local r = { protocol = protocol, attempts = 0 }
+    local r = spare[spares]
+    if r then
+        spare[spares], spares = nil, spares - 1
+    else
+        r = {}
+    end
+    r.protocol, r.attempts, r.model, r.infer = protocol, 0, false, false
+    r.unit, r.revision, r.bucket, r.countable = false, false, false, false
+    r.fallback, r.sampled, r.unserved, r.shed, r.own, r.pending = false, false, false, false, false, false
+    r.pod, r.began, r.first_s, r.first, r.retried, r.fell = false, 0, false, false, false, false
     live[address()] = r
     return r
+end
+
+local function put_away(r)
+    if r.sampled or r.oversized then
+        r.answer, r.answer_bytes, r.oversized, r.answer_type, r.answer_length = nil, nil, nil, nil, nil
+    end
+    spares = spares + 1
+    spare[spares] = r
 end
 
 local function unknown_model(r, name, any)
@@ -202,8 +230,8 @@ end
 -- Access phase of port 8080.
 function request.http()
     local r = begin("http")
-    local var = ngx.var
-    local path = paths.read(var.uri)
+    local head = heads.read(ngx.var.slipway_head)
+    local path = head.path
     if not path or path.grpc then
         return answers.refuse(r, 404, "there is nothing at this path: use /v2/models/<model>/infer, or another path of the Open Inference Protocol")
     end
@@ -212,13 +240,13 @@ function request.http()
     if path.model then
         model = now.models[path.model]
     else
-        model = tables.model_at(now, var.host)
+        model = tables.model_at(now, ngx.var.host)
     end
     if not model then
-        return unknown_model(r, path.model or var.host, next(now.models))
+        return unknown_model(r, path.model or ngx.var.host, next(now.models))
     end
     r.model, r.infer = model, path.kind == "infer"
-    if check_http(r, model, path.kind) ~= true then
+    if check_http(r, model, head) ~= true then
         return
     end
     if path.kind == "live" or path.kind == "ready" then
@@ -282,20 +310,14 @@ local function has_figure(list, number)
     return false
 end
 
-local function release(key)
-    if (underway:incr(key, -1) or 0) < 0 then
-        underway:set(key, 0)
-    end
-end
-
 -- The attempt at r.pod is over and failed; `status` is what nginx made of it.
 local function settle_failure(r, now, status)
     local pod = r.pod
     local answered = has_figure(ngx.var.upstream_header_time, r.attempts)
     local connected = answered or has_figure(ngx.var.upstream_connect_time, r.attempts)
     pods.failed(pod, now, connected)
-    release(pod.key)
-    r.pod = nil
+    underway.drop(pod.key)
+    r.pod = false
     if r.attempts == 1 then
         r.first_s = now - r.began
         r.first = answered and status or 0
@@ -308,26 +330,26 @@ local function choose(r, now)
     if r.attempts == 0 then
         if r.unserved then
             r.fell = true
-            return pods.pick(r.fallback.pods, now, underway), 0
+            return pods.pick(r.fallback.pods, now), 0
         end
         local more = r.fallback and 1 or 0
-        return pods.pick(revision.pods, now, underway), #revision.pods > 1 and 1 or more
+        return pods.pick(revision.pods, now), #revision.pods > 1 and 1 or more
     end
     local _, status = balancer.get_last_failure()
     local failed, answered = settle_failure(r, now, status)
     if r.fell then
-        return pods.pick(r.fallback.pods, now, underway, failed), 0
+        return pods.pick(r.fallback.pods, now, failed), 0
     end
     local hopeless = answered and not WORTH_A_RETRY[status]
     if r.fallback and (r.attempts > 1 or hopeless or #revision.pods == 1) then
         r.fell = true
-        return pods.pick(r.fallback.pods, now, underway), 0
+        return pods.pick(r.fallback.pods, now), 0
     end
     if r.infer and not r.retried then
         counts.total(revision, r.protocol, "retried")
     end
     r.retried = true
-    return pods.pick(revision.pods, now, underway, failed), r.fallback and 1 or 0
+    return pods.pick(revision.pods, now, failed), r.fallback and 1 or 0
 end
 
 -- Balancer phase, once for every attempt.
@@ -337,8 +359,8 @@ function request.balance(port)
     local model = r.model
     if r.attempts == 0 and not r.unserved then
         local revision = r.revision
-        if (underway:incr(revision.pending_key, 1, 0) or 1) > revision.pending_most then
-            release(revision.pending_key)
+        if underway.add(revision.pending_key) > revision.pending_most then
+            underway.drop(revision.pending_key)
             r.shed = true
             return ngx.exit(ngx.ERROR)
         end
@@ -348,9 +370,11 @@ function request.balance(port)
     if more > 0 then
         balancer.set_more_tries(more)
     end
-    underway:incr(pod.key, 1, 0)
+    underway.add(pod.key)
     r.pod, r.began, r.attempts = pod, now, r.attempts + 1
-    balancer.set_timeouts(model.connect_s, model.timeout_s, model.timeout_s)
+    if model.timeout_s ~= USUAL_TIMEOUT_S then
+        balancer.set_timeouts(model.connect_s, model.timeout_s, model.timeout_s)
+    end
     balancer.set_current_peer(pod.host, port)
 end
 
@@ -490,8 +514,8 @@ local function settle_last(r)
     if not pod then
         return
     end
-    release(pod.key)
-    r.pod = nil
+    underway.drop(pod.key)
+    r.pod = false
     local status = ngx.status
     if status < 500 and not r.own then
         if status ~= 499 and (pod.failures > 0 or pod.rests_until > 0) then
@@ -500,6 +524,30 @@ local function settle_last(r)
     else
         local answered = has_figure(ngx.var.upstream_header_time, r.attempts)
         pods.failed(pod, clock(), answered or has_figure(ngx.var.upstream_connect_time, r.attempts))
+    end
+end
+
+-- What is known of a request that was sent to a pod goes into the counts.
+local function finish(r)
+    local var = ngx.var
+    settle_last(r)
+    if not r.infer then
+        return
+    end
+    if r.unserved then
+        counts.total(r.revision, r.protocol, "fallback")
+        return
+    end
+    count(r, var)
+    local model, unit = r.model, r.unit
+    if unit and model.exposures and not model.places_told[unit] then
+        model.places_told[unit] = true
+        exposures.tell(model, r.revision, unit, ngx.now())
+    end
+    if r.oversized then
+        counts.total(r.revision, r.protocol, "notShadowed")
+    elseif r.sampled and not r.own then
+        sample(r, var)
     end
 end
 
@@ -512,46 +560,32 @@ function request.log()
     end
     live[at] = nil
     if r.pending then
-        release(r.revision.pending_key)
+        underway.drop(r.revision.pending_key)
     end
-    if r.attempts == 0 then
-        return
+    if r.attempts > 0 then
+        finish(r)
     end
-    local var = ngx.var
-    settle_last(r)
-    if not r.infer or r.unserved then
-        if r.infer then
-            counts.total(r.revision, r.protocol, "fallback")
-        end
-        return
-    end
-    count(r, var)
-    if r.unit and r.model.exposures then
-        exposures.tell(r.model, r.revision, r.unit, ngx.now())
-    end
-    if r.oversized then
-        counts.total(r.revision, r.protocol, "notShadowed")
-    elseif r.sampled and not r.own then
-        sample(r, var)
-    end
+    put_away(r)
 end
 
 local function watch_for_draining(path)
     local file = io.open(path, "rb")
+    draining = file ~= nil
     if file then
         file:close()
-        state:set("draining", true)
-    else
-        state:delete("draining")
     end
 end
 
--- Once in every worker. A worker that takes the place of one that died finds what that one had under way: nobody will release it.
+-- Once in every worker. A worker that takes the place of one that died finds what that one had under way: nobody will take it away.
 function request.start(draining_file)
     math.randomseed(ngx.now() * 1000 + ngx.worker.pid() * 7919)
+    local alone = ngx.worker.count() == 1
+    counts.start(alone)
+    underway.start(alone)
+    tables.start(alone)
     local born = "worker " .. ngx.worker.id()
     if state:get(born) then
-        underway:flush_all()
+        underway.forget()
     end
     state:set(born, true)
     watch_for_draining(draining_file)

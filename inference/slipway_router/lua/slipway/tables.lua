@@ -15,6 +15,7 @@ local IPV4 = "^" .. OCTET .. "%." .. OCTET .. "%." .. OCTET .. "%." .. OCTET .. 
 local tables = {}
 
 local shared = ngx and ngx.shared.slipway_tables
+local alone = false
 local live = { version = 0, models = {}, hosts = {}, digests = {}, pods = {} }
 
 -- text of a route table -> what was read from it, for the tables that are live
@@ -111,7 +112,7 @@ local function revision_of(route, addresses, revision_name, role)
         pending_most = route.limits.pending_per_pod * #list,
         cell = quoted,
         total = quoted .. "," .. cjson.encode(role),
-        cells = {},
+        keys = {},
         totals = {},
     }
 end
@@ -129,6 +130,9 @@ local function model_of(route, addresses)
         slots = route.slots,
         slot_seed = route.seed .. ":",
         bucket_seed = "bucket:" .. route.seed .. ":",
+        places = {},
+        places_told = {},
+        places_count = 0,
         revisions = revisions,
         stable = revisions[route.stable],
         timeout_s = route.timeout_s,
@@ -174,11 +178,22 @@ local function load(version)
     end
 end
 
+-- A lone worker need not look whether another one took tables; whoever starts finds those that are there.
+function tables.start(is_alone)
+    local version = shared:get("version")
+    if version then
+        load(version)
+    end
+    alone = is_alone
+end
+
 -- The tables for a request that begins now.
 function tables.live()
-    local version = shared:get("version")
-    if version and version ~= live.version then
-        load(version)
+    if not alone then
+        local version = shared:get("version")
+        if version and version ~= live.version then
+            load(version)
+        end
     end
     return live
 end
@@ -196,6 +211,9 @@ function tables.take(body)
     end
     shared:set("version", version)
     shared:delete("text " .. version - 2)
+    if alone then
+        load(version)
+    end
     return true
 end
 

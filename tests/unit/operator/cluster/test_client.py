@@ -182,6 +182,15 @@ async def test_a_watch_that(handler: Handler, expected: tuple[list[str], type[Ex
         assert await watched(client) == expected
 
 
+async def test_a_watch_that_is_never_answered_is_given_up_like_any_request() -> None:
+    async def silent(_: web.Request) -> web.Response:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async with talking_to(silent, request_timeout_s=0.05, watch_silence_s=60) as client, asyncio.timeout(5):
+        assert await watched(client) == ([], errors.Unavailable)
+
+
 async def test_the_client_can_limit_itself() -> None:
     answers = Answers(web.json_response(OBJECT))
     async with talking_to(answers, requests_per_s=50, burst=1) as client:

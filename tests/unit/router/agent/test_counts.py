@@ -137,6 +137,16 @@ def test_past_512_blocks_two_neighbours_become_one() -> None:
     assert answer["blockSeconds"] == 8
     assert answer["revisions"]["a"]["blocks"] == {even // 2 + k: [1, 0, 0] for k in range(BLOCKS // 2 + 1)}
     assert answer["revisions"]["c"]["blocks"] == {even // 2 + k: [1, 0, 0] for k in range(BLOCKS // 2)}
+    counts.add(request(block=even + BLOCKS + 1) + request(block=even + 1) + request(block=even + BLOCKS + 2))
+    blocks = rows(counts)
+    assert [blocks[even // 2 + k] for k in (0, BLOCKS // 2, BLOCKS // 2 + 1)] == [[2, 0, 0], [2, 0, 0], [1, 0, 0]]
+
+
+def test_what_comes_late_and_mixed_up_takes_no_more_memory() -> None:
+    counts = counting()
+    counts.add([request(block=BLOCK + block, bad=bad)[1] for bad in (0, 1) for block in range(20)])
+    assert counts.cells == 20
+    assert rows(counts) == {BLOCK + block: [2, 1, 0] for block in range(20)}
 
 
 def test_the_last_three_epochs_are_kept() -> None:

@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from slipway_router.agent import saved
 from slipway_router.agent.feeder import Feeder
@@ -22,10 +25,9 @@ def table(model: str, **changes: Any) -> Table:
 class Fed:
     """A feeder, the nginx that it feeds, and what it should feed."""
 
-    def __init__(self, nginx: FakeNginx, feeder: Feeder, saved: list[Wanted], refused: list[tuple[str, str]]) -> None:
+    def __init__(self, nginx: FakeNginx, feeder: Feeder, refused: list[tuple[str, str]]) -> None:
         self.nginx = nginx
         self.feeder = feeder
-        self.saved = saved
         self.refused = refused
         self.wanted = Wanted()
 
@@ -41,21 +43,16 @@ class Fed:
 async def feeding(tmp_path: Path, *, look_s: float = 0.1) -> AsyncIterator[Fed]:
     fake = FakeNginx(tmp_path / "nginx.sock")
     await fake.start()
-    kept: list[Wanted] = []
     refused: list[tuple[str, str]] = []
-
-    async def save(wanted: Wanted) -> None:
-        kept.append(wanted)
 
     async with Nginx(str(fake.socket), timeout_s=0.1) as nginx:
         feeder = Feeder(
             nginx,
             wanted=lambda: fed.wanted,
             on_refusal=lambda table, why: refused.append((table.model, why)),
-            save=save,
             look_s=look_s,
         )
-        fed = Fed(fake, feeder, kept, refused)
+        fed = Fed(fake, feeder, refused)
         task = asyncio.create_task(feeder.run())
         try:
             yield fed
@@ -91,9 +88,19 @@ async def test_pods_alone_are_a_change(tmp_path: Path) -> None:
 async def test_nothing_is_pushed_while_nothing_changes(tmp_path: Path) -> None:
     async with feeding(tmp_path, look_s=0.02) as fed:
         fed.want(table("ranker"), pods={"ranker-0a1b2c3d": ("10.88.0.7",), "ranker-9f8e7d6c": ()})
-        await eventually(lambda: len(fed.saved) == 1)
-        await asyncio.sleep(0.2)
-        assert (len(fed.nginx.puts), len(fed.saved), fed.feeder.pushes) == (1, 1, 1)
+        await asyncio.sleep(0.3)
+        assert (len(fed.nginx.puts), fed.feeder.pushes) == (1, 1)
+
+
+async def test_an_nginx_that_lost_its_tables_is_found_out_while_much_changes(tmp_path: Path) -> None:
+    async with feeding(tmp_path, look_s=0.1) as fed:
+        fed.want(table("ranker"))
+        await eventually(lambda: fed.has(table("ranker")))
+        fed.nginx.routes = {}
+        for _ in range(50):
+            fed.feeder.changed()
+            await asyncio.sleep(0.01)
+        assert fed.has(table("ranker"))
 
 
 async def test_of_tables_that_nginx_refuses_only_the_bad_ones_stay_out(tmp_path: Path) -> None:
@@ -109,7 +116,7 @@ async def test_of_tables_that_nginx_refuses_only_the_bad_ones_stay_out(tmp_path:
         assert fed.feeder.live == {each.model: each for each in (table("ranker"), table("other"))}
         fed.want(table("ranker", epoch=9), table("digits", seed="bad"), table("other"))
         await eventually(lambda: fed.has(table("ranker", epoch=9), table("other")))
-        await eventually(lambda: fed.saved[-1].tables == {each.model: each for each in (table("ranker", epoch=9), table("other"))})
+        assert fed.feeder.taken.tables == {each.model: each for each in (table("ranker", epoch=9), table("other"))}
 
 
 async def test_while_nginx_is_away_nothing_is_live(tmp_path: Path) -> None:
@@ -146,6 +153,29 @@ async def test_an_nginx_that_refuses_what_it_had_is_tried_again(tmp_path: Path) 
         fed.nginx.refuse = lambda _: ""
         await eventually(lambda: fed.nginx.pods)
         assert fed.refused == []
+
+
+async def test_what_nginx_took_is_saved_when_it_has_changed(tmp_path: Path) -> None:
+    path, now = tmp_path / "tables.json", [Wanted({"ranker": table("ranker")})]
+    task = asyncio.create_task(saved.keep(path, lambda: now[0], every_s=0.01))
+    await eventually(lambda: saved.read(path) == ({"ranker": table("ranker").text}, {}))
+    path.unlink()
+    await asyncio.sleep(0.1)
+    assert saved.read(path) is None
+    now[0] = Wanted({"ranker": table("ranker", epoch=8)})
+    await eventually(lambda: saved.read(path) == ({"ranker": table("ranker", epoch=8).text}, {}))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_disk_that_does_not_want_tables_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "none" / "tables.json"
+    task = asyncio.create_task(saved.keep(path, lambda: Wanted({"ranker": table("ranker")}), every_s=0.01))
+    await eventually(lambda: "the tables cannot be saved" in caplog.text)
+    os.mkdir(tmp_path / "none")
+    await eventually(lambda: saved.read(path))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def test_what_was_saved_is_read(tmp_path: Path) -> None:

@@ -64,9 +64,9 @@ async def playing(pod: Pod, *, addresses: list[str] | None = None, **options: An
     counts = Counts()
     counts.known({"ranker": 7})
     chosen: dict[str, Any] = {"queue_bytes": 100_000, "concurrency": 2, "timeout_s": 5.0} | options
-    pods = ["127.0.0.1"] if addresses is None else addresses
+    chosen.setdefault("pods", lambda _: ["127.0.0.1"] if addresses is None else addresses)
     try:
-        async with Player(counts=counts, pods=lambda _: pods, port=runner.addresses[0][1], **chosen) as player:
+        async with Player(counts=counts, port=runner.addresses[0][1], **chosen) as player:
             task = asyncio.create_task(player.run())
             try:
                 yield player, counts
@@ -103,7 +103,12 @@ async def test_a_shadow_is_asked_the_same_and_its_answer_compared() -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [web.Response(status=500), good(b"<html>"), good(b"x" * 3_000_000), web.Response(status=302, headers={"Location": "/"})],
+    [
+        web.Response(status=500, body=ANSWER),
+        web.Response(status=302, body=ANSWER, headers={"Location": "/"}),
+        good(b"<html>"),
+        good(ANSWER + b" " * 3_000_000),
+    ],
 )
 async def test_an_answer_that_cannot_be_compared_is_a_failure(bad: web.Response) -> None:
     async with playing(Pod(bad)) as (player, _):
@@ -129,6 +134,20 @@ async def test_a_slow_shadow_fills_its_queue_and_nothing_else() -> None:
         await eventually(lambda: player.waiting_bytes == 0)
         assert player.sums[KEY] == ShadowSums(sampled=100, failed=10, dropped=90)
         assert pod.at_once == 2
+
+
+async def test_what_nobody_thought_of_costs_one_sample(caplog: pytest.LogCaptureFixture) -> None:
+    strange: list[list[str]] = [["127.0.0.1"]]
+
+    def pods(_: str) -> list[str]:
+        return strange.pop()  # fails from the second time on
+
+    async with playing(Pod(good()), concurrency=1, pods=pods) as (player, _):
+        for _ in range(3):
+            player.take(SAMPLE)
+        await eventually(lambda: player.waiting_bytes == 0)
+        assert without_time(player.sums[KEY]) == ShadowSums(sampled=3, answered=1, agreed=1)
+    assert caplog.text.count("a sample of ranker could not be played") == 2
 
 
 async def test_without_a_good_answer_there_is_nothing_to_compare_with() -> None:
@@ -202,7 +221,7 @@ async def test_samples_come_in_on_a_socket_and_what_has_no_room_is_not_read(tmp_
     async with playing(Pod(good()), queue_bytes=5000) as (player, _), socket_of(player, tmp_path) as nginx:
         large = replace(SAMPLE, request=Message(b"x" * 1_000_000, "application/json", None))
         statuses = []
-        for body in (written(SAMPLE), written(large), written(SAMPLE, model=...), b"\n" + b"x" * 1_000_000):
+        for body in (written(SAMPLE), written(large, requestBytes=5), written(SAMPLE, model=...), b"\n" + b"x" * 1_000_000):
             async with nginx.post("http://agent/shadow", data=body) as answer:
                 statuses.append(answer.status)
         assert statuses == [202, 202, 400, 400]
