@@ -13,11 +13,10 @@ from slipway_testing.users import Users
 
 NAME = "ranker"
 ROW = [{"name": "x", "dtype": "FP32", "shape": [2]}]
-STEPS = [
-    {"percent": 5, "holdSeconds": 3, "detect": "0.5"},
-    {"percent": 20, "holdSeconds": 3, "detect": "0.3"},
-    {"percent": 50, "holdSeconds": 3, "detect": "0.3"},
-]
+STEPS = [{"percent": 10, "holdSeconds": 3, "detect": "0.1"}, {"percent": 50, "holdSeconds": 3, "detect": "0.1"}]
+PAUSE_S = 0.01
+"""Between two requests of a client: some hundred a second in all. A step takes five blocks of 4 s, whatever the rate."""
+
 ROLLOUT = {"unit": {"header": "x-user-id"}, "rollout": {"steps": STEPS, "guardrails": [{"metric": "ErrorRate", "maxIncrease": "0.02"}]}}
 FAILING = b"""
 import numpy
@@ -77,7 +76,7 @@ def table(stage: Stage) -> dict[str, Any]:
 
 def test_a_good_revision_takes_over_step_by_step_and_nobody_notices(stage: Stage, serving: str) -> None:
     summaries = []
-    with Users(stage, NAME) as users:
+    with Users(stage, NAME, pause_s=PAUSE_S) as users:
         apply(stage, uri="pvc://models/good/2")
 
         def over() -> bool:
@@ -86,7 +85,7 @@ def test_a_good_revision_takes_over_step_by_step_and_nobody_notices(stage: Stage
                 summaries.append(rollout["summary"])
             return bool(stage.condition(NAME)["status"] == "True" and status(stage)["revision"] != serving)
 
-        eventually(over, within_s=120, every_s=0.1)
+        eventually(over, within_s=180, every_s=0.1)
         second = status(stage)["revision"]
         eventually(lambda: users.answered[second] > 0 and all(seen[-1] == second for seen in users.revisions.values()), within_s=20)
 
@@ -94,15 +93,15 @@ def test_a_good_revision_takes_over_step_by_step_and_nobody_notices(stage: Stage
     assert users.returned == {}
     assert all(seen in ([serving, second], [second]) for seen in users.revisions.values())
     assert [summary.split()[0] for summary in summaries] == sorted(summary.split()[0] for summary in summaries)
-    assert {summary.split()[1] for summary in summaries} == {"5%", "20%", "50%"}
+    assert {summary.split()[1] for summary in summaries} == {"10%", "50%"}
 
 
 @pytest.mark.parametrize("folder", ["fifth", "all"])
 def test_a_bad_revision_goes_back_by_itself(stage: Stage, serving: str, folder: str) -> None:
     before = str(status(stage)["revision"])
-    with Users(stage, NAME) as users:
+    with Users(stage, NAME, pause_s=PAUSE_S) as users:
         apply(stage, uri=f"pvc://models/{folder}/1", format="python")
-        eventually(lambda: stage.condition(NAME, "Stalled")["reason"] == "RolledBack", within_s=120, every_s=0.1)
+        eventually(lambda: stage.condition(NAME, "Stalled")["reason"] == "RolledBack", within_s=180, every_s=0.1)
         refused = status(stage)["refused"][0]["revision"]
         mark = users.total
         eventually(lambda: users.total > mark + 2 * users.users, within_s=30)
@@ -111,9 +110,9 @@ def test_a_bad_revision_goes_back_by_itself(stage: Stage, serving: str, folder: 
 
     assert users.failures == []
     assert set(users.errors) == {refused}
-    assert users.errors[refused] < 400
+    assert users.errors[refused] < 2_000
     # Who met it was among the first step's users, and nobody else.
-    assert 0 < len(unlucky) <= 0.12 * users.users
+    assert 0 < len(unlucky) <= 0.2 * users.users
     assert table(stage)["revisions"] == [{"name": before, "role": "Stable"}]
     assert "of" in stage.condition(NAME)["message"]
     apply(stage, uri="pvc://models/good/2")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from slipway_operator.cluster import resources
+from slipway_operator.cluster.resources import Object
 from slipway_testing import onnx_models
 from slipway_testing.kube import eventually
 from slipway_testing.load import Load
@@ -26,8 +27,13 @@ def serving(stage: Stage) -> str:
 
 def pods(stage: Stage, selector: str) -> list[str]:
     """Names of the ready ones."""
-    ready = "{.items[?(@.status.conditions[?(@.type=='Ready')].status=='True')].metadata.name}"
-    return stage.run("get", "pods", "-l", selector, "-o", f"jsonpath={ready}").split()
+    found = stage.kube.list(resources.PODS, namespace=stage.namespace, selector=selector)
+    return [pod["metadata"]["name"] for pod in found if _ready(pod)]
+
+
+def _ready(pod: Object) -> bool:
+    conditions = {each["type"]: each["status"] for each in (pod.get("status") or {}).get("conditions", [])}
+    return "deletionTimestamp" not in pod["metadata"] and conditions.get("Ready") == "True"
 
 
 def while_users_ask(stage: Stage, happens: Callable[[], None]) -> tuple[Users, Load]:
@@ -41,7 +47,8 @@ def while_users_ask(stage: Stage, happens: Callable[[], None]) -> tuple[Users, L
 
 
 def untouched(users: Users, others: Load) -> bool:
-    return (users.failures, users.errors, others.failures) == ([], {}, [])
+    assert (users.failures, users.errors, others.failures) == ([], {}, [])
+    return True
 
 
 def replaced(stage: Stage, selector: str, *, count: int, gone: str) -> None:

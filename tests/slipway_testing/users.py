@@ -11,7 +11,7 @@ from typing import Self
 from slipway_testing.stage import Stage
 
 TIMEOUT_S = 10.0
-REQUESTS = 30_000
+REQUESTS = 100_000
 """Most that all of them send, whatever the test does."""
 
 _BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]})
