@@ -47,6 +47,10 @@ test-cluster: $(DEV) ## A real API server and KServe, no nodes: minutes
 	@$(PYTEST) tests/cluster --cov --cov-append --cov-report=
 	@COVERAGE_FILE=build/coverage $(PYTHON) -m coverage report --fail-under=90
 
+.PHONY: test-router
+test-router: $(DEV) ## A real nginx on loopback, and pods that do what a test says: two minutes
+	@$(PYTEST) tests/router
+
 .PHONY: test-faults
 test-faults: $(DEV) ## Everything goes wrong once: a sample in minutes, all of it with SLIPWAY_FAULTS=all
 	@$(PYTEST) tests/faults -rP --show-capture=stdout
@@ -62,6 +66,10 @@ bench-operator: $(DEV) ## The operator's speed against its goals, into build/ben
 .PHONY: bench-guardrails
 bench-guardrails: $(DEV) ## What the guardrails of a rollout claim, in simulated rollouts, into build/bench/guardrails.json: ten minutes (BENCH=short: one)
 	@PYTHONPATH=operator:tests $(PYTHON) -m bench.guardrails
+
+.PHONY: bench-router
+bench-router: $(DEV) ## The router against nginx and Envoy on one core, into build/bench/router.json: ten minutes (BENCH=short: two)
+	@PYTHONPATH=inference:operator:box:tests $(PYTHON) -m bench.router
 
 ##@ Work on it
 

@@ -109,7 +109,9 @@ class Process:
         runtimes = ",".join(f"{family}={name}" for family, name in configured.runtimes.items())
         given = {field.name: getattr(configured, field.name) for field in dataclasses.fields(configured)} | {"runtimes": runtimes}
         variables = {f"SLIPWAY_{name.upper()}": str(value) for name, value in given.items() if value is not None}
-        environment = os.environ | variables | {"PYTHONPATH": str(REPOSITORY / "operator")}
+        # An operator takes no variable of its prefix that it does not know, and the campaign has some of its own.
+        others = {name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")}
+        environment = others | variables | {"PYTHONPATH": str(REPOSITORY / "operator")}
         quiet = asyncio.subprocess.DEVNULL
         return cls(gate, await asyncio.create_subprocess_exec(sys.executable, "-m", "slipway_operator", env=environment, stdout=quiet, stderr=quiet))
 
@@ -206,8 +208,8 @@ class Lane:
             log.error("%s [%s]: what happened is in %s", self.namespace, self, self.stage.folder / f"{self.namespace}.txt")
 
     async def _same(self, phase: Phase, same: Any, wanted: world.World) -> None:
-        fault = self.script.faults.get(phase.name)
-        hung = fault is not None and fault.act is Act.HANG
+        # A watch that hangs from the start on is missed only when something happens.
+        hung = any(fault.act is Act.HANG for fault in (*self.script.happened, self.script.faults.get(phase.name)) if fault is not None)
         if not await self.scene.until(same, within_s=HUNG_S if hung else SETTLED_S):
             raise AssertionError(f"after {phase.name!r} the world is another one:\n{world.differences(wanted, self.world())}")
 

@@ -9,7 +9,8 @@ from bench.router.peers import OTHER_CORE
 
 _SCRIPT = """
 local body = '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[0.25,0.5,0.75,1.0]}],"outputs":[{"name":"y"}]}'
-local head = "POST /v2/models/ranker/infer HTTP/1.1\\r\\nHost: ranker\\r\\nContent-Type: application/json\\r\\nContent-Length: " .. #body .. "\\r\\nx-user-id: user-"
+local head = "POST /v2/models/ranker/infer HTTP/1.1\\r\\nHost: ranker\\r\\nContent-Type: application/json\\r\\n"
+head = head .. "Content-Length: " .. #body .. "\\r\\nx-user-id: user-"
 math.randomseed(os.time())
 request = function()
     return head .. math.random(UNITS) .. "\\r\\n\\r\\n" .. body
@@ -41,9 +42,17 @@ def as_fast_as_possible(folder: Path, port: int, *, connections: int, seconds: i
     return Run(float(rate[1]), int(not_well[1] if not_well else 0) + sum(int(one) for one in (broken.groups() if broken else ())))
 
 
-def at_a_rate(folder: Path, port: int, *, per_second: float, seconds: int) -> list[float]:
-    """h2load: requests at fixed times on 20 connections; the seconds that each took."""
-    clients = 20
+@dataclass(frozen=True)
+class Answered:
+    """One request at its time."""
+
+    started_s: float
+    status: int
+    seconds: float
+
+
+def answers_at_a_rate(folder: Path, host: str, port: int, *, per_second: float, seconds: int, clients: int = 20) -> list[Answered]:
+    """h2load: requests at fixed times; its clients keep step, so that each time has as many requests as there are clients."""
     log, body = folder / "latencies.log", folder / "body.json"
     body.write_text(BODY)
     log.unlink(missing_ok=True)
@@ -58,8 +67,14 @@ def at_a_rate(folder: Path, port: int, *, per_second: float, seconds: int) -> li
         f"--rps={per_second / clients:.2f}",
         f"--log-file={log}",
     ]
-    command += ["-H", "x-user-id: user-1", "-H", "content-type: application/json", "-d", str(body), f"http://127.0.0.1:{port}/v2/models/ranker/infer"]
+    command += ["-H", "x-user-id: user-1", "-H", "content-type: application/json", "-d", str(body), f"http://{host}:{port}/v2/models/ranker/infer"]
     subprocess.run(command, capture_output=True, check=True)
     rows = [line.split() for line in log.read_text().splitlines()]
-    assert {row[1] for row in rows} == {"200"}, {row[1] for row in rows}
-    return [int(row[2]) / 1e6 for row in rows]
+    return [Answered(int(started) / 1e6, int(status), int(took) / 1e6) for started, status, took in rows]
+
+
+def at_a_rate(folder: Path, host: str, port: int, *, per_second: float, seconds: int) -> list[float]:
+    """The seconds that each of such requests took; all of them are answered well."""
+    answers = answers_at_a_rate(folder, host, port, per_second=per_second, seconds=seconds, clients=6)
+    assert {one.status for one in answers} == {200}
+    return [one.seconds for one in answers]

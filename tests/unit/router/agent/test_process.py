@@ -107,6 +107,8 @@ async def test_a_hundred_models_with_traffic_fit_into_its_memory(tmp_path: Path,
         for answer in taken():
             nginx.taken.append(answer)
             await eventually(lambda: not nginx.taken)
+        takes = nginx.takes
+        await eventually(lambda: nginx.takes > takes)  # it has added up what it took before
         async with aiohttp.ClientSession() as session:
             url = f"http://127.0.0.1:{unused_tcp_port}"
             async with session.get(f"{url}/v1/counts?model=m7&epoch=7") as counts:

@@ -1,0 +1,37 @@
+"""How many requests one core carries: the router against plain nginx and against Envoy, in turns."""
+
+import contextlib
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.router import figures, load, peers, processor
+from bench.router.figures import Figure
+from bench.router.sizes import Sizes
+
+CONNECTIONS = 32
+
+
+def rows(sizes: Sizes, folder: Path) -> Iterator[Figure]:
+    """Ratios of requests a second of the server's processor time, which is what others on this machine take away from all alike."""
+    with contextlib.ExitStack() as running:
+        pod_port = running.enter_context(peers.pods(folder))
+        router, _ = running.enter_context(peers.router(folder, pod_port))
+        contenders = [router, running.enter_context(peers.plain(folder, pod_port)), running.enter_context(peers.envoy(folder, pod_port))]
+        for each in contenders:
+            load.as_fast_as_possible(folder, each.port, connections=CONNECTIONS, seconds=sizes.warm_up_s)
+        per_second: dict[str, list[float]] = {each.name: [] for each in contenders}
+        per_core: dict[str, list[float]] = {each.name: [] for each in contenders}
+        for _ in range(sizes.turns):
+            for each in contenders:
+                before = processor.used_s(each.port)
+                run = load.as_fast_as_possible(folder, each.port, connections=CONNECTIONS, seconds=sizes.turn_s)
+                assert run.failed == 0, (each, run)
+                per_second[each.name].append(run.per_second)
+                per_core[each.name].append(run.per_second * sizes.turn_s / (processor.used_s(each.port) - before))
+    median = {name: statistics.median(values) for name, values in per_core.items()}
+    yield figures.at_least("router: requests a core against nginx proxy_pass", median["router"] / median["nginx proxy_pass"], "x", limit=0.8)
+    yield figures.at_least("router: requests a core against Envoy with weighted clusters", median["router"] / median["Envoy"], "x", limit=1.5)
+    for name in per_second:
+        yield figures.stated(f"{name}: requests for each second of processor time", median[name], "/s")
+        yield figures.stated(f"{name}: best turn", max(per_second[name]), "/s")
