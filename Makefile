@@ -34,7 +34,7 @@ distclean: ## clean, and drop everything that was downloaded or built
 ##@ Test
 
 .PHONY: test
-test: test-unit test-cluster test-faults test-e2e ## Every test: unit, cluster, faults, e2e
+test: test-unit test-router test-cluster test-faults test-e2e ## Every test: unit, router, cluster, faults, e2e
 
 .PHONY: test-unit
 test-unit: $(DEV) ## Values in, values out: seconds

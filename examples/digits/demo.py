@@ -1,4 +1,4 @@
-"""`make demo`: a cluster, Slipway on it, a trained model behind an address, 360 predictions.
+"""`make demo`: a cluster, Slipway on it, a trained model behind an address, 360 predictions; then a good and a bad rollout, while users ask.
 
 Standard library only, like the box: it runs before anything is installed. Every step can be run again on top of itself.
 """
@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY / "box"))
+sys.path[:0] = [str(REPOSITORY / "box"), str(Path(__file__).resolve().parent)]
+
+import rollouts  # noqa: E402
 
 from slipway_box import clusters, environments, installation  # noqa: E402
 from slipway_box.errors import BoxError  # noqa: E402
@@ -34,14 +36,16 @@ class Demo:
     def __init__(self) -> None:
         self._cluster = clusters.chosen()
 
-    def run(self) -> None:
-        """All of it."""
+    def run(self, *, roll_out: bool) -> None:
+        """All of it; without ``roll_out`` up to the first predictions."""
         self._cluster.up()
         installation.install(self._cluster)
         self._train()
         self._store()
         self._deploy()
         self._predict()
+        if roll_out:
+            self._roll_out()
         self._say_what_next()
 
     def _train(self) -> None:
@@ -53,10 +57,12 @@ class Demo:
         with step("storing the model in the cluster's volume models", usual_s=5):
             self._kubectl("apply", "--server-side", "-f", str(HERE / "storage.yaml"))
             self._kubectl("wait", "--for=condition=Ready", "pod/uploader", f"--namespace={NAMESPACE}", "--timeout=120s")
-            # Written beside and moved into place: nobody ever reads half a model.
-            write = "mkdir -p /models/digits/1 && cat > /models/digits/1/.new && mv /models/digits/1/.new /models/digits/1/model.onnx"
             model = (BUILD / "digits/model.onnx").read_bytes()
-            self._kubectl("exec", "--stdin", "uploader", f"--namespace={NAMESPACE}", "--", "sh", "-c", write, stdin=model)
+            for path, content in (("1/model.onnx", model), ("2/model.onnx", model), ("3/model.py", rollouts.BROKEN)):
+                folder = f"/models/digits/{path.partition('/')[0]}"
+                # Written beside and moved into place: nobody ever reads half a model.
+                write = f"mkdir -p {folder} && cat > {folder}/.new && mv {folder}/.new /models/digits/{path}"
+                self._kubectl("exec", "--stdin", "uploader", f"--namespace={NAMESPACE}", "--", "sh", "-c", write, stdin=content)
 
     def _deploy(self) -> None:
         with step("waiting for examples/digits/modeldeployment.yaml to be Ready", usual_s=25):
@@ -81,6 +87,33 @@ class Demo:
         print(f"latency, one image a request, one client: p50 {p50:.1f} ms, p95 {p95:.1f} ms")
         print()
         print(self._kubectl("get", "mdep", f"--namespace={NAMESPACE}"))
+
+    def _roll_out(self) -> None:
+        """A model as good as the one that serves, then one that fails for every fifth request."""
+        image = json.loads((BUILD / "digits/heldout.json").read_text())["images"][0]
+        with self._endpoint() as (host, port):
+            for number, format_, told in ((2, "onnx", "a good model"), (3, "python", "a model that fails for every fifth request")):
+                print(f"\nRolling out {told}, digits/{number}, to {rollouts.USERS} users who go on asking:")
+                with rollouts.asking(host, port, f"/v2/models/{MODEL}/infer", image) as users:
+                    try:
+                        promoted = rollouts.play(self._apply, self._status, users, model={"uri": f"pvc://models/digits/{number}", "format": format_})
+                    except TimeoutError as error:
+                        raise BoxError(f"{error}; see kubectl describe mdep {MODEL} -n {NAMESPACE}") from error
+                if promoted != (number == 2):
+                    raise BoxError(f"digits/{number} was {'promoted' if promoted else 'rolled back'}, which it should not have been")
+        print()
+        print(self._kubectl("get", "mdep", f"--namespace={NAMESPACE}"))
+
+    def _apply(self, changes: dict[str, Any]) -> None:
+        """examples/digits/modeldeployment.yaml with another model, as its owner would apply it."""
+        written = json.loads(self._kubectl("create", "--dry-run=client", "-o", "json", "-f", str(HERE / "modeldeployment.yaml")))
+        written["spec"]["model"] |= changes["model"]
+        written["spec"]["traffic"] = changes["traffic"]
+        self._kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(written).encode())
+
+    def _status(self) -> dict[str, Any]:
+        status: dict[str, Any] = json.loads(self._kubectl("get", "mdep", MODEL, f"--namespace={NAMESPACE}", "-o", "json"))["status"]
+        return status
 
     @contextmanager
     def _endpoint(self) -> Iterator[tuple[str, int]]:
@@ -148,7 +181,7 @@ def predict(host: str, port: int, image: list[float]) -> Answer:
 def main() -> int:
     """Run the demo; what cannot be done is one sentence, not a traceback."""
     try:
-        Demo().run()
+        Demo().run(roll_out="--without-rollouts" not in sys.argv[1:])
     except BoxError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
