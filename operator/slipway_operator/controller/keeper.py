@@ -100,7 +100,7 @@ class Keeper:
             return
         uid = owner["metadata"]["uid"]
         await self._applier.settled(uid)
-        if self._objects.count(namespace):
+        if self._objects.count(namespace) or await self._inhabited(namespace):
             router = router_objects.Router(
                 name=router_objects.SHARED, namespace=namespace, owner=_reference(owner), image=self._image, replicas=self._replicas
             )
@@ -108,6 +108,10 @@ class Keeper:
                 await self._applier.apply(body)
         else:
             await self._applier.prune(await self._there(namespace), keep=(), owner_uid=uid)
+
+    async def _inhabited(self, namespace: Namespace) -> bool:
+        """Ask the server whether there really is no ModelDeployment: after a start we may not have heard of it yet, and the router serves it."""
+        return bool((await self._api.list(resources.MODEL_DEPLOYMENTS, namespace=namespace)).items)
 
     async def _there(self, namespace: Namespace) -> Iterable[Object]:
         found = [await self._applier.fresh(kind, namespace=namespace, name=router_objects.SHARED) for kind in KINDS]

@@ -9,6 +9,7 @@ import pytest
 
 from slipway_box import ports
 from slipway_operator.cluster import resources
+from slipway_operator.handlers import app
 from slipway_testing import builders
 from slipway_testing.kube import Kube, eventually, steady
 from slipway_testing.operators import RunningOperator
@@ -82,6 +83,27 @@ def test_a_namespace_gets_its_router_with_its_first_object_and_loses_it_with_its
     steady(lambda: parts(kube, shop.namespace), for_s=2)
     kube.delete(resources.MODEL_DEPLOYMENTS, "letters", namespace=shop.namespace)
     eventually(lambda: parts(kube, shop.namespace) == [])
+
+
+@pytest.mark.parametrize("inhabited", [True, False])
+def test_a_start_takes_only_routers_away_that_nobody_needs(
+    kubeconfig: Path, shop: Shop, kube: Kube, operator: RunningOperator, monkeypatch: pytest.MonkeyPatch, inhabited: bool
+) -> None:
+    shop.apply(uri=ONE)
+    eventually(lambda: len(parts(kube, shop.namespace)) == 4)
+    before = (kube.get(resources.DEPLOYMENTS, ROUTER, namespace=shop.namespace) or {})["metadata"]["uid"]
+    operator.stop()
+    if not inhabited:
+        kube.delete(resources.MODEL_DEPLOYMENTS, "digits", namespace=shop.namespace)
+    # Its deployments are told of later than its routers.
+    monkeypatch.setattr(app, "notice", lambda *_: None)
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=IMAGE):
+        if inhabited:
+            kube.merge(resources.DEPLOYMENTS, ROUTER, {"spec": {"replicas": 1}}, namespace=shop.namespace)
+            eventually(lambda: (kube.get(resources.DEPLOYMENTS, ROUTER, namespace=shop.namespace) or {})["spec"]["replicas"] == 2)
+            assert (kube.get(resources.DEPLOYMENTS, ROUTER, namespace=shop.namespace) or {})["metadata"]["uid"] == before
+        else:
+            eventually(lambda: parts(kube, shop.namespace) == [])
 
 
 def test_what_somebody_does_to_the_router_is_undone(shop: Shop, kube: Kube) -> None:
