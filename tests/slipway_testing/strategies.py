@@ -123,7 +123,8 @@ def _rollout(written: dict[str, Any]) -> dict[str, Any]:
     agreeing = {name: value for name, value in written.items() if name != "falseRollbackProbability"}
     if "steps" in written:
         by_percent = {step["percent"]: step for step in written["steps"]} or {1: {"percent": 1}}
-        agreeing["steps"] = [by_percent[percent] for percent in sorted(by_percent)]
+        # What is to be detected may be so little that no traffic would show it.
+        agreeing["steps"] = [by_percent[percent] | {"detect": "0.05"} for percent in sorted(by_percent)]
     if "guardrails" in written:
         bounds: dict[str, dict[str, Any]] = {"ErrorRate": {"maxIncrease": "0.01"}, "LatencyP95": {"maxIncreasePercent": 30}}
         agreeing["guardrails"] = [{"metric": each["metric"]} | bounds[each["metric"]] for each in written["guardrails"]]

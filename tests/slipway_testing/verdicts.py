@@ -107,6 +107,12 @@ REFUSED: Final = (
     _refused("steps that stand still", "spec.traffic.rollout.steps", [{"percent": 10}, {"percent": 10}], field="spec.traffic.rollout"),
     _refused("no steps", "spec.traffic.rollout.steps", []),
     _refused("a step for everybody", "spec.traffic.rollout.steps", [{"percent": 1}, {"percent": 100}], field="spec.traffic.rollout.steps[1].percent"),
+    _refused(
+        "a step that is to detect nothing",
+        "spec.traffic.rollout.steps",
+        [{"percent": 1}, {"percent": 2, "detect": "0"}],
+        field="spec.traffic.rollout.steps[1]",
+    ),
     _refused("a share in percent", "spec.traffic.rollout.falseRollbackProbability", "1%"),
     _refused("a share as a number", "spec.traffic.rollout.falseRollbackProbability", 0.01),
     _refused("certainty", "spec.traffic.rollout.falseRollbackProbability", "0", field="spec.traffic.rollout"),

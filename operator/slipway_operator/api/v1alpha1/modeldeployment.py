@@ -257,6 +257,9 @@ class RequestLimits(Model):
     )
 
 
+_DETECT_NOTHING = "detect must be above 0: no amount of traffic shows that there is no fault at all"
+
+
 class RolloutStep(Model):
     """One share of the units that a new revision has for a while."""
 
@@ -268,6 +271,14 @@ class RolloutStep(Model):
         ' Absent: "0.1" at the first step, "0.02" at later ones.',
     )
 
+    @model_validator(mode="after")
+    def _something_is_to_be_detected(self) -> Self:
+        if self.detect is not None and float(self.detect) <= 0:
+            raise ValueError(_DETECT_NOTHING)
+        return self
+
+
+ROLLOUT_STEP_RULES = rules(("!has(self.detect) || double(self.detect) > 0.0", _DETECT_NOTHING))
 
 _ERROR_RATE_IN_SHARES = "metric ErrorRate needs maxIncrease and takes no maxIncreasePercent"
 _LATENCY_IN_PERCENT = "metric LatencyP95 needs maxIncreasePercent and takes no maxIncrease"
@@ -306,7 +317,7 @@ _PROBABILITY_BOUNDS = "falseRollbackProbability must be above 0 and below 0.5"
 class Rollout(Model):
     """How a new revision takes over: by steps, watched by guardrails."""
 
-    steps: Annotated[tuple[RolloutStep, ...], FromList] = Field(
+    steps: Annotated[tuple[Annotated[RolloutStep, Field(json_schema_extra=ROLLOUT_STEP_RULES)], ...], FromList] = Field(
         default=(RolloutStep(percent=1), RolloutStep(percent=10, hold_seconds=300), RolloutStep(percent=50, hold_seconds=300)),
         min_length=1,
         max_length=10,
