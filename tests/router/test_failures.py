@@ -302,3 +302,18 @@ def _at_once(router: Router, count: int) -> list[Answer]:
     for thread in threads:
         thread.join()
     return answers
+
+
+def test_the_limit_holds_while_tables_change(router: Router) -> None:
+    pod = router.pod(lambda _: Reply(after_s=0.6))
+    limits = {"bodyBytes": 1000, "pendingPerPod": 3}
+    router.serve(table(limits=limits), pods={"ranker-old": [pod]})
+    first: list[Answer] = []
+    thread = threading.Thread(target=lambda: first.extend(_at_once(router, 3)))
+    thread.start()
+    time.sleep(0.2)
+    router.serve(table(limits=limits, epoch=8), pods={"ranker-old": [pod]})
+    assert router.taken()["pending"] == {"ranker-old": 3}
+    assert router.ask(x_user_id="u").status == 503
+    thread.join()
+    assert [answer.status for answer in first] == [200, 200, 200]

@@ -7,6 +7,7 @@ local cjson = require "cjson.safe"
 local digest = require "slipway.digest"
 local pods = require "slipway.pods"
 local routes = require "slipway.routes"
+local underway = require "slipway.underway"
 
 local MOST_PODS = 10000
 local OCTET = "(%d%d?%d?)"
@@ -108,7 +109,7 @@ local function revision_of(route, addresses, revision_name, role)
         name = revision_name,
         role = role,
         pods = list,
-        pending_key = "revision " .. revision_name,
+        pending = underway.tally("revision " .. revision_name),
         pending_most = route.limits.pending_per_pod * #list,
         cell = quoted,
         total = quoted .. "," .. cjson.encode(role),
@@ -131,7 +132,6 @@ local function model_of(route, addresses)
         slot_seed = route.seed .. ":",
         bucket_seed = "bucket:" .. route.seed .. ":",
         places = {},
-        places_told = {},
         places_count = 0,
         revisions = revisions,
         stable = revisions[route.stable],
@@ -149,12 +149,7 @@ end
 -- What workers use, of what was read: values that answer a request's questions by one look.
 function tables.built(read, version)
     local built = { version = version, models = {}, hosts = {}, digests = {}, pods = read.pods }
-    local wanted, last, count = {}, nil, 0
-    for _, list in pairs(read.pods) do
-        for _, address in ipairs(list) do
-            wanted[address] = true
-        end
-    end
+    local last, count = nil, 0
     for name, route in pairs(read.routes) do
         local model = model_of(route, read.pods)
         built.models[name], built.digests[name] = model, route.digest
@@ -165,7 +160,6 @@ function tables.built(read, version)
         last, count = model, count + 1
     end
     built.only = count == 1 and last or nil
-    pods.forget_others(wanted)
     return built
 end
 
