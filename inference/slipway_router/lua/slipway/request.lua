@@ -23,7 +23,8 @@ local SLOW_DOWN = { ["retry-after"] = "1" }
 local LONGEST_UNIT = 256
 local LARGEST_HASH = 0xffffffff
 local BUCKETS = 64
-local MOST_PLACES = 20000
+-- Of all models together.
+local MOST_PLACES = 50000
 -- As proxy_read_timeout and its like say in the configuration.
 local USUAL_TIMEOUT_S = 60
 -- UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS
@@ -40,6 +41,7 @@ local state = ngx.shared.slipway_state
 local draining = false
 local live = {}
 local spare, spares = {}, 0
+local places_known, places_began = 0, 0
 
 local pointer = ffi.typeof("uintptr_t")
 
@@ -61,12 +63,16 @@ end
 local function place_of(model, unit)
     local place = model.places[unit]
     if not place then
-        if model.places_count >= MOST_PLACES then
-            model.places, model.places_count = {}, 0
+        places_known = places_known + 1
+        if places_known > MOST_PLACES then
+            places_known, places_began = 1, places_began + 1
+        end
+        if model.places_began ~= places_began then
+            model.places, model.places_began = {}, places_began
         end
         local bucket = hash.part(hash.murmur2(model.bucket_seed .. unit), BUCKETS)
         place = (routes.owner(model.slots, hash.murmur2(model.slot_seed .. unit)) * BUCKETS + bucket) * 2
-        model.places[unit], model.places_count = place, model.places_count + 1
+        model.places[unit] = place
     end
     return place
 end
@@ -292,8 +298,8 @@ function request.grpc()
         return
     end
     if path.kind == "infer" then
-        -- A body that nginx has whole can be sent to a second pod.
-        ngx.req.read_body()
+        -- A body that nginx has whole can be sent to a second pod. Later versions of the Lua module will not read one of unknown length.
+        pcall(ngx.req.read_body)
         if (tonumber(var.content_length) or 0) > model.body_bytes then
             return answers.refuse(r, 413, model.name .. " takes smaller messages: send fewer rows at once")
         end

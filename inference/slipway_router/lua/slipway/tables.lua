@@ -132,7 +132,7 @@ local function model_of(route, addresses)
         slot_seed = route.seed .. ":",
         bucket_seed = "bucket:" .. route.seed .. ":",
         places = {},
-        places_count = 0,
+        places_began = -1,
         revisions = revisions,
         stable = revisions[route.stable],
         timeout_s = route.timeout_s,
@@ -163,8 +163,13 @@ function tables.built(read, version)
     return built
 end
 
+-- A text that is gone was replaced between two looks: the next request finds its successor.
 local function load(version)
-    local read = tables.read(shared:get("text " .. version))
+    local text = shared:get("text " .. version)
+    if not text then
+        return
+    end
+    local read = tables.read(text)
     live = tables.built(read, version)
     read_before = {}
     for _, route in pairs(read.routes) do
