@@ -370,7 +370,7 @@ def everything_from(path: Path) -> bytes:
     """What a server on this socket answers to GET /, once it is there."""
     end = time.monotonic() + READY_S
     while True:
-        connection = _UnixConnection(str(path))
+        connection = _UnixConnection(str(path), timeout_s=60)
         try:
             connection.request("GET", "/")
             return connection.getresponse().read()
@@ -390,8 +390,8 @@ def free_port() -> int:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=READY_S)
+    def __init__(self, path: str, *, timeout_s: float = READY_S) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:

@@ -157,6 +157,7 @@ def test_exposures_are_told_once_for_each_unit(router: Router) -> None:
     same = {"experiment": "ranker-v8", "namespace": "shop", "model": "ranker", "epoch": 7, "stratum": 2}
     expected = [{**same, "revision": given[u].revision, "role": given[u].headers["x-slipway-role"], "unit": u} for u in units]
     assert (taken["exposures"], taken["lost"]) == (expected, 0)
+    router.serve(split(5000, epoch=8, **EXPOSED), pods={"ranker-old": [router.pods[0]], "ranker-new": [router.pods[1]]})
     for unit in units:
         router.ask(x_user_id=unit)
     assert router.taken()["exposures"] == []

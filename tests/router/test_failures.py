@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -275,17 +276,27 @@ def test_a_fallback_revision_without_pods_is_none(router: Router) -> None:
     assert (answer.status, answer.body) == (500, b'{"error":"the pod says so"}')
 
 
-def test_a_dead_worker_leaves_nothing_pending(router: Router) -> None:
-    pod = router.pod(lambda _: Reply(after_s=2))
-    router.serve(table(limits={"bodyBytes": 1000, "pendingPerPod": 2}), pods={"ranker-old": [pod]})
-    thread = threading.Thread(target=_at_once, args=(router, 2))
-    thread.start()
-    time.sleep(0.3)
-    os.kill(router.workers[0], signal.SIGKILL)
-    thread.join()
-    pod.behaviour = lambda _: Reply()
-    assert [answer.status for answer in _at_once(router, 2)] == [200, 200]
-    assert router.taken()["pending"] == {"ranker-old": 0}
+@pytest.mark.parametrize("workers", [1, 2])
+def test_dead_workers_leave_nothing_pending(folder: Path, workers: int) -> None:
+    with Router(folder, workers=workers) as router:
+        pod = router.pod(lambda _: Reply(after_s=2))
+        router.serve(table(limits={"bodyBytes": 1000, "pendingPerPod": 2}), pods={"ranker-old": [pod]})
+        thread = threading.Thread(target=_at_once, args=(router, 2))
+        thread.start()
+        time.sleep(0.3)
+        for worker in router.workers:
+            os.kill(worker, signal.SIGKILL)
+        thread.join()
+        pod.behaviour = lambda _: Reply()
+        assert [answer.status for answer in _at_once(router, 2)] == [200, 200]
+        assert router.taken()["pending"] == {"ranker-old": 0}
+
+
+def test_two_workers_have_one_limit(folder: Path) -> None:
+    with Router(folder, workers=2) as router:
+        router.serve(table(limits={"bodyBytes": 1000, "pendingPerPod": 3}), pods={"ranker-old": [router.pod(lambda _: Reply(after_s=0.5))]})
+        assert Counter(answer.status for answer in _at_once(router, 12)) == {200: 3, 503: 9}
+        assert {row[5]: row[6] for row in router.taken()["totals"]} == {"2xx": 3, "shed": 9}
 
 
 def _at_once(router: Router, count: int) -> list[Answer]:
@@ -302,3 +313,18 @@ def _at_once(router: Router, count: int) -> list[Answer]:
     for thread in threads:
         thread.join()
     return answers
+
+
+def test_the_limit_holds_while_tables_change(router: Router) -> None:
+    pod = router.pod(lambda _: Reply(after_s=0.6))
+    limits = {"bodyBytes": 1000, "pendingPerPod": 3}
+    router.serve(table(limits=limits), pods={"ranker-old": [pod]})
+    first: list[Answer] = []
+    thread = threading.Thread(target=lambda: first.extend(_at_once(router, 3)))
+    thread.start()
+    time.sleep(0.2)
+    router.serve(table(limits=limits, epoch=8), pods={"ranker-old": [pod]})
+    assert router.taken()["pending"] == {"ranker-old": 3}
+    assert router.ask(x_user_id="u").status == 503
+    thread.join()
+    assert [answer.status for answer in first] == [200, 200, 200]

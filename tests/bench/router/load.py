@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.router.peers import OTHER_CORE
+from bench.router.peers import OTHER_CORE, on_core
 
 _SCRIPT = """
 local body = '{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP32","data":[0.25,0.5,0.75,1.0]}],"outputs":[{"name":"y"}]}'
@@ -33,7 +33,7 @@ def as_fast_as_possible(folder: Path, port: int, *, connections: int, seconds: i
     """wrk: each connection asks again as soon as it is answered, each time for another unit."""
     script = folder / "units.lua"
     script.write_text(_SCRIPT.replace("UNITS", str(UNITS)))
-    command = ["taskset", "-c", OTHER_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{port}/"]
+    command = [*on_core(OTHER_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{port}/"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rate = re.search(r"Requests/sec: +([\d.]+)", said)
     assert rate, said

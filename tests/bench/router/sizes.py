@@ -15,5 +15,5 @@ class Sizes:
     spike_s: int
 
 
-WHOLE = Sizes(turns=7, turn_s=4, warm_up_s=8, changes=1000, between_changes_s=0.03, spike_s=20)
+WHOLE = Sizes(turns=11, turn_s=2, warm_up_s=8, changes=1000, between_changes_s=0.03, spike_s=20)
 SHORT = Sizes(turns=3, turn_s=2, warm_up_s=4, changes=100, between_changes_s=0.03, spike_s=5)

@@ -13,13 +13,19 @@ PLAIN = "function(name) return require('slipway.' .. name) end"
 
 
 @pytest.fixture
-def module() -> Callable[[str], Any]:
-    """Reads a module by its name; strings are bytes on either side."""
+def lua() -> Any:
+    """LuaJIT that finds the modules; strings are bytes on either side."""
     runtime = luajit21.LuaRuntime(encoding=None)
     runtime.execute(f"package.path = '{configuration.LUA}/?.lua;' .. package.path".encode())
     runtime.globals()[b"encoded"] = lambda text: json.dumps(text.decode()).encode()
     runtime.execute(b"package.preload['cjson.safe'] = function() return {encode = encoded} end")
-    require = runtime.eval(PLAIN.encode())
+    return runtime
+
+
+@pytest.fixture
+def module(lua: Any) -> Callable[[str], Any]:
+    """Reads a module by its name."""
+    require = lua.eval(PLAIN.encode())
 
     def read(name: str) -> Any:
         return require(name.encode())

@@ -70,10 +70,10 @@ local function pending()
     local found = {}
     for _, model in pairs(tables.live().models) do
         for _, revision in ipairs(model.revisions) do
-            found[revision.name] = tostring(underway.get(revision.pending_key))
+            found[revision.name] = tostring(underway.get(revision.pending))
         end
         if model.fallback then
-            found[model.fallback.name] = tostring(underway.get(model.fallback.pending_key))
+            found[model.fallback.name] = tostring(underway.get(model.fallback.pending))
         end
     end
     return object(found)

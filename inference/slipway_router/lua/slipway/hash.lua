@@ -5,6 +5,7 @@
 --
 --   threshold(1, 10000) = 429496, so part(429495, 10000) = 0 and part(429496, 10000) = 1
 local bit = require "bit"
+local ffi = require "ffi"
 
 local band, bxor, lshift, rshift, tobit = bit.band, bit.bxor, bit.lshift, bit.rshift, bit.tobit
 local byte, floor = string.byte, math.floor
@@ -21,8 +22,8 @@ local function multiplied(a)
     return tobit(low % 0x100000000 + lshift(band(high, 0xffff), 16))
 end
 
--- Of any bytes: 0 to 0xffffffff.
-function hash.murmur2(text)
+-- Of any bytes: 0 to 0xffffffff. This one is for where there is no nginx.
+function hash.murmur2_in_lua(text)
     local length = #text
     local h = tobit(length)
     local at = 1
@@ -48,22 +49,29 @@ function hash.murmur2(text)
     return bxor(h, rshift(h, 15)) % 0x100000000
 end
 
+-- nginx has the function within; a loop in Lua would keep whatever calls it from being compiled.
+local in_nginx = pcall(function()
+    ffi.cdef "uint32_t ngx_murmur_hash2(const char *data, size_t length);"
+    return ffi.C.ngx_murmur_hash2
+end)
+
+hash.murmur2 = in_nginx and function(text)
+    return ffi.C.ngx_murmur_hash2(text, #text)
+end or hash.murmur2_in_lua
+
 function hash.threshold(k, parts)
     return floor(k * LARGEST / parts)
 end
 
+-- The quotient is at most one off, for thresholds are rounded down.
 function hash.part(hashed, parts)
     local k = floor(hashed * parts / LARGEST)
-    if k >= parts then
-        k = parts - 1
-    end
-    while k > 0 and hashed < hash.threshold(k, parts) do
+    if k > 0 and hashed < hash.threshold(k, parts) then
         k = k - 1
-    end
-    while k < parts - 1 and hashed >= hash.threshold(k + 1, parts) do
+    elseif k < parts - 1 and hashed >= hash.threshold(k + 1, parts) then
         k = k + 1
     end
-    return k
+    return k < parts and k or parts - 1
 end
 
 return hash

@@ -11,35 +11,18 @@ local random = math.random
 
 local pods = {}
 
--- address -> pod, so that what is known of a pod outlives a change of tables.
-local known = {}
-
--- Only the addresses in `wanted` (a set) are remembered.
-function pods.forget_others(wanted)
-    for address in pairs(known) do
-        if not wanted[address] then
-            known[address] = nil
-        end
-    end
-end
-
+-- The one pod at an address: what is known of it outlives a change of tables.
 function pods.at(address)
-    local pod = known[address]
-    if not pod then
-        pod = {
-            address = address,
-            host = address:find(":", 1, true) and "[" .. address .. "]" or address,
-            key = "pod " .. address,
-            failures = 0,
-            rests_until = 0,
-        }
-        known[address] = pod
+    local pod = underway.tally("pod " .. address)
+    if not pod.host then
+        pod.host = address:find(":", 1, true) and "[" .. address .. "]" or address
+        pod.failures, pod.rests_until = 0, 0
     end
     return pod
 end
 
 local function busier(one, other)
-    return underway.get(one.key) > underway.get(other.key)
+    return underway.get(one) > underway.get(other)
 end
 
 local function rested(list, now, avoided)
@@ -58,8 +41,9 @@ local function two(list)
     if count == 1 then
         return list[1]
     end
-    local first, second = random(count), random(count - 1)
-    if second >= first then
+    local first = random(count)
+    local second = count == 2 and 3 - first or random(count - 1)
+    if count > 2 and second >= first then
         second = second + 1
     end
     local one, other = list[first], list[second]

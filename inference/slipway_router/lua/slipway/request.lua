@@ -2,6 +2,7 @@
 -- its address: nginx empties ngx.ctx when it redirects internally, and a request must be counted whatever becomes of it.
 local balancer = require "ngx.balancer"
 local base = require "resty.core.base"
+local bit = require "bit"
 local ffi = require "ffi"
 
 local answers = require "slipway.answers"
@@ -22,7 +23,8 @@ local SLOW_DOWN = { ["retry-after"] = "1" }
 local LONGEST_UNIT = 256
 local LARGEST_HASH = 0xffffffff
 local BUCKETS = 64
-local MOST_PLACES = 20000
+-- Of all models together.
+local MOST_PLACES = 50000
 -- As proxy_read_timeout and its like say in the configuration.
 local USUAL_TIMEOUT_S = 60
 -- UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS
@@ -30,6 +32,7 @@ local BAD_CODES = { ["2"] = true, ["4"] = true, ["13"] = true, ["14"] = true, ["
 -- What a pod may answer that another pod may do better.
 local WORTH_A_RETRY = { [502] = true, [503] = true }
 
+local band, rshift = bit.band, bit.rshift
 local random = math.random
 
 local request = {}
@@ -38,6 +41,7 @@ local state = ngx.shared.slipway_state
 local draining = false
 local live = {}
 local spare, spares = {}, 0
+local places_known, places_began = 0, 0
 
 local pointer = ffi.typeof("uintptr_t")
 
@@ -54,16 +58,21 @@ function request.underway()
     return count
 end
 
--- Where a unit belongs, as one number: revision * 64 + bucket. The latest units are remembered, for most come again.
+-- Where a unit belongs, as one number: (revision * 64 + bucket) * 2 + 1 if the exposure has been told. The latest units are remembered,
+-- for most come again.
 local function place_of(model, unit)
     local place = model.places[unit]
     if not place then
-        if model.places_count >= MOST_PLACES then
-            model.places, model.places_told, model.places_count = {}, {}, 0
+        places_known = places_known + 1
+        if places_known > MOST_PLACES then
+            places_known, places_began = 1, places_began + 1
+        end
+        if model.places_began ~= places_began then
+            model.places, model.places_began = {}, places_began
         end
         local bucket = hash.part(hash.murmur2(model.bucket_seed .. unit), BUCKETS)
-        place = routes.owner(model.slots, hash.murmur2(model.slot_seed .. unit)) * BUCKETS + bucket
-        model.places[unit], model.places_count = place, model.places_count + 1
+        place = (routes.owner(model.slots, hash.murmur2(model.slot_seed .. unit)) * BUCKETS + bucket) * 2
+        model.places[unit] = place
     end
     return place
 end
@@ -76,8 +85,8 @@ local function assign(r, model)
             return answers.refuse(r, 400, "the header " .. model.unit.header .. " has more than 256 bytes: send a shorter unit")
         end
         local place = place_of(model, unit)
-        local bucket = place % BUCKETS
-        r.unit, r.revision, r.bucket, r.countable = unit, model.revisions[(place - bucket) / BUCKETS], bucket, r.infer
+        r.unit, r.place, r.countable = unit, place, r.infer
+        r.revision, r.bucket = model.revisions[rshift(place, 7)], band(rshift(place, 1), BUCKETS - 1)
     elseif model.unit and model.unit.on_missing == "Stable" then
         r.revision = model.stable
     else
@@ -166,7 +175,7 @@ local function send(r, model)
             end
             return answers.refuse(r, 503, revision.name .. " of " .. model.name .. " has no ready pod: try again", SLOW_DOWN)
         end
-    elseif (underway.get(revision.pending_key)) >= revision.pending_most then
+    elseif (underway.get(revision.pending)) >= revision.pending_most then
         r.shed = true
         return request.failed()
     end
@@ -289,8 +298,8 @@ function request.grpc()
         return
     end
     if path.kind == "infer" then
-        -- A body that nginx has whole can be sent to a second pod.
-        ngx.req.read_body()
+        -- A body that nginx has whole can be sent to a second pod. Later versions of the Lua module will not read one of unknown length.
+        pcall(ngx.req.read_body)
         if (tonumber(var.content_length) or 0) > model.body_bytes then
             return answers.refuse(r, 413, model.name .. " takes smaller messages: send fewer rows at once")
         end
@@ -316,7 +325,7 @@ local function settle_failure(r, now, status)
     local answered = has_figure(ngx.var.upstream_header_time, r.attempts)
     local connected = answered or has_figure(ngx.var.upstream_connect_time, r.attempts)
     pods.failed(pod, now, connected)
-    underway.drop(pod.key)
+    underway.drop(pod)
     r.pod = false
     if r.attempts == 1 then
         r.first_s = now - r.began
@@ -359,8 +368,8 @@ function request.balance(port)
     local model = r.model
     if r.attempts == 0 and not r.unserved then
         local revision = r.revision
-        if underway.add(revision.pending_key) > revision.pending_most then
-            underway.drop(revision.pending_key)
+        if underway.add(revision.pending) > revision.pending_most then
+            underway.drop(revision.pending)
             r.shed = true
             return ngx.exit(ngx.ERROR)
         end
@@ -370,7 +379,7 @@ function request.balance(port)
     if more > 0 then
         balancer.set_more_tries(more)
     end
-    underway.add(pod.key)
+    underway.add(pod)
     r.pod, r.began, r.attempts = pod, now, r.attempts + 1
     if model.timeout_s ~= USUAL_TIMEOUT_S then
         balancer.set_timeouts(model.connect_s, model.timeout_s, model.timeout_s)
@@ -450,11 +459,10 @@ function request.unreadable()
 end
 
 -- The first attempt's outcome as counts name it, where it was the only one: nginx's own variables tell of it.
-local function outcome(r, var)
+local function outcome(r, var, status)
     if r.first then
         return r.first == 0 and "none" or r.first >= 500 and "5xx" or r.first >= 400 and "4xx" or "2xx"
     end
-    local status = ngx.status
     if status == 499 then
         return "gone"
     end
@@ -474,8 +482,8 @@ local function outcome(r, var)
     return status >= 500 and "5xx" or status >= 400 and "4xx" or "2xx"
 end
 
-local function count(r, var)
-    local what = outcome(r, var)
+local function count(r, var, status)
+    local what = outcome(r, var, status)
     counts.total(r.revision, r.protocol, what)
     if r.fell then
         counts.total(r.revision, r.protocol, "fallback")
@@ -484,7 +492,6 @@ local function count(r, var)
         local bad = (what == "5xx" or what == "none") and 1 or 0
         counts.attempt(r.revision, r.bucket, counts.bin(r.first_s or clock() - r.began), bad, ngx.time())
     end
-    return what
 end
 
 local function sample(r, var)
@@ -509,14 +516,13 @@ local function sample(r, var)
 end
 
 -- The attempt that the request ended with, for its pod.
-local function settle_last(r)
+local function settle_last(r, status)
     local pod = r.pod
     if not pod then
         return
     end
-    underway.drop(pod.key)
+    underway.drop(pod)
     r.pod = false
-    local status = ngx.status
     if status < 500 and not r.own then
         if status ~= 499 and (pod.failures > 0 or pod.rests_until > 0) then
             pods.worked(pod)
@@ -529,8 +535,8 @@ end
 
 -- What is known of a request that was sent to a pod goes into the counts.
 local function finish(r)
-    local var = ngx.var
-    settle_last(r)
+    local var, status = ngx.var, ngx.status
+    settle_last(r, status)
     if not r.infer then
         return
     end
@@ -538,10 +544,10 @@ local function finish(r)
         counts.total(r.revision, r.protocol, "fallback")
         return
     end
-    count(r, var)
+    count(r, var, status)
     local model, unit = r.model, r.unit
-    if unit and model.exposures and not model.places_told[unit] then
-        model.places_told[unit] = true
+    if unit and model.exposures and r.place % 2 == 0 then
+        model.places[unit] = r.place + 1
         exposures.tell(model, r.revision, unit, ngx.now())
     end
     if r.oversized then
@@ -560,7 +566,7 @@ function request.log()
     end
     live[at] = nil
     if r.pending then
-        underway.drop(r.revision.pending_key)
+        underway.drop(r.revision.pending)
     end
     if r.attempts > 0 then
         finish(r)

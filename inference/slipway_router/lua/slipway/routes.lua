@@ -208,6 +208,10 @@ end
 function routes.owner(slots, hashed)
     local thresholds, owners = slots.thresholds, slots.owners
     local low, high = 1, #owners
+    -- Nearly always; and a loop would keep the caller from being compiled.
+    if high <= 3 then
+        return hashed < thresholds[1] and owners[1] or (high < 3 or hashed < thresholds[2]) and owners[math.min(2, high)] or owners[high]
+    end
     while low < high do
         local middle = math.floor((low + high) / 2)
         if hashed < thresholds[middle] then

@@ -7,6 +7,7 @@ local cjson = require "cjson.safe"
 local digest = require "slipway.digest"
 local pods = require "slipway.pods"
 local routes = require "slipway.routes"
+local underway = require "slipway.underway"
 
 local MOST_PODS = 10000
 local OCTET = "(%d%d?%d?)"
@@ -108,7 +109,7 @@ local function revision_of(route, addresses, revision_name, role)
         name = revision_name,
         role = role,
         pods = list,
-        pending_key = "revision " .. revision_name,
+        pending = underway.tally("revision " .. revision_name),
         pending_most = route.limits.pending_per_pod * #list,
         cell = quoted,
         total = quoted .. "," .. cjson.encode(role),
@@ -131,8 +132,7 @@ local function model_of(route, addresses)
         slot_seed = route.seed .. ":",
         bucket_seed = "bucket:" .. route.seed .. ":",
         places = {},
-        places_told = {},
-        places_count = 0,
+        places_began = -1,
         revisions = revisions,
         stable = revisions[route.stable],
         timeout_s = route.timeout_s,
@@ -149,12 +149,7 @@ end
 -- What workers use, of what was read: values that answer a request's questions by one look.
 function tables.built(read, version)
     local built = { version = version, models = {}, hosts = {}, digests = {}, pods = read.pods }
-    local wanted, last, count = {}, nil, 0
-    for _, list in pairs(read.pods) do
-        for _, address in ipairs(list) do
-            wanted[address] = true
-        end
-    end
+    local last, count = nil, 0
     for name, route in pairs(read.routes) do
         local model = model_of(route, read.pods)
         built.models[name], built.digests[name] = model, route.digest
@@ -165,12 +160,16 @@ function tables.built(read, version)
         last, count = model, count + 1
     end
     built.only = count == 1 and last or nil
-    pods.forget_others(wanted)
     return built
 end
 
+-- A text that is gone was replaced between two looks: the next request finds its successor.
 local function load(version)
-    local read = tables.read(shared:get("text " .. version))
+    local text = shared:get("text " .. version)
+    if not text then
+        return
+    end
+    local read = tables.read(text)
     live = tables.built(read, version)
     read_before = {}
     for _, route in pairs(read.routes) do
