@@ -245,7 +245,7 @@ class RequestLimits(Model):
     """What one request, and all of them together, may take."""
 
     timeout_milliseconds: int = Field(
-        default=60_000, ge=1, le=3_600_000, description="For one attempt at a pod, from connecting to the last byte of the answer."
+        default=60_000, ge=1, le=3_600_000, description="How long a pod may take to begin its answer, and between two parts of it."
     )
     body_mebibytes: int = Field(default=64, ge=1, le=1024, description="Largest request body, in MiB; larger ones are answered 413.")
     pending_per_pod: int = Field(
