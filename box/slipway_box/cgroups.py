@@ -38,6 +38,8 @@ def remove() -> list[str]:
     for group in _groups():
         try:
             group.rmdir()
+        except FileNotFoundError:
+            continue
         except OSError:
             left.append(str(group))
     return left
@@ -78,9 +80,8 @@ def _hand_down(hierarchy: Path) -> None:
 
 
 def _groups() -> list[Path]:
-    """All groups of the box, the deepest first."""
-    tops = [hierarchy / CGROUP for hierarchy in _hierarchies() if (hierarchy / CGROUP).is_dir()]
-    found = [path for top in tops for path in (top, *(entry for entry in top.rglob("*") if entry.is_dir()))]
+    """All groups of the box, the deepest first. Those of containers that end go while this looks, which os.walk takes no offence at."""
+    found = [Path(path) for hierarchy in _hierarchies() for path, _, _ in os.walk(hierarchy / CGROUP)]
     return sorted(found, key=lambda path: len(path.parts), reverse=True)
 
 

@@ -55,7 +55,7 @@ def shares(shop: Shop) -> dict[str, int]:
     table = json.loads(live["data"]["routes.json"])
     found: dict[str, int] = {}
     begin = 0
-    for end, owner in table["slots"]:
+    for end, owner in table.get("slots", []):
         name = table["revisions"][owner]["name"]
         found[name] = found.get(name, 0) + end - begin
         begin = end
