@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from slipway_operator.cluster import credentials, resources
+from slipway_operator.cluster.encoding import encoded
 from slipway_operator.cluster.resources import Object, Resource
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class Kube:
         """One request; Refused for every status from 400 on."""
         connection = http.client.HTTPSConnection(self._server.hostname or "", self._server.port, timeout=20, context=self._context)
         try:
-            connection.request(method, path, body=json.dumps(body) if body else None, headers={"Content-Type": content_type})
+            connection.request(method, path, body=encoded(body) if body else None, headers={"Content-Type": content_type})
             answer = connection.getresponse()
             found: Object = json.loads(answer.read() or b"{}")
         finally:

@@ -14,7 +14,7 @@ import yarl
 
 from slipway_operator import errors, metrics
 from slipway_operator.cluster import credentials as credentials_
-from slipway_operator.cluster import lines, resources, throttle
+from slipway_operator.cluster import encoding, lines, resources, throttle
 from slipway_operator.cluster.resources import Object, Resource
 
 EventType: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
@@ -23,7 +23,6 @@ _JSON = "application/json"
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _KEEP_ALIVE_S = 30.0
-_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,7 +327,7 @@ class ApiClient:
         return self._session.request(
             call.method,
             yarl.URL(self._credentials.server + call.path, encoded=True),
-            data=None if call.body is None else _COMPACT.encode(call.body).encode(),
+            data=None if call.body is None else encoding.encoded(call.body),
             headers=headers,
             timeout=limits,
             allow_redirects=False,

@@ -86,6 +86,13 @@ async def test_what_is_missing_is_created(applier: Applier, owner: Object, someb
     assert [entry["manager"] for entry in answer["metadata"]["managedFields"]] == ["slipway"]
 
 
+async def test_any_character_arrives_as_it_was_written(applier: Applier, owner: Object, somebody: ApiClient) -> None:
+    """YAML, as which an apply is read, has its own mind about escapes and control characters."""
+    value = '🚢 𢕆 ä \x7f \x85 \x9f \u2028 \ufeff \uffff " \\ud83d \t'
+    await applier.apply(owned(owner, step=value))
+    assert (await live(somebody, owned(owner)))["data"] == {"step": value}
+
+
 async def test_what_is_missing_is_created_without_a_look(
     applier: Applier, owner: Object, client: ApiClient, monkeypatch: pytest.MonkeyPatch, sent: Sent
 ) -> None:
