@@ -122,14 +122,14 @@ def notice(operator: Operator, event: kopf.RawEvent) -> None:
         operator.objects.remove(body)
         operator.applier.forget(body)
         operator.keys.add(store.key_of(body))
-        operator.namespaces.add(body["metadata"]["namespace"])
+        see_to_router(operator, body["metadata"]["namespace"])
     elif operator.objects.put(body):
         priority = urgency(body) if event["type"] is None else queue.Priority.LIVE
         # The event of a status that we write may come before the answer to it.
         ours = functools.partial(operator.applier.wrote, body, subresource="status")
         operator.keys.add(store.key_of(body), priority=priority, unless=ours)
         if operator.objects.count(body["metadata"]["namespace"]) == 1:
-            operator.namespaces.add(body["metadata"]["namespace"])
+            see_to_router(operator, body["metadata"]["namespace"])
 
 
 def urgency(body: resources.Object | None) -> queue.Priority:
@@ -158,9 +158,15 @@ def notice_router(operator: Operator, namespace: keeper.Namespace, old: resource
     """Something of a shared router changed: a part of it is put right, and a pod that is ready now, or no more, concerns all whom it serves."""
     kind = (new or old or {}).get("kind")
     if kind != resources.PODS.kind:
-        operator.namespaces.add(namespace)
+        see_to_router(operator, namespace)
     elif observe.answers(old) != observe.answers(new) or not observe.answers(new):
         ask_all(operator, namespace)
+
+
+def see_to_router(operator: Operator, namespace: keeper.Namespace) -> None:
+    """Ask for a look at a namespace's router. Where there are none nobody looks, and a key would wait for ever."""
+    if operator.configured.router_image:
+        operator.namespaces.add(namespace)
 
 
 def ask_all(operator: Operator, namespace: keeper.Namespace) -> None:
