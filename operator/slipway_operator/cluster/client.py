@@ -2,9 +2,12 @@
 
 import asyncio
 import builtins
+import contextlib
 import json
 import random
+import socket
 import time
+import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
@@ -112,6 +115,7 @@ class ApiClient:
         self._options = options
         self._meters = meters
         self._openings: set[asyncio.Task[aiohttp.ClientResponse]] = set()
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._bucket = (
             throttle.TokenBucket(rate_per_s=options.requests_per_s, burst=options.burst, clock=time.monotonic) if options.requests_per_s else None
         )
@@ -123,6 +127,7 @@ class ApiClient:
                 ssl=self._credentials.ssl_context() if secure else True,
                 limit=0,  # workers and informers bound it
                 keepalive_timeout=_KEEP_ALIVE_S,
+                socket_factory=self._socket,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": self._options.user_agent, "Accept": _JSON, "Accept-Encoding": "identity"},
@@ -135,8 +140,25 @@ class ApiClient:
             opening.cancel()
         await asyncio.gather(*self._openings, return_exceptions=True)
         await self._session.close()
-        # What was aborted is closed by the loop's next turn, which there need not be.
-        await asyncio.sleep(0)
+        await self._disconnected()
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        made = socket.socket(family, kind, protocol)
+        made.setblocking(False)
+        self._sockets.add(made)
+        return made
+
+    async def _disconnected(self) -> None:
+        """Wait until no connection is left. The session forgets those whose TLS goodbye is not answered yet, and the loop may end right after us."""
+        for wait_s in (0.0, 0.0, 0.0, 0.001, 0.01, 0.1, 0.5):
+            left = [one for one in self._sockets if one.fileno() != -1]
+            if not left:
+                return
+            for one in left:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+            await asyncio.sleep(wait_s)
 
     async def get(self, resource: Resource, name: str, *, namespace: str | None = None, subresource: str | None = None) -> Object:
         """One object. NotFound where it is not there."""

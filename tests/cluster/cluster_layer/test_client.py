@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 
 import pytest
@@ -228,3 +229,20 @@ async def test_a_webhook_that_does_not_answer_is_unavailable(client: ApiClient, 
     plane.kubectl("create", "--filename=-", stdin=json.dumps(webhook))
     with pytest.raises(errors.Unavailable, match="failed calling webhook"):
         await create_until_refused(client, a_config_map(namespace))
+
+
+@pytest.mark.parametrize("given_up_after_s", [0.0, 0.002, 0.004, 0.008, 0.016, 0.032])
+def test_requests_given_up_leave_no_connection_open(plane: ControlPlane, given_up_after_s: float) -> None:
+    """Whatever they were at: connecting, shaking hands, sending, reading. A socket left open is told by Python, which fails the test."""
+
+    async def give_up() -> None:
+        async with ApiClient(credentials.load(plane.kubeconfig)) as client:
+            asked = [asyncio.ensure_future(client.list(resources.CONFIG_MAPS)) for _ in range(20)]
+            await asyncio.sleep(given_up_after_s)
+            for one in asked:
+                one.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    for _ in range(5):
+        asyncio.run(give_up())
+        gc.collect()
