@@ -38,9 +38,20 @@ def test_an_overlay_builds_as_it_did(overlay: str, kubectl: str) -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_a_component_builds_as_it_did(component: str, kubectl: str, tmp_path: Path) -> None:
-    folder = os.path.relpath(REPOSITORY / "kustomize/components" / component, tmp_path)
-    (tmp_path / "kustomization.yaml").write_text(f"components:\n  - {folder}\n")
-    golden.check(f"manifests/component-{component}.yaml", manifests.kustomized(tmp_path, kubectl=kubectl))
+    golden.check(f"manifests/component-{component}.yaml", _component(component, kubectl, tmp_path))
+
+
+def test_the_dashboard_is_built_into_a_config_map_for_grafana(kubectl: str, tmp_path: Path) -> None:
+    assert yaml.safe_load(_component("grafana", kubectl, tmp_path)) == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "slipway-dashboard",
+            "namespace": "slipway-system",
+            "labels": {"app.kubernetes.io/part-of": "slipway", "grafana_dashboard": "1"},
+        },
+        "data": {"slipway.json": (REPOSITORY / "kustomize/components/grafana/slipway.json").read_text()},
+    }
 
 
 def test_the_server_takes_what_people_apply(installed: ControlPlane) -> None:
@@ -133,6 +144,13 @@ def test_the_operator_may_nothing_else_in_a_users_namespace(installed: ControlPl
         "modeldeployments.slipway.dev/finalizers": "update",
         "events.events.k8s.io": "create patch",
     }
+
+
+def _component(name: str, kubectl: str, folder: Path) -> str:
+    """What a kustomization in ``folder`` that has nothing but this component is built into."""
+    path = os.path.relpath(REPOSITORY / "kustomize/components" / name, folder)
+    (folder / "kustomization.yaml").write_text(f"components:\n  - {path}\n")
+    return manifests.kustomized(folder, kubectl=kubectl)
 
 
 def _runtime_name() -> str:

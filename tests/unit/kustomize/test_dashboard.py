@@ -1,0 +1,252 @@
+"""The dashboard's queries, held against what the operator and the routers really tell Prometheus."""
+
+import asyncio
+import dataclasses
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from slipway_operator.controller import keeper, worker
+from slipway_operator.metrics import Metrics
+from slipway_operator.render import router
+from slipway_operator.settings import Settings
+from slipway_router.agent.api import Api, Kind
+from slipway_router.agent.counts import Counts
+from slipway_router.agent.credentials import Credentials
+from slipway_router.agent.exposures import Exposures
+from slipway_router.agent.feeder import Feeder
+from slipway_router.agent.meters import Meters, Parts
+from slipway_router.agent.nginx import Nginx
+from slipway_router.agent.routes import Routes
+from slipway_router.agent.shadow.player import Player
+from slipway_router.agent.shadow.samples import About
+from slipway_router.agent.taker import Taker
+from slipway_router.agent.totals import EVENTS, Totals
+from slipway_router.agent.watches import Watch
+from slipway_testing import promql
+from slipway_testing.fake_nginx import routes_json
+from slipway_testing.golden import REPOSITORY
+
+COMPONENTS = REPOSITORY / "kustomize/components"
+DASHBOARD: Mapping[str, Any] = json.loads((COMPONENTS / "grafana/slipway.json").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+EACH_PANEL = pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
+VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
+MONITORS = {monitor["metadata"]["name"]: monitor["spec"] for monitor in yaml.safe_load_all((COMPONENTS / "prometheus/monitors.yaml").read_text())}
+UNITS = {"cps", "none", "percentunit", "reqps", "s"}
+"""As Grafana calls them: another one is right when Grafana has it."""
+
+SCRAPED = {"namespace", "pod", "job", "instance", "container", "endpoint"}
+"""Labels that a PodMonitor adds."""
+OPERATOR_PODS = {"namespace": {"slipway-system"}, "pod": {"slipway-operator-7c6d78-582f4"}}
+ROUTER_PODS = {"namespace": {"shop"}, "pod": {f"{router.SHARED}-7c6d78-582f4"}}
+
+OPERATOR_LABELS: Mapping[str, tuple[str, ...]] = {
+    "name": (worker.CONTROLLER, keeper.CONTROLLER),
+    "controller": (worker.CONTROLLER, keeper.CONTROLLER),
+    "result": ("success", "error"),
+    "code": ("200", "<error>"),
+    "method": ("GET",),
+    "verb": ("GET",),
+    "resource": ("pods",),
+    "kind": ("Service",),
+}
+OUTCOMES = ("2xx", "4xx", "5xx", "none", "gone")
+STABLE, CANDIDATE = "ranker-0a1b2c3d", "ranker-9f8e7d6c"
+TAKEN = {
+    "cells": [["ranker", 7, CANDIDATE, "b", 5, 100, 0, 1]],
+    "totals": [
+        ["ranker", 7, revision, role, "http", what, 1]
+        for revision, role in ((STABLE, "Stable"), (CANDIDATE, "Candidate"))
+        for what in (*OUTCOMES, *EVENTS)
+    ],
+    "pending": {CANDIDATE: 1},
+    "exposures": [],
+    "lost": 0,
+}
+"""What nginx counts when everything happens once."""
+
+Exported = Mapping[str, Mapping[str, set[str]]]
+"""The values of each label of each metric."""
+
+
+def samples(text: bytes, *, pods: Mapping[str, set[str]]) -> Exported:
+    """What Prometheus has of a scrape of these pods."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for family in text_string_to_metric_families(text.decode()):
+        for sample in family.samples:
+            assert not SCRAPED & sample.labels.keys(), f"the scrape renames labels of {sample.name}"
+            labels = found.setdefault(sample.name, {label: pods.get(label, set()) for label in SCRAPED})
+            for label, value in sample.labels.items():
+                labels.setdefault(label, set()).add(value)
+    return found
+
+
+def operator() -> Exported:
+    registry = CollectorRegistry()
+    metrics = Metrics.on(registry)
+    for field in dataclasses.fields(Metrics):
+        instrument = getattr(metrics, field.name)
+        values = {**OPERATOR_LABELS, "name": (Settings.lease_name,)} if instrument is metrics.leading else OPERATOR_LABELS
+        for chosen in itertools.product(*(values[label] for label in instrument._labelnames)):
+            instrument.labels(*chosen)
+    return samples(generate_latest(registry), pods=OPERATOR_PODS)
+
+
+async def agent(folder: Path) -> Exported:
+    """Of an agent that knows a table with a candidate, refused another one, and took what nginx counts when everything happens."""
+    routes = Routes(namespace="shop", on_change=lambda: None)
+    routes.table_changed("ranker-routes", routes_json())
+    routes.table_changed("ranker-routes", "no table")
+    tables = routes.wanted().tables
+    nginx, counts, totals = Nginx("nowhere"), Counts(), Totals()
+    feeder = Feeder(nginx, wanted=routes.wanted, on_refusal=routes.refuse)
+    feeder.live = tables
+    counts.known({model: table.epoch for model, table in tables.items()})
+    exposures = Exposures(folder / "exposures", file_bytes=1, files=1)
+    taker = Taker(nginx, counts=counts, totals=totals, exposures=exposures)
+    taker.add(TAKEN)
+    assert taker.uncounted == 0
+    player = Player(counts=counts, pods=lambda _: (), queue_bytes=1, concurrency=1, timeout_s=1.0, port=1)
+    player.drop(About("ranker", 7, STABLE))
+    kind = Kind(what="ConfigMaps", path="/", selector="")
+    watch = Watch(Api(Credentials(server="http://nowhere")), kind, keep=str, on_change=lambda *_: None)
+    parts = Parts(routes=routes, feeder=feeder, taker=taker, counts=counts, totals=totals, exposures=exposures, player=player, watches=(watch,))
+    return samples(Meters(parts).text(), pods=ROUTER_PODS)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return {**asyncio.run(agent(tmp_path_factory.mktemp("agent"))), **operator()}
+
+
+def labels(exported: Exported) -> Mapping[str, set[str]]:
+    return {metric: set(values) for metric, values in exported.items()}
+
+
+def queries(panel: Mapping[str, Any], exported: Exported) -> Iterator[promql.Query]:
+    for target in panel["targets"]:
+        yield promql.parse(target["expr"], labels(exported))
+
+
+def test_what_is_exported_is_known_by_its_samples(exported: Exported) -> None:
+    assert {"slipway_router_latency_seconds_bucket", "slipway_router_shadow_agreed_total", "rest_client_requests_total"} <= exported.keys()
+    assert exported["slipway_router_requests_total"]["outcome"] == set(OUTCOMES)
+    assert exported["slipway_router_table_refusals_total"]["model"] == {"ranker"}
+    assert {"le", "model", "revision"} <= exported["slipway_router_latency_seconds_bucket"].keys()
+
+
+@EACH_PANEL
+def test_every_metric_is_exported_with_the_labels_asked_for(panel: Mapping[str, Any], exported: Exported) -> None:
+    assert all(query.selectors for query in queries(panel, exported))
+
+
+@EACH_PANEL
+def test_every_matcher_takes_a_value_that_there_is(panel: Mapping[str, Any], exported: Exported) -> None:
+    for selector in (selector for query in queries(panel, exported) for selector in query.selectors):
+        for matcher in selector.matchers:
+            if matcher.value.startswith("$"):
+                assert (matcher.operator, matcher.value) == ("=~", f"${matcher.label}")
+                assert matcher.label in VARIABLES
+            else:
+                there_are = exported[selector.metric][matcher.label]
+                for alternative in matcher.value.split("|"):
+                    assert any(map(replace(matcher, value=alternative).takes, there_are)), f"{selector.metric} has no {matcher.label} {alternative}"
+
+
+@EACH_PANEL
+def test_the_variables_narrow_what_routers_tell(panel: Mapping[str, Any], exported: Exported) -> None:
+    for selector in (selector for query in queries(panel, exported) for selector in query.selectors):
+        chosen = {matcher.label for matcher in selector.matchers if matcher.value.startswith("$")}
+        assert chosen == ({"namespace", "model"} if selector.metric.startswith("slipway_router_") else set())
+
+
+@EACH_PANEL
+def test_a_legend_names_labels_of_the_answer(panel: Mapping[str, Any], exported: Exported) -> None:
+    for target, query in zip(panel["targets"], queries(panel, exported), strict=True):
+        named = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+        assert named <= (query.labels or set())
+        assert named or panel["type"] == "table"
+
+
+@EACH_PANEL
+def test_ranges_are_as_long_as_the_scrapes_need(panel: Mapping[str, Any], exported: Exported) -> None:
+    selectors = [selector for query in queries(panel, exported) for selector in query.selectors]
+    (monitor,) = {"slipway-routers" if selector.metric.startswith("slipway_router_") else "slipway-operator" for selector in selectors}
+
+    assert {selector.range for selector in selectors} <= {"", "$__rate_interval"}
+    assert panel["interval"] == MONITORS[monitor]["podMetricsEndpoints"][0]["interval"]
+
+
+@EACH_PANEL
+def test_a_panel_says_what_it_shows(panel: Mapping[str, Any]) -> None:
+    assert panel["title"]
+    assert re.fullmatch(r"[A-Z].*\.", panel["description"])
+    assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
+
+
+@EACH_PANEL
+def test_a_panel_asks_the_chosen_source(panel: Mapping[str, Any]) -> None:
+    assert {json.dumps(asked["datasource"]) for asked in (panel, *panel["targets"])} == {'{"type": "prometheus", "uid": "${datasource}"}'}
+
+
+def test_nothing_lies_on_anything_else() -> None:
+    cells: list[tuple[int, int]] = []
+    for panel in DASHBOARD["panels"]:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24
+        cells += itertools.product(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"]))
+
+    assert len(cells) == len(set(cells))
+
+
+def test_names_are_there_once() -> None:
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    for panel in PANELS:
+        references = [target["refId"] for target in panel["targets"]]
+        assert len(set(references)) == len(references)
+
+
+def test_grafana_10_reads_it_and_knows_it_again() -> None:
+    assert (DASHBOARD["uid"], DASHBOARD["schemaVersion"]) == ("slipway", 38)
+    assert "id" not in DASHBOARD
+
+
+def test_variables_are_taken_from_metrics_that_there_are(exported: Exported) -> None:
+    assert (VARIABLES["datasource"]["type"], VARIABLES["datasource"]["query"]) == ("datasource", "prometheus")
+    for name in ("namespace", "model"):
+        asked = VARIABLES[name]["query"]["query"]
+        found = re.fullmatch(r"label_values\((.*), (\w+)\)", asked)
+        assert found, asked
+        assert found[2] == name
+        assert name in (promql.parse(found[1], labels(exported)).labels or set())
+
+
+def test_the_monitor_of_routers_finds_them() -> None:
+    template = router.deployment(router.Router(name=router.SHARED, namespace="shop", owner={}, image="router", replicas=2))["spec"]["template"]
+    monitor = MONITORS["slipway-routers"]
+    ports = {port["name"]: port["containerPort"] for container in template["spec"]["containers"] for port in container["ports"]}
+
+    assert [(each["operator"], each["key"] in template["metadata"]["labels"]) for each in monitor["selector"]["matchExpressions"]] == [
+        ("Exists", True)
+    ]
+    assert [ports[endpoint["port"]] for endpoint in monitor["podMetricsEndpoints"]] == [router.AGENT_PORT]
+
+
+def test_the_component_brings_it_where_grafana_looks() -> None:
+    (generator,) = yaml.safe_load((COMPONENTS / "grafana/kustomization.yaml").read_text())["configMapGenerator"]
+
+    assert generator["files"] == ["slipway.json"]
+    assert generator["options"]["disableNameSuffixHash"] is True
+    assert generator["options"]["labels"]["grafana_dashboard"] == "1"
