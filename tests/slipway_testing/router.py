@@ -29,6 +29,9 @@ class FakeRouter:
         self.bad: dict[str, float] = {}
         """Share of a revision's requests that fail."""
 
+        self.shadow: dict[str, Any] | None = None
+        """What it says of a shadow."""
+
         self._frozen: dict[str, Any] | None = None
         self._server = http.server.ThreadingHTTPServer((self.address, PORT), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -70,7 +73,9 @@ class FakeRouter:
         model, epoch = query["model"][0], int(query["epoch"][0])
         table = self.kube.get(resources.CONFIG_MAPS, f"{model}-routes", namespace=self.namespace) or {}
         names = [entry["name"] for entry in json.loads(table["data"]["routes.json"])["revisions"]]
-        return {"epoch": epoch, "blockSeconds": 4, "started": "2026-11-25T00:00:00Z", "revisions": {name: self._counted(name) for name in names}}
+        shadow = {"shadow": self.shadow} if self.shadow else {}
+        counted = {name: self._counted(name) for name in names}
+        return {"epoch": epoch, "blockSeconds": 4, "started": "2026-11-25T00:00:00Z", "revisions": counted} | shadow
 
     def _counted(self, revision: str) -> dict[str, Any]:
         bad = self.bad.get(revision, 0.0)

@@ -103,20 +103,33 @@ def _objects(schema: Schema, *, name: str) -> st.SearchStrategy[dict[str, Any]]:
 
 def _agreeing(written: dict[str, Any]) -> dict[str, Any]:
     """The rules between fields, which a schema says in CEL and a strategy must be helped with."""
-    model, serving = written["model"], written.get("serving", {})
-    if model["format"] == "triton":
-        for field in ("inputs", "outputs"):
-            model.pop(field, None)
+    serving, traffic = written.get("serving", {}), written.get("traffic", {})
+    if "fallback" in traffic:
+        traffic["fallback"] = _fallback(traffic["fallback"])
+    models = [written["model"], *(traffic[role]["model"] for role in ("shadow", "fallback") if "model" in traffic.get(role, {}))]
+    for model in models:
+        _with_tensors(model)
+    if any(model["format"] == "triton" for model in models):
         serving.pop("batching", None)
-    else:
-        for field in ("inputs", "outputs"):
-            model[field] = model.get(field) or [{"name": field, "dtype": "FP32", "shape": [4]}]
     replicas = serving.get("replicas", {})
     if "max" in replicas:
         replicas["min"] = min(replicas.get("min", 1), replicas["max"])
-    if "rollout" in written.get("traffic", {}):
-        written["traffic"]["rollout"] = _rollout(written["traffic"]["rollout"])
+    if "rollout" in traffic:
+        traffic["rollout"] = _rollout(traffic["rollout"])
     return written
+
+
+def _with_tensors(model: dict[str, Any]) -> None:
+    for field in ("inputs", "outputs"):
+        if model["format"] == "triton":
+            model.pop(field, None)
+        else:
+            model[field] = model.get(field) or [{"name": field, "dtype": "FP32", "shape": [4]}]
+
+
+def _fallback(written: dict[str, Any]) -> dict[str, Any]:
+    """One of its fields; which one follows from what was drawn."""
+    return dict([next(iter(sorted(written.items())), ("revision", "Previous"))])
 
 
 def _rollout(written: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +143,13 @@ def _rollout(written: dict[str, Any]) -> dict[str, Any]:
         agreeing["guardrails"] = [{"metric": each["metric"]} | bounds[each["metric"]] for each in written["guardrails"]]
     return agreeing
 
+
+_OTHER_MODEL: Final[dict[str, Any]] = {
+    "format": "onnx",
+    "serviceAccountName": "reader",
+    "inputs": [{"name": "x", "dtype": "FP32", "shape": [64]}],
+    "outputs": [{"name": "label", "dtype": "INT64", "shape": [1]}],
+}
 
 FULL: Final[dict[str, Any]] = {
     "model": {
@@ -166,16 +186,23 @@ FULL: Final[dict[str, Any]] = {
             "onFailure": "RollBack",
             "progressDeadlineSeconds": 600,
         },
+        "shadow": {"model": _OTHER_MODEL | {"uri": "pvc://models/digits/next"}, "percent": 5},
+        "fallback": {"model": _OTHER_MODEL | {"uri": "pvc://models/digits/simple"}},
     },
     "suspend": False,
 }
-"""A spec with every field set."""
+"""A spec with every field set that goes with the others."""
 
 
 def leaves(schema: Schema = SPEC, *, path: Path = (), value: Any = FULL) -> Iterator[tuple[Path, Any]]:
     """Each leaf of the schema with another value than ``FULL`` has there."""
     if path == ("traffic", "rollout"):
         return  # its fields show while a rollout is under way: test_rollout.py has them
+    if path == ("traffic", "fallback"):
+        # One of its fields excludes the others.
+        schema = {"properties": {"model": schema["properties"]["model"]}}
+        yield path, {"revision": "Previous"}
+        yield path, {"response": {"body": "{}"}}
     if "properties" in schema:
         for name, child in schema["properties"].items():
             yield from leaves(child, path=(*path, name), value=value[name])

@@ -27,6 +27,15 @@ ROUTED: Final = "Routed"
 AVAILABLE: Final = "Available"
 """Some revision answers at status.url: True through a whole update, also one that fails."""
 
+FALLBACK_READY: Final = "FallbackReady"
+"""The fallback of spec.traffic can answer; absent without one. Ready does not depend on it."""
+
+SHADOW_READY: Final = "ShadowReady"
+"""The shadow of spec.traffic sees copies of requests; absent without one. Ready does not depend on it."""
+
+DEGRADED: Final = "Degraded"
+"""Abnormal when True: the model does not answer, and the fallback does in its place. Absent without a fallback."""
+
 # Reasons of Ready.
 SERVING: Final = "Serving"
 """The revision of the current spec serves."""
@@ -127,6 +136,23 @@ ENDPOINT_READY: Final = "EndpointReady"
 
 NO_ENDPOINT: Final = "NoEndpoint"
 """The Service has no ready endpoint."""
+
+FALLBACK_ANSWERS: Final = "FallbackAnswers"
+"""The revision that serves has no ready pod; the fallback answers in its place."""
+
+# Reasons of FallbackReady and ShadowReady, beside those of ModelReady.
+NOTHING_BEFORE: Final = "NothingBefore"
+"""No revision served before the one that serves now, so that none can be fallen back to."""
+
+RESPONSE_FIXED: Final = "ResponseFixed"
+"""The fallback is a fixed response: it needs no pods."""
+
+SAME_REVISION: Final = "SameRevision"
+"""The model serves already, or is about to, and cannot stand by as well."""
+
+# Reasons of Degraded.
+MODEL_ANSWERS: Final = "ModelAnswers"
+"""The revision that serves has ready pods."""
 
 # Reasons of events that tell of a step.
 REVISION_CREATED: Final = "RevisionCreated"

@@ -19,7 +19,7 @@ from slipway_operator.render import revision as revision_objects
 from slipway_operator.render import router as router_objects
 from slipway_operator.render import routes as route_objects
 from slipway_operator.render import service as service_objects
-from slipway_operator.state.observed import Identity, Observed, Routers, Workload
+from slipway_operator.state.observed import Compared, Identity, Observed, Routers, Workload
 from slipway_operator.state.revision import Revision
 from slipway_operator.state.routes import RouteTable, TableError
 
@@ -83,7 +83,8 @@ class Observer:
         revisions = self._revisions(identity)
         table = self._table(identity)
         routers = await self._routers(identity, table) if self._settings.router_image else None
-        counted = await self._counted(identity, spec, table) if table and routers and routers.follow(table.digest) else routers_.NOTHING
+        followed = table if table and routers and routers.follow(table.digest) else None
+        counted = await self._counted(identity, spec, followed) if followed else routers_.NOTHING
         return Observed(
             identity=identity,
             spec=spec,
@@ -96,6 +97,7 @@ class Observer:
             routers=routers,
             counts=counted.revisions,
             edges=counted.edges,
+            compared=await self._compared(identity, followed) if followed else None,
             command=(body["metadata"].get("annotations") or {}).get(metadata.ROLLOUT_ANNOTATION),
             endpoints=self._endpoints(identity),
             runtimes=self._settings.runtimes,
@@ -173,9 +175,8 @@ class Observer:
         if split.candidate is None or split.stable is None or rules is None:
             return routers_.NOTHING
         margin = next((guardrail.max_increase_percent for guardrail in rules.guardrails if guardrail.metric == "LatencyP95"), None)
-        pods = self._caches.pods.by_index(router_key(identity.namespace, router_objects.SHARED))
         return await self._asked_routers.counts(
-            [_address(pod) or "" for pod in pods if answers(pod) and _address(pod)],
+            self._router_addresses(identity.namespace),
             namespace=identity.namespace,
             model=identity.name,
             epoch=table.division.epoch,
@@ -183,6 +184,18 @@ class Observer:
             candidate=split.candidate,
             margin=margin / 100 if margin else None,
         )
+
+    async def _compared(self, identity: Identity, table: RouteTable) -> Compared | None:
+        """What the routers say of the shadow."""
+        if table.shadow is None:
+            return None
+        return await self._asked_routers.compared(
+            self._router_addresses(identity.namespace), model=identity.name, epoch=table.division.epoch, shadow=table.shadow.revision
+        )
+
+    def _router_addresses(self, namespace: str) -> list[str]:
+        pods = self._caches.pods.by_index(router_key(namespace, router_objects.SHARED))
+        return [address for pod in pods if answers(pod) and (address := _address(pod))]
 
     async def _digest(self, pod: Object, identity: Identity, table: RouteTable) -> str | None:
         return await self._asked_routers.digest(

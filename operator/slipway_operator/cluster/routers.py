@@ -10,6 +10,7 @@ import aiohttp
 
 from slipway_operator.cluster.recent import Recent
 from slipway_operator.render import router as router_objects
+from slipway_operator.state.observed import Compared
 from slipway_statistics import counts, latency
 from slipway_statistics.counts import Counts
 from slipway_statistics.latency import Edges
@@ -86,6 +87,12 @@ class Routers:
             self._edges.put(key, found)
         return Counted(revisions=revisions, edges=edges)
 
+    async def compared(self, addresses: Sequence[str], *, model: str, epoch: int, shadow: str) -> Compared | None:
+        """What the pods at ``addresses`` say of a shadow, together; None when none of them has anything to say of it."""
+        query = urlencode({"model": model, "epoch": str(epoch)})
+        answers = await asyncio.gather(*(self._get(address, f"/v1/counts?{query}") for address in addresses))
+        return _merged([found for answer in answers if (found := _compared(answer, epoch=epoch, shadow=shadow)) is not None])
+
     async def _digests(self, address: str) -> Mapping[str, str]:
         now = asyncio.get_running_loop().time()
         begun, task = self._asked.get(address, (-1.0, None))
@@ -123,3 +130,36 @@ def _counts(answer: Any, *, epoch: int) -> Mapping[str, Counts] | None:
         return counts.parse(answer)
     except ValueError:
         return None
+
+
+def _compared(answer: Any, *, epoch: int, shadow: str) -> Compared | None:
+    """What one router says of a shadow; None for an answer that cannot be read, or is about another one."""
+    told = answer.get("shadow") if isinstance(answer, dict) and answer.get("epoch") == epoch else None
+    if not isinstance(told, dict) or told.get("revision") != shadow:
+        return None
+    try:
+        return Compared(
+            revision=shadow,
+            answers=int(told["answered"]),
+            agreed=int(told["agreed"]),
+            absolute_difference=float(told["meanAbsoluteDifference"] or 0.0),
+            seconds_difference=float(told["secondsDifference"] or 0.0),
+            failed=int(told["failed"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _merged(parts: Sequence[Compared]) -> Compared | None:
+    """Sums, and means weighted by the pairs that they are over."""
+    if not parts:
+        return None
+    answers = sum(part.answers for part in parts)
+    return Compared(
+        revision=parts[0].revision,
+        answers=answers,
+        agreed=sum(part.agreed for part in parts),
+        absolute_difference=sum(part.absolute_difference * part.answers for part in parts) / max(answers, 1),
+        seconds_difference=sum(part.seconds_difference * part.answers for part in parts) / max(answers, 1),
+        failed=sum(part.failed for part in parts),
+    )

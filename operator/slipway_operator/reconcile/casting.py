@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, RevisionRole, RevisionStatus
-from slipway_operator.reconcile import rollout
+from slipway_operator.reconcile import births, rollout, understudies
 from slipway_operator.reconcile.rollout import TIME_FORMAT, Course
-from slipway_operator.render import revision as revision_objects
+from slipway_operator.reconcile.understudies import Understudies
 from slipway_operator.state.observed import Observed
 from slipway_operator.state.revision import Revision, revision_name
 
@@ -44,10 +44,10 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Cast:
-    """Every revision that should exist, and the two that matter."""
+    """Every revision that should exist, and those that matter."""
 
     parts: tuple[Part, ...]
-    """Newest role first: Stable or Candidate, then Draining, then Parked."""
+    """Those that serve first, then who stands by, then Draining, then Parked."""
 
     dropped: tuple[Revision, ...]
     desired: Revision | None
@@ -68,6 +68,9 @@ class Cast:
     course: Course | None
     """Where the rollout goes; None where a revision takes over at once."""
 
+    understudies: Understudies
+    """Who stands by."""
+
     def serving_for_s(self, now: datetime) -> float:
         """Seconds since the Service was moved to the revision that serves."""
         return max(((now - part.since).total_seconds() for part in self.parts if part.role == "Stable"), default=0.0)
@@ -87,10 +90,13 @@ def cast(observed: Observed, spec: ModelDeploymentSpec) -> Cast:
     else:
         moved = not spec.suspend and desired is not None and desired != stable and observed.workload(desired.name).ready(wanted)
     serving = desired if moved else stable
-    known = {revision.name: revision for revision in observed.revisions} | ({desired.name: desired} if desired else {})
     refused = course is not None and course.why_refused is not None
     aim = serving if refused else desired
-    parts = [part for revision in known.values() if (part := _part(observed, revision, desired=aim, stable=stable, serving=serving))]
+    beside = understudies.cast(observed, spec, serving=serving, aim=aim)
+    needed = (*((desired,) if desired else ()), *beside.revisions)
+    known = {revision.name: revision for revision in (*observed.revisions, *needed)}
+    roles = _Roles(serving=serving, desired=aim, beside=beside)
+    parts = [part for revision in known.values() if (part := _part(observed, revision, roles=roles, stable=stable))]
     kept = _within_history(parts, limit=spec.serving.revision_history_limit)
     names = {part.revision.name for part in kept}
     return Cast(
@@ -102,7 +108,27 @@ def cast(observed: Observed, spec: ModelDeploymentSpec) -> Cast:
         wanted=wanted,
         held=_held(observed, spec, serving=serving),
         course=course,
+        understudies=beside,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Roles:
+    """Who is what in this pass."""
+
+    serving: Revision | None
+    desired: Revision | None
+    beside: Understudies
+
+    def of(self, revision: Revision) -> RevisionRole | None:
+        """None: nothing any more."""
+        if revision == self.serving:
+            return "Stable"
+        if revision == self.desired:
+            return "Candidate"
+        if revision == self.beside.fallback:
+            return "Fallback"
+        return "Shadow" if revision == self.beside.shadow else None
 
 
 def _held(observed: Observed, spec: ModelDeploymentSpec, *, serving: Revision | None) -> str | None:
@@ -129,28 +155,19 @@ def _desired(observed: Observed, spec: ModelDeploymentSpec, *, stable: Revision 
     if spec.suspend:
         begun = next((entry.name for entry in observed.status.revisions if entry.role == "Candidate"), None)
         return observed.revision(begun) or stable
-    return observed.revision(revision_name(spec, owner=observed.identity.name)) or _new(observed, spec)
+    return births.revision_of(observed, spec)
 
 
-def _new(observed: Observed, spec: ModelDeploymentSpec) -> Revision:
-    """A revision not recorded yet; one whose record somebody deleted gets back the runtime that the status remembers."""
-    owner = observed.identity
-    name = revision_name(spec, owner=owner.name)
-    remembered = next((entry.runtime for entry in observed.status.revisions if entry.name == name), None)
-    runtime = remembered or observed.runtimes.get(spec.serving.runtime, spec.serving.runtime)
-    number = max((revision.number for revision in observed.revisions), default=0) + 1
-    return revision_objects.born(Revision.of(spec, owner=owner.name, number=number, runtime=runtime), owner=owner)
-
-
-def _part(observed: Observed, revision: Revision, *, desired: Revision | None, stable: Revision | None, serving: Revision | None) -> Part | None:
+def _part(observed: Observed, revision: Revision, *, roles: _Roles, stable: Revision | None) -> Part | None:
     """The revision in its role; None for one that is dropped because it never served."""
     before = next((entry for entry in observed.status.revisions if entry.name == revision.name), None)
     # Of revisions that the status does not know, those up to the one that serves did so before the status was lost; later ones were on their way
     # when it could not be written.
-    told = before.served if before else revision != desired and stable is not None and revision.number <= stable.number
-    served = revision == serving or revision.name in _routed_to(observed) or told
-    role = _role(observed, revision, before=before, desired=desired, serving=serving)
-    if role in {"Draining", "Parked"} and not served:
+    told = before.served if before else roles.of(revision) is None and stable is not None and revision.number <= stable.number
+    served = revision == roles.serving or revision.name in _routed_to(observed) or told
+    role = roles.of(revision) or _left(observed, revision, before=before)
+    # A fallback that never served may have answered all the same, and drains.
+    if not served and (role == "Parked" or (role == "Draining" and before is None)):
         return None
     since = _time(before.since) if before and before.role == role else observed.now
     return Part(revision=revision, role=role, since=since, served=served)
@@ -162,16 +179,11 @@ def _routed_to(observed: Observed) -> frozenset[str | None]:
     return frozenset({observed.selected, split.candidate if split else None})
 
 
-def _role(
-    observed: Observed, revision: Revision, *, before: RevisionStatus | None, desired: Revision | None, serving: Revision | None
-) -> RevisionRole:
-    if revision == serving:
-        return "Stable"
-    if revision == desired:
-        return "Candidate"
+def _left(observed: Observed, revision: Revision, *, before: RevisionStatus | None) -> RevisionRole:
+    """What a revision is that has no role any more: it keeps its pods as long as requests may be on their way to it."""
     if before is None:
         return "Draining" if _runs(observed, revision) else "Parked"
-    if before.role == "Stable" or (before.role == "Candidate" and revision.name in _routed_to(observed)):
+    if before.role in {"Stable", "Fallback"} or (before.role == "Candidate" and revision.name in _routed_to(observed)):
         return "Draining"
     if before.role == "Draining" and not _drained(observed, before):
         return "Draining"
@@ -191,7 +203,7 @@ def _runs(observed: Observed, revision: Revision) -> bool:
 
 def _within_history(parts: list[Part], *, limit: int) -> tuple[Part, ...]:
     """Everything that runs, and the ``limit`` revisions parked last."""
-    order: dict[RevisionRole, int] = {"Stable": 0, "Candidate": 1, "Draining": 2, "Parked": 3}
+    order: dict[RevisionRole, int] = {"Stable": 0, "Candidate": 1, "Fallback": 2, "Shadow": 3, "Draining": 4, "Parked": 5}
     newest_first = sorted(parts, key=lambda part: (order[part.role], -part.since.timestamp(), -part.revision.number))
     return tuple(_kept(newest_first, limit=limit))
 

@@ -1,11 +1,13 @@
 """What is asked of a ModelDeployment, one small check each; the order in which they are asked stands in summary.CONCERNS."""
 
 from slipway_operator.api import conditions, metadata
-from slipway_operator.api.v1alpha1.modeldeployment import RolloutStatus
+from slipway_operator.api.v1alpha1.modeldeployment import Fallback, ModelDeploymentSpec, RolloutStatus
 from slipway_operator.reconcile.casting import Cast
 from slipway_operator.reconcile.rollout import Course
 from slipway_operator.reconcile.summary import NOT_JUDGED, Verdict, failed, passed
 from slipway_operator.state.observed import Identity, Observed, Routers, Workload
+from slipway_operator.state.revision import Revision
+from slipway_operator.state.routes import FixedResponse
 
 
 def accepted(observed: Observed) -> Verdict:
@@ -121,9 +123,62 @@ def _available_through(observed: Observed, routers: Routers, roles: Cast) -> Ver
     if not routers.digests:
         return failed(conditions.NO_ENDPOINT, _no_router(routers))
     if not observed.workload(roles.serving.name).available:
+        if (answering := _who_falls_back(observed, roles)) is not None:
+            return passed(conditions.FALLBACK_ANSWERS, f"Revision {roles.serving.name} has no ready pod; {answering} answers in its place.")
         return failed(conditions.NO_ENDPOINT, f"Revision {roles.serving.name} has no ready pod.")
     return passed(conditions.ENDPOINT_READY, f"Pods of {roles.serving.name} answer.")
 
 
 def _no_router(routers: Routers) -> str:
     return f"No pod of router {routers.name} is ready" + (f": {routers.trouble.rstrip('.')}." if routers.trouble else ".")
+
+
+def understudies(observed: Observed, spec: ModelDeploymentSpec, roles: Cast) -> dict[str, Verdict]:
+    """What Ready does not depend on: the fallback, the shadow, and whether the fallback has to answer now. Without routers there is neither."""
+    told: dict[str, Verdict] = {}
+    if observed.routers is None:
+        return told
+    if spec.traffic.fallback is not None:
+        told[conditions.FALLBACK_READY] = _fallback_ready(observed, spec.traffic.fallback, roles)
+        told[conditions.DEGRADED] = _degraded(observed, roles)
+    if spec.traffic.shadow is not None:
+        told[conditions.SHADOW_READY] = _stands_by(observed, roles.understudies.shadow, does="sees copies of requests")
+    return told
+
+
+def _fallback_ready(observed: Observed, asked: Fallback, roles: Cast) -> Verdict:
+    if isinstance(roles.understudies.falling_back, FixedResponse):
+        return passed(conditions.RESPONSE_FIXED, f"A fixed response of status {roles.understudies.falling_back.status} stands by.")
+    if asked.revision == "Previous" and roles.understudies.fallback is None:
+        return failed(conditions.NOTHING_BEFORE, "No revision served before the one that serves now: the next change of the model leaves one.")
+    return _stands_by(observed, roles.understudies.fallback, does="stands by")
+
+
+def _stands_by(observed: Observed, revision: Revision | None, *, does: str) -> Verdict:
+    if revision is None:
+        return failed(conditions.SAME_REVISION, "The model is that of spec.model, or waits until spec.suspend is false: name another one.")
+    workload = observed.workload(revision.name)
+    if workload.available and not workload.stopped:
+        return passed(conditions.MODEL_LOADED, f"Revision {revision.name} {does} for {revision.model.uri}.")
+    return _not_ready(revision.name, workload, wanted=1)
+
+
+def _degraded(observed: Observed, roles: Cast) -> Verdict:
+    """Its status True is the bad one."""
+    serving, answering = roles.serving, _who_falls_back(observed, roles)
+    if serving is None or observed.workload(serving.name).available or answering is None:
+        return failed(
+            conditions.MODEL_ANSWERS,
+            f"Pods of {serving.name} answer." if serving and observed.workload(serving.name).available else "Nothing answers.",
+        )
+    return passed(conditions.FALLBACK_ANSWERS, f"Revision {serving.name} has no ready pod; {answering} answers in its place.")
+
+
+def _who_falls_back(observed: Observed, roles: Cast) -> str | None:
+    """What would answer an inference that the serving revision cannot; None where nothing would."""
+    beside = roles.understudies
+    if isinstance(beside.falling_back, FixedResponse):
+        return "the fixed response"
+    if beside.fallback is not None and observed.workload(beside.fallback.name).available:
+        return f"revision {beside.fallback.name}"
+    return None

@@ -5,17 +5,21 @@ from typing import Any, Final
 
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Replicas, RolloutStatus
-from slipway_operator.reconcile import casting, checks, rollout, summary, traffic
+from slipway_operator.reconcile import casting, checks, rollout, summary, traffic, understudies
 from slipway_operator.reconcile.casting import Cast, Part
 from slipway_operator.reconcile.summary import Verdict
 from slipway_operator.render import revision as revision_objects
 from slipway_operator.render import routes, service
 from slipway_operator.state.observed import Observed
 from slipway_operator.state.plan import Done, Event, Outcome, Plan, Scale, Stalled, Wait
+from slipway_operator.state.revision import Revision
 from slipway_operator.state.routes import RouteTable
 
 UNTOLD_LOOK_S: Final = 60.0
 """Seconds between two looks at something that is not as it should be and whose cure may raise no event that Slipway sees."""
+
+SHADOW_LOOK_S: Final = 30.0
+"""Seconds between two looks at how a shadow compares."""
 
 ROUTER_LOOK_S: Final = 0.25
 """Seconds between two looks at routers that do not follow the table yet."""
@@ -52,7 +56,7 @@ def _accepted(observed: Observed, spec: ModelDeploymentSpec, accepted: Verdict) 
         conditions.MODEL_READY: model_ready,
         conditions.ROUTED: checks.routed(observed, roles),
         conditions.AVAILABLE: checks.available(observed, roles),
-    }
+    } | checks.understudies(observed, spec, roles)
     return Plan(
         objects=tuple(_objects(observed, spec, roles, table)),
         scales=tuple(_scales(observed, spec.serving.replicas, roles)),
@@ -64,13 +68,14 @@ def _accepted(observed: Observed, spec: ModelDeploymentSpec, accepted: Verdict) 
             model_uri=roles.serving.model.uri if roles.serving else None,
             traffic=traffic.told(table.division) if observed.routers else None,
             rollout=_rollout_status(roles),
+            shadow=understudies.shadow_status(observed, roles.understudies),
             refused=roles.course.refused if roles.course else (),
             handled=roles.course.handled if roles.course else observed.status.handled,
             revisions=tuple(part.status() for part in roles.parts),
             conditions=_conditions(observed, concerns),
         ),
         events=(*_steps(observed, roles), *_warning(observed, model_ready)),
-        outcome=_outcome(observed, roles, model_ready),
+        outcome=_outcome(observed, roles, concerns),
     )
 
 
@@ -135,22 +140,23 @@ def _scales(observed: Observed, replicas: Replicas, roles: Cast) -> Iterator[Sca
     Under an autoscaler only a Deployment at zero is: there the autoscaler considers itself switched off.
     """
     for part in roles.parts:
-        if part.role not in {"Stable", "Candidate"}:
+        if part.role not in {"Stable", "Candidate", "Fallback", "Shadow"}:
             continue
         current = observed.workload(part.revision.name).replicas
-        fixed = roles.wanted if part.role == "Candidate" else replicas.min
-        if current is None or current == fixed or (replicas.autoscaled and current > 0):
+        fixed = {"Candidate": roles.wanted, "Shadow": 1}.get(part.role, replicas.min)
+        if current is None or current == fixed or (_autoscaled(part, replicas) and current > 0):
             continue
         yield Scale(deployment=revision_objects.deployment_name(part.revision.name), replicas=fixed)
 
 
 def _steps(observed: Observed, roles: Cast) -> Iterator[Event]:
     """One event for each step that this pass takes."""
-    desired, serving = roles.desired, roles.serving
-    if desired is not None and observed.revision(desired.name) is None:
-        yield Event(type="Normal", reason=conditions.REVISION_CREATED, message=f"Created revision {desired.name} for {desired.model.uri}.")
-    elif desired is not None and observed.workload(desired.name).stopped:
-        yield Event(type="Normal", reason=conditions.REVISION_WOKEN, message=f"Woke revision {desired.name} for {desired.model.uri}.")
+    serving = roles.serving
+    for revision in (*((roles.desired,) if roles.desired else ()), *roles.understudies.revisions):
+        if observed.revision(revision.name) is None:
+            yield Event(type="Normal", reason=conditions.REVISION_CREATED, message=f"Created revision {revision.name} for {revision.model.uri}.")
+        elif observed.workload(revision.name).stopped:
+            yield Event(type="Normal", reason=conditions.REVISION_WOKEN, message=f"Woke revision {revision.name} for {revision.model.uri}.")
     if roles.course is not None:
         yield from roles.course.events
     if roles.moved and serving is not None:
@@ -173,14 +179,16 @@ def _warning(observed: Observed, verdict: Verdict) -> tuple[Event, ...]:
     return (Event(type="Warning", reason=verdict.reason, message=verdict.message),)
 
 
-def _outcome(observed: Observed, roles: Cast, model_ready: Verdict) -> Outcome:
+def _outcome(observed: Observed, roles: Cast, concerns: Mapping[str, Verdict]) -> Outcome:
+    model_ready = concerns[conditions.MODEL_READY]
     if model_ready.reason in conditions.STALLING_REASONS and model_ready.reason != conditions.ROLLED_BACK:
         return Stalled(model_ready.reason, seconds=UNTOLD_LOOK_S)
     waits = [_drained_in(observed, part) for part in roles.parts if part.role == "Draining"]
     if roles.course is not None and roles.course.looks:
         waits.append(rollout.LOOK_S)
     if model_ready.status != "True" and model_ready.reason not in (conditions.SUSPENDED, conditions.ROLLED_BACK):
-        waits.append(_looked_at_in(observed, roles))
+        waits.append(_looked_at_in(observed, roles.desired))
+    waits += _understudies_looked_at_in(observed, roles, concerns)
     if roles.serving is not None and (following := _followed_in(observed, roles)) > 0:
         waits.append(following)
     return Wait(min(waits)) if waits else Done()
@@ -196,10 +204,19 @@ def _followed_in(observed: Observed, roles: Cast) -> float:
     return ROUTER_LOOK_S if waiting or roles.moved else 0.0
 
 
-def _looked_at_in(observed: Observed, roles: Cast) -> float:
+def _looked_at_in(observed: Observed, revision: Revision | None) -> float:
     """Seconds to the next look at a revision that is not ready: pods that wait announce every change, Triton announces nothing."""
-    loading = roles.desired is not None and observed.workload(roles.desired.name).loading
+    loading = revision is not None and observed.workload(revision.name).loading
     return observed.poll_s if loading else UNTOLD_LOOK_S
+
+
+def _understudies_looked_at_in(observed: Observed, roles: Cast, concerns: Mapping[str, Verdict]) -> Iterator[float]:
+    beside = roles.understudies
+    if beside.shadowing is not None:
+        yield SHADOW_LOOK_S
+    for condition, revision in ((conditions.FALLBACK_READY, beside.fallback), (conditions.SHADOW_READY, beside.shadow)):
+        if revision is not None and condition in concerns and concerns[condition].status != "True":
+            yield _looked_at_in(observed, revision)
 
 
 def _drained_in(observed: Observed, part: Part) -> float:

@@ -36,13 +36,17 @@ NOT_JUDGED = Verdict(status="Unknown", reason=conditions.PROGRESSING, message="N
 CONCERNS = (conditions.ACCEPTED, conditions.MODEL_READY, conditions.ROUTED, conditions.AVAILABLE)
 
 
+BESIDES = (conditions.FALLBACK_READY, conditions.SHADOW_READY, conditions.DEGRADED)
+"""What Ready does not ask; told only where it was judged."""
+
+
 def summarize(concerns: Mapping[str, Verdict], *, previous: Iterable[Condition], generation: int, now: datetime) -> tuple[Condition, ...]:
     """All conditions of an object: Ready, Reconciling and Stalled from the concerns, then the concerns themselves.
 
     A condition whose status did not change keeps its lastTransitionTime, so that an unchanged world gives an unchanged status.
     """
     judged = {name: concerns.get(name, NOT_JUDGED) for name in CONCERNS}
-    verdicts = _derived(judged) | judged
+    verdicts = _derived(judged) | judged | {name: concerns[name] for name in BESIDES if name in concerns}
     before = {condition.type: condition for condition in previous}
     return tuple(_condition(name, verdict, before=before.get(name), generation=generation, now=now) for name, verdict in verdicts.items())
 

@@ -18,6 +18,8 @@ def table(observed: Observed, spec: ModelDeploymentSpec, roles: Cast) -> RouteTa
         division=_division(observed, _split(observed, roles)),
         unit=UnitRule(header=unit.header.lower(), on_missing=unit.on_missing) if unit else None,
         limits=Limits(timeout_ms=limits.timeout_milliseconds, body_bytes=limits.body_mebibytes * _MEBIBYTE, pending_per_pod=limits.pending_per_pod),
+        shadow=roles.understudies.shadowing,
+        fallback=roles.understudies.falling_back,
     )
 
 

@@ -82,6 +82,25 @@ class Routers:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compared:
+    """How a shadow's answers compare with those that were given, over the live table's epoch and all ready router pods."""
+
+    revision: str
+    answers: int
+    """Pairs that were compared."""
+
+    agreed: int
+    absolute_difference: float
+    """Mean, between numbers at the same place."""
+
+    seconds_difference: float
+    """Mean, to the first byte; positive where the shadow is slower."""
+
+    failed: int
+    """Copies that the shadow did not answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observed:
     """Everything about one ModelDeployment at one moment."""
 
@@ -111,6 +130,9 @@ class Observed:
 
     edges: Edges | None = None
     """The latencies from which on the counts call a request slow; None while none were asked for."""
+
+    compared: Compared | None = None
+    """What the routers say of the shadow; None without one, or when none of them says anything."""
 
     command: str | None = None
     """What somebody told the rollout, by annotation."""

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeAlias
 
 from slipway_operator.state.slots import Allocation
 
@@ -80,6 +80,27 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shadow:
+    """Who sees a copy of requests."""
+
+    revision: str
+    percent: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedResponse:
+    """An answer without a model."""
+
+    status: int
+    content_type: str
+    body: str
+
+
+Fallback: TypeAlias = str | FixedResponse
+"""Name of the revision that answers when the others do not, or the answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RouteTable:
     """One version of the table."""
 
@@ -88,6 +109,8 @@ class RouteTable:
     division: Division
     unit: UnitRule | None
     limits: Limits
+    shadow: Shadow | None = None
+    fallback: Fallback | None = None
 
     def text(self) -> str:
         """As routers read it; the same table gives the same bytes."""
@@ -116,6 +139,10 @@ class RouteTable:
         }
         if self.unit:
             data["unit"] = {"header": self.unit.header.lower(), "onMissing": self.unit.on_missing}
+        if self.shadow:
+            data["shadow"] = {"revision": self.shadow.revision, "percent": str(self.shadow.percent)}
+        if self.fallback is not None:
+            data["fallback"] = _told_fallback(self.fallback)
         return data
 
     @classmethod
@@ -142,7 +169,28 @@ class RouteTable:
             limits=Limits(
                 timeout_ms=int(data["timeoutMilliseconds"]), body_bytes=int(limits["bodyBytes"]), pending_per_pod=int(limits["pendingPerPod"])
             ),
+            shadow=_read_shadow(data.get("shadow")),
+            fallback=_read_fallback(data.get("fallback")),
         )
+
+
+def _told_fallback(fallback: Fallback) -> dict[str, Any]:
+    if isinstance(fallback, str):
+        return {"revision": fallback}
+    return {"response": {"status": fallback.status, "contentType": fallback.content_type, "body": fallback.body}}
+
+
+def _read_shadow(data: dict[str, Any] | None) -> Shadow | None:
+    return Shadow(revision=str(data["revision"]), percent=int(data["percent"])) if data else None
+
+
+def _read_fallback(data: dict[str, Any] | None) -> Fallback | None:
+    if not data:
+        return None
+    if "revision" in data:
+        return str(data["revision"])
+    answer = data["response"]
+    return FixedResponse(status=int(answer["status"]), content_type=str(answer["contentType"]), body=str(answer["body"]))
 
 
 def digest_of(text: str) -> str:

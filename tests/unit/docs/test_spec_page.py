@@ -16,7 +16,9 @@ PAGE = (REPOSITORY / "docs/spec/modeldeployment.md").read_text()
 TROUBLESHOOTING = (REPOSITORY / "docs/guides/troubleshooting.md").read_text()
 SCHEMA = crd.crd(crd.MODEL_DEPLOYMENT)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
 
-TYPES = {conditions.READY, conditions.RECONCILING, conditions.STALLED, *summary.CONCERNS}
+MODEL_SOURCE = SCHEMA["spec"]["properties"]["model"]["properties"]
+
+TYPES = {conditions.READY, conditions.RECONCILING, conditions.STALLED, *summary.CONCERNS, *summary.BESIDES}
 WORDS = {value for name, value in vars(conditions).items() if name.isupper() and isinstance(value, str)}
 REASONS = WORDS - TYPES
 STEPS = {word for word in REASONS if re.fullmatch(r"Revision(Created|Woken|Promoted|Parked|Removed)|RolloutStep", word)}
@@ -26,6 +28,8 @@ AS_IT_SHOULD_BE = {
     conditions.MODEL_LOADED,
     conditions.REVISION_ROUTED,
     conditions.ENDPOINT_READY,
+    conditions.MODEL_ANSWERS,
+    conditions.RESPONSE_FIXED,
     conditions.PROGRESSING,
     conditions.SETTLED,
 }
@@ -36,6 +40,8 @@ def fields(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
     for name, inner in schema.get("properties", {}).items():
         where = f"{path}.{name}"
         yield where, " · ".join(facts(inner, where, required=name in schema.get("required", [])))
+        if where != "spec.model" and inner.get("properties") == MODEL_SOURCE:
+            continue  # described once
         yield from fields(inner, where)
         yield from fields(inner.get("items", {}), f"{where}[]")
 

@@ -371,6 +371,54 @@ ROLLOUT_RULES = rules(
 )
 
 
+class Shadow(Model):
+    """A model that sees a copy of some requests and whose answers nobody gets."""
+
+    model: ModelSource = Field(description="The model. It is served with the same spec.serving, by one pod.", json_schema_extra=MODEL_SOURCE_RULES)
+    percent: int = Field(
+        default=10,
+        ge=1,
+        le=100,
+        description="Share of the HTTP inferences that it sees, drawn at random; those with more than 1 MiB and those over gRPC are left out.",
+    )
+
+
+class FixedResponse(Model):
+    """An answer that needs no model."""
+
+    status: int = Field(default=200, ge=200, le=599, description="HTTP status.")
+    content_type: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[!-~]+(; ?[!-~]+)*$")] = Field(
+        default="application/json", description="Its content type."
+    )
+    body: str = Field(max_length=16_384, description="Its body, byte for byte.")
+
+
+_ONE_FALLBACK = "fallback takes exactly one of revision, model and response"
+
+
+class Fallback(Model):
+    """What answers an inference that the model did not answer. Exactly one of its fields is given."""
+
+    revision: Literal["Previous"] | None = Field(
+        default=None, description="Previous: the revision that served before the one that serves now. It keeps its pods."
+    )
+    model: ModelSource | None = Field(
+        default=None,
+        description="Another model under the same name; it is served with the same spec.serving, by serving.replicas.min pods.",
+        json_schema_extra=MODEL_SOURCE_RULES,
+    )
+    response: FixedResponse | None = Field(default=None, description="A fixed answer, for requests over HTTP.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(given is not None for given in (self.revision, self.model, self.response)) != 1:
+            raise ValueError(_ONE_FALLBACK)
+        return self
+
+
+FALLBACK_RULES = rules(("[has(self.revision), has(self.model), has(self.response)].filter(given, given).size() == 1", _ONE_FALLBACK))
+
+
 class Traffic(Model):
     """How requests reach the model."""
 
@@ -382,6 +430,21 @@ class Traffic(Model):
         " errors and latency.",
         json_schema_extra=ROLLOUT_RULES,
     )
+    shadow: Shadow | None = Field(
+        default=None,
+        description="A model to compare with the one that serves: it sees a copy of some requests, and nobody waits for its answers. Absent: none.",
+    )
+    fallback: Fallback | None = Field(
+        default=None,
+        description="What answers an inference when the model's pods cannot be reached, take too long or answer 5xx. Absent: the error is passed on.",
+        json_schema_extra=FALLBACK_RULES,
+    )
+
+    @property
+    def models(self) -> tuple[ModelSource, ...]:
+        """Those beside spec.model."""
+        named = (self.shadow.model if self.shadow else None, self.fallback.model if self.fallback else None)
+        return tuple(model for model in named if model is not None)
 
 
 _TRITON_HAS_NO_BATCHING = "serving.batching is refused with format triton: the repository's own config.pbtxt says it"
@@ -400,14 +463,22 @@ class ModelDeploymentSpec(Model):
 
     @model_validator(mode="after")
     def _batching_belongs_to_the_format(self) -> Self:
-        if self.model.format == "triton" and self.serving.batching is not None:
+        if self.serving.batching is not None and any(model.format == "triton" for model in (self.model, *self.traffic.models)):
             raise ValueError(_TRITON_HAS_NO_BATCHING)
         return self
 
 
-SPEC_RULES = rules(("self.model.format != 'triton' || !has(self.serving.batching)", _TRITON_HAS_NO_BATCHING), field=".serving.batching")
+SPEC_RULES = rules(
+    (
+        "!has(self.serving.batching) || (self.model.format != 'triton'"
+        " && (!has(self.traffic.shadow) || self.traffic.shadow.model.format != 'triton')"
+        " && (!has(self.traffic.fallback) || !has(self.traffic.fallback.model) || self.traffic.fallback.model.format != 'triton'))",
+        _TRITON_HAS_NO_BATCHING,
+    ),
+    field=".serving.batching",
+)
 
-RevisionRole = Literal["Stable", "Candidate", "Draining", "Parked"]
+RevisionRole = Literal["Stable", "Candidate", "Shadow", "Fallback", "Draining", "Parked"]
 ConditionStatus = Literal["True", "False", "Unknown"]
 Timestamp = Annotated[str, Field(max_length=32, json_schema_extra={"format": "date-time"})]
 
@@ -428,7 +499,8 @@ class RevisionStatus(Model):
 
     name: Annotated[str, Field(max_length=63)] = Field(description="Name of the revision and of its InferenceService.")
     role: RevisionRole = Field(
-        description="Stable: serves. Candidate: getting ready to. Draining: served until a moment ago. Parked: kept without pods."
+        description="Stable: serves. Candidate: getting ready to. Shadow: sees copies of requests. Fallback: answers when the others do not."
+        " Draining: served until a moment ago. Parked: kept without pods."
     )
     since: Timestamp = Field(description="Since when it has this role.")
     uri: Annotated[str, Field(max_length=1024)] = Field(description="The model it serves.")
@@ -490,6 +562,24 @@ class RolloutStatus(Model):
     )
 
 
+class ShadowStatus(Model):
+    """How the shadow compares with the revision that serves, since units were last divided anew; looked at every half minute."""
+
+    revision: Annotated[str, Field(max_length=63)] = Field(description="The shadow's revision.")
+    compared: Annotated[int, Field(ge=0)] = Field(description="Requests that both answered, so that answers could be compared.")
+    failed: Annotated[int, Field(ge=0)] = Field(description="Copies that the shadow did not answer as it should.")
+    agreement: Annotated[str, Field(max_length=16)] | None = Field(
+        default=None,
+        description="Share of compared requests whose answers were equal; numbers may differ by a millionth. Absent while there are none.",
+    )
+    mean_absolute_difference: Annotated[str, Field(max_length=16)] | None = Field(
+        default=None, description="Mean absolute difference between numbers at the same place of two answers."
+    )
+    milliseconds_difference: Annotated[str, Field(max_length=16)] | None = Field(
+        default=None, description="How much longer the shadow takes to its first byte, on average; negative where it is faster."
+    )
+
+
 class RefusedRevision(Model):
     """A revision that was rolled back, and is not tried again until the spec changes or somebody asks for it."""
 
@@ -512,6 +602,7 @@ class ModelDeploymentStatus(Model):
     model_uri: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Model that serves at the address.")
     traffic: TrafficStatus | None = Field(default=None, description="How units are divided among revisions; absent while nothing serves.")
     rollout: RolloutStatus | None = Field(default=None, description="The new revision that is on its way; absent when none is.")
+    shadow: ShadowStatus | None = Field(default=None, description="How the shadow compares; absent without one.")
     refused: Annotated[tuple[RefusedRevision, ...], FromList] = Field(
         default=(), max_length=8, description="Revisions that were rolled back, newest first.", json_schema_extra=keyed_list("revision")
     )

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from slipway_operator.state.routes import Division, Limits, RouteTable, Split, TableError, UnitRule
+from slipway_operator.state.routes import Division, FixedResponse, Limits, RouteTable, Shadow, Split, TableError, UnitRule
 from slipway_operator.state.slots import Allocation
 
 LIMITS = Limits(timeout_ms=60_000, body_bytes=2**26, pending_per_pod=128)
@@ -42,6 +42,9 @@ def test_a_table_is_what_routers_read() -> None:
     [
         {},
         {"unit": None},
+        {"shadow": Shadow(revision="ranker-3", percent=10)},
+        {"fallback": "ranker-3"},
+        {"fallback": FixedResponse(status=203, content_type="text/plain", body="later")},
         {"division": Division(seed="s", epoch=1, split=Split.whole(None))},
         {"division": Division(seed="s", epoch=1, split=Split.whole("ranker-1"))},
     ],
