@@ -6,49 +6,21 @@ from typing import Any
 import pytest
 
 from slipway_operator.cluster import resources
-from slipway_testing import onnx_models
+from slipway_testing import onnx_models, python_models
 from slipway_testing.kube import eventually
 from slipway_testing.stage import DOUBLED, Stage
 from slipway_testing.users import Users
 
 NAME = "ranker"
-ROW = [{"name": "x", "dtype": "FP32", "shape": [2]}]
 STEPS = [{"percent": 10, "holdSeconds": 3, "detect": "0.1"}, {"percent": 50, "holdSeconds": 3, "detect": "0.1"}]
 PAUSE_S = 0.01
 """Between two requests of a client: some hundred a second in all. A step takes five blocks of 4 s, whatever the rate."""
 
 ROLLOUT = {"unit": {"header": "x-user-id"}, "rollout": {"steps": STEPS, "guardrails": [{"metric": "ErrorRate", "maxIncrease": "0.02"}]}}
-FAILING = b"""
-import numpy
-import triton_python_backend_utils as utils
-
-class TritonPythonModel:
-    def initialize(self, args):
-        self.random = numpy.random.default_rng(1)
-
-    def execute(self, requests):
-        return [self.answer(request) for request in requests]
-
-    def answer(self, request):
-        if self.random.random() < SHARE:
-            return utils.InferenceResponse(error=utils.TritonError("out of luck"))
-        row = utils.get_input_tensor_by_name(request, "x").as_numpy()
-        return utils.InferenceResponse([utils.Tensor("y", (2 * row).astype(numpy.float32))])
-"""
 
 
 def apply(stage: Stage, *, uri: str, format: str = "onnx", **traffic: Any) -> None:  # noqa: A002 - the field's name
-    manifest = {
-        "apiVersion": "slipway.dev/v1alpha1",
-        "kind": "ModelDeployment",
-        "metadata": {"name": NAME, "namespace": stage.namespace},
-        "spec": {
-            "model": {"uri": uri, "format": format, "inputs": ROW, "outputs": [{"name": "y", "dtype": "FP32", "shape": [2]}]},
-            "serving": DOUBLED["serving"] | {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}}},
-            "traffic": ROLLOUT | traffic,
-        },
-    }
-    stage.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(manifest))
+    stage.apply(NAME, uri=uri, format=format, traffic=ROLLOUT | traffic, **DOUBLED)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +28,8 @@ def serving(stage: Stage) -> str:
     """A revision that serves, and the files of those to come."""
     for number in range(1, 4):
         stage.store(f"good/{number}/model.onnx", onnx_models.doubled())
-    stage.store("fifth/1/model.py", FAILING.replace(b"SHARE", b"0.2"))
-    stage.store("all/1/model.py", FAILING.replace(b"SHARE", b"1.0"))
+    stage.store("fifth/1/model.py", python_models.failing(share=0.2))
+    stage.store("all/1/model.py", python_models.failing(share=1.0))
     apply(stage, uri="pvc://models/good/1")
     return stage.ready(NAME)
 

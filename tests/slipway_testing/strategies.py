@@ -161,7 +161,7 @@ FULL: Final[dict[str, Any]] = {
     },
     "serving": {
         "runtime": "slipway-triton",
-        "replicas": {"min": 1, "max": 4, "targetCpuUtilizationPercent": 70},
+        "replicas": {"min": 1, "max": 4, "targetCpuUtilizationPercent": 70, "targetPendingRequests": 4, "targetRequestsPerSecond": 90},
         "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}},
         "accelerator": {"type": "nvidia.com/gpu", "count": 1},
         "batching": {"maxBatchSize": 8, "maxQueueDelayMicroseconds": 100},

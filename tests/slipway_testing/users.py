@@ -14,14 +14,17 @@ TIMEOUT_S = 10.0
 REQUESTS = 100_000
 """Most that all of them send, whatever the test does."""
 
-_BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]})
+BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]})
 
 
 class Users:
     """Clients with connections that they keep, from enter to exit; each request is by the next of ``users`` in turn."""
 
-    def __init__(self, stage: Stage, name: str, *, users: int = 500, clients: int = 4, pause_s: float = 0.0) -> None:
+    def __init__(self, stage: Stage, name: str, *, users: int = 500, clients: int = 4, pause_s: float = 0.0, requests: int = REQUESTS) -> None:
         self.users = users
+        self.requests = requests
+        """After so many, of all clients together, they stop."""
+
         self.answered: Counter[str] = Counter()
         """Good answers, by revision."""
 
@@ -57,16 +60,21 @@ class Users:
         return self.answered.total() + self.errors.total() + len(self.failures)
 
     @property
+    def finished(self) -> bool:
+        """Whether all of ``requests`` are answered."""
+        return self.total >= self.requests
+
+    @property
     def returned(self) -> dict[str, list[str]]:
         """Users who got a revision again after another one."""
         return {user: seen for user, seen in self.revisions.items() if len(set(seen)) < len(seen)}
 
     def _ask_all(self) -> None:
         connection = http.client.HTTPConnection(self._address, 80, timeout=TIMEOUT_S)
-        while not self._stop.wait(self._pause_s) and (number := next(self._numbers)) < REQUESTS:
+        while not self._stop.wait(self._pause_s) and (number := next(self._numbers)) < self.requests:
             user = f"user-{number % self.users}"
             try:
-                connection.request("POST", self._path, _BODY, {"x-user-id": user})
+                connection.request("POST", self._path, BODY, {"x-user-id": user})
                 answer = connection.getresponse()
                 answer.read()
             except (OSError, http.client.HTTPException) as error:

@@ -11,6 +11,10 @@ from slipway_operator.state.revision import Rendered, Revision
 STOP_ANNOTATION: Final = "serving.kserve.io/stop"
 STORAGE_CONTAINER: Final = "slipway-storage-initializer"
 CONFIG_FOLDER: Final = "/etc/slipway"
+PENDING_METRIC: Final = "slipway_router_pending_requests"
+RATE_METRIC: Final = "slipway_router_requests_per_second"
+"""External metrics; docs/guides/autoscaling.md has the rules that make them."""
+
 TERMINATION_GRACE_S: Final = 40
 """The runtime waits 5 s for the pod's address to be forgotten, then Triton up to 25 s for requests under way; the rest is margin."""
 
@@ -171,7 +175,8 @@ def disruption_budget(revision: Revision, *, owner: Identity) -> dict[str, Any]:
 
 
 def autoscaler(revision: Revision, *, owner: Identity, replicas: Replicas, floor: int) -> dict[str, Any]:
-    """A HorizontalPodAutoscaler on CPU; ``floor`` is its lower bound, at least ``replicas.min``."""
+    """A HorizontalPodAutoscaler on CPU and on what routers count; ``floor`` is its lower bound, at least ``replicas.min``."""
+    targets = ((PENDING_METRIC, replicas.target_pending_requests), (RATE_METRIC, replicas.target_requests_per_second))
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -187,7 +192,19 @@ def autoscaler(revision: Revision, *, owner: Identity, replicas: Replicas, floor
                         "name": "cpu",
                         "target": {"type": "Utilization", "averageUtilization": replicas.target_cpu_utilization_percent},
                     },
-                }
+                },
+                *(_external(metric, revision=revision.name, each=target) for metric, target in targets if target is not None),
             ],
+        },
+    }
+
+
+def _external(metric: str, *, revision: str, each: int) -> dict[str, Any]:
+    """Of the whole revision, divided by its pods. Within the namespace, as external metrics are asked for."""
+    return {
+        "type": "External",
+        "external": {
+            "metric": {"name": metric, "selector": {"matchLabels": {"revision": revision}}},
+            "target": {"type": "AverageValue", "averageValue": str(each)},
         },
     }

@@ -1,39 +1,18 @@
 """The dashboard's queries, held against what the operator and the routers really tell Prometheus."""
 
-import asyncio
-import dataclasses
 import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 
-from slipway_operator.controller import keeper, worker
-from slipway_operator.metrics import Metrics
 from slipway_operator.render import router
-from slipway_operator.settings import Settings
-from slipway_router.agent.api import Api, Kind
-from slipway_router.agent.counts import Counts
-from slipway_router.agent.credentials import Credentials
-from slipway_router.agent.exposures import Exposures
-from slipway_router.agent.feeder import Feeder
-from slipway_router.agent.meters import Meters, Parts
-from slipway_router.agent.nginx import Nginx
-from slipway_router.agent.routes import Routes
-from slipway_router.agent.shadow.player import Player
-from slipway_router.agent.shadow.samples import About
-from slipway_router.agent.taker import Taker
-from slipway_router.agent.totals import EVENTS, Totals
-from slipway_router.agent.watches import Watch
 from slipway_testing import promql
-from slipway_testing.fake_nginx import routes_json
+from slipway_testing.exported import OUTCOMES, Exported, everything
 from slipway_testing.golden import REPOSITORY
 
 COMPONENTS = REPOSITORY / "kustomize/components"
@@ -45,88 +24,10 @@ MONITORS = {monitor["metadata"]["name"]: monitor["spec"] for monitor in yaml.saf
 UNITS = {"cps", "none", "percentunit", "reqps", "s"}
 """As Grafana calls them: another one is right when Grafana has it."""
 
-SCRAPED = {"namespace", "pod", "job", "instance", "container", "endpoint"}
-"""Labels that a PodMonitor adds."""
-OPERATOR_PODS = {"namespace": {"slipway-system"}, "pod": {"slipway-operator-7c6d78-582f4"}}
-ROUTER_PODS = {"namespace": {"shop"}, "pod": {f"{router.SHARED}-7c6d78-582f4"}}
-
-OPERATOR_LABELS: Mapping[str, tuple[str, ...]] = {
-    "name": (worker.CONTROLLER, keeper.CONTROLLER),
-    "controller": (worker.CONTROLLER, keeper.CONTROLLER),
-    "result": ("success", "error"),
-    "code": ("200", "<error>"),
-    "method": ("GET",),
-    "verb": ("GET",),
-    "resource": ("pods",),
-    "kind": ("Service",),
-}
-OUTCOMES = ("2xx", "4xx", "5xx", "none", "gone")
-STABLE, CANDIDATE = "ranker-0a1b2c3d", "ranker-9f8e7d6c"
-TAKEN = {
-    "cells": [["ranker", 7, CANDIDATE, "b", 5, 100, 0, 1]],
-    "totals": [
-        ["ranker", 7, revision, role, "http", what, 1]
-        for revision, role in ((STABLE, "Stable"), (CANDIDATE, "Candidate"))
-        for what in (*OUTCOMES, *EVENTS)
-    ],
-    "pending": {CANDIDATE: 1},
-    "exposures": [],
-    "lost": 0,
-}
-"""What nginx counts when everything happens once."""
-
-Exported = Mapping[str, Mapping[str, set[str]]]
-"""The values of each label of each metric."""
-
-
-def samples(text: bytes, *, pods: Mapping[str, set[str]]) -> Exported:
-    """What Prometheus has of a scrape of these pods."""
-    found: dict[str, dict[str, set[str]]] = {}
-    for family in text_string_to_metric_families(text.decode()):
-        for sample in family.samples:
-            assert not SCRAPED & sample.labels.keys(), f"the scrape renames labels of {sample.name}"
-            labels = found.setdefault(sample.name, {label: pods.get(label, set()) for label in SCRAPED})
-            for label, value in sample.labels.items():
-                labels.setdefault(label, set()).add(value)
-    return found
-
-
-def operator() -> Exported:
-    registry = CollectorRegistry()
-    metrics = Metrics.on(registry)
-    for field in dataclasses.fields(Metrics):
-        instrument = getattr(metrics, field.name)
-        values = {**OPERATOR_LABELS, "name": (Settings.lease_name,)} if instrument is metrics.leading else OPERATOR_LABELS
-        for chosen in itertools.product(*(values[label] for label in instrument._labelnames)):
-            instrument.labels(*chosen)
-    return samples(generate_latest(registry), pods=OPERATOR_PODS)
-
-
-async def agent(folder: Path) -> Exported:
-    """Of an agent that knows a table with a candidate, refused another one, and took what nginx counts when everything happens."""
-    routes = Routes(namespace="shop", on_change=lambda: None)
-    routes.table_changed("ranker-routes", routes_json())
-    routes.table_changed("ranker-routes", "no table")
-    tables = routes.wanted().tables
-    nginx, counts, totals = Nginx("nowhere"), Counts(), Totals()
-    feeder = Feeder(nginx, wanted=routes.wanted, on_refusal=routes.refuse)
-    feeder.live = tables
-    counts.known({model: table.epoch for model, table in tables.items()})
-    exposures = Exposures(folder / "exposures", file_bytes=1, files=1)
-    taker = Taker(nginx, counts=counts, totals=totals, exposures=exposures)
-    taker.add(TAKEN)
-    assert taker.uncounted == 0
-    player = Player(counts=counts, pods=lambda _: (), queue_bytes=1, concurrency=1, timeout_s=1.0, port=1)
-    player.drop(About("ranker", 7, STABLE))
-    kind = Kind(what="ConfigMaps", path="/", selector="")
-    watch = Watch(Api(Credentials(server="http://nowhere")), kind, keep=str, on_change=lambda *_: None)
-    parts = Parts(routes=routes, feeder=feeder, taker=taker, counts=counts, totals=totals, exposures=exposures, player=player, watches=(watch,))
-    return samples(Meters(parts).text(), pods=ROUTER_PODS)
-
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return {**asyncio.run(agent(tmp_path_factory.mktemp("agent"))), **operator()}
+    return everything(tmp_path_factory.mktemp("agent"))
 
 
 def labels(exported: Exported) -> Mapping[str, set[str]]:

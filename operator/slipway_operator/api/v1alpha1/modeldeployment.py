@@ -103,6 +103,16 @@ class Replicas(Model):
         description="Average CPU use, in percent of the CPU request, that autoscaling keeps. Without effect while the number of pods is fixed.",
     )
 
+    target_pending_requests: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        default=None,
+        description="Requests under way for each pod, as the routers count them, that autoscaling keeps beside the CPU use: what asks for more pods"
+        " wins. Needs the external metric slipway_router_pending_requests. Absent: not looked at.",
+    )
+    target_requests_per_second: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None,
+        description="Likewise, requests a second for each pod. Needs the external metric slipway_router_requests_per_second. Absent: not looked at.",
+    )
+
     @model_validator(mode="after")
     def _min_at_most_max(self) -> Self:
         if self.max is not None and self.min > self.max:

@@ -151,6 +151,24 @@ def test_the_autoscaler_keeps_its_floor() -> None:
     }
 
 
+def test_the_autoscaler_looks_at_what_routers_count() -> None:
+    revision = builders.revision()
+    replicas = Replicas(min=1, max=9, target_pending_requests=4, target_requests_per_second=90)
+
+    rendered = objects.autoscaler(revision, owner=OWNER, replicas=replicas, floor=1)
+
+    assert rendered["spec"]["metrics"][1:] == [
+        {
+            "type": "External",
+            "external": {
+                "metric": {"name": name, "selector": {"matchLabels": {"revision": revision.name}}},
+                "target": {"type": "AverageValue", "averageValue": each},
+            },
+        }
+        for name, each in (("slipway_router_pending_requests", "4"), ("slipway_router_requests_per_second", "90"))
+    ]
+
+
 def test_a_drained_node_takes_one_pod_of_a_revision_at_a_time() -> None:
     revision = builders.revision()
 
