@@ -20,7 +20,12 @@ _ADDRESSES = (f"127.88.{number // 250}.{number % 250 + 1}" for number in itertoo
 class FakeRouter:
     """One pod, from enter to exit. It follows the tables as they are, but for the time between ``freeze`` and ``thaw``."""
 
-    def __init__(self, kube: Kube, namespace: str, name: str = f"{ROUTER}-1") -> None:
+    def __init__(self, kube: Kube, namespace: str, name: str = f"{ROUTER}-1", *, model: str | None = None) -> None:
+        """``model``: of the router of that ModelDeployment's own."""
+        self._labels = (
+            {"slipway.dev/router": ROUTER} if model is None else {"slipway.dev/router": f"{model}-router", "slipway.dev/modeldeployment": model}
+        )
+        self._tables = f"slipway.dev/router={ROUTER}" if model is None else f"slipway.dev/dedicated-router={model}-router"
         self.kube = kube
         self.namespace = namespace
         self.name = name
@@ -65,7 +70,7 @@ class FakeRouter:
         """The answer to /v1/live."""
         if self._frozen is not None:
             return self._frozen
-        tables = self.kube.list(resources.CONFIG_MAPS, namespace=self.namespace, selector=f"slipway.dev/router={ROUTER}")
+        tables = self.kube.list(resources.CONFIG_MAPS, namespace=self.namespace, selector=self._tables)
         return {"ready": True, "started": "2026-11-25T00:00:00Z", "models": dict(_followed(table["data"]["routes.json"]) for table in tables)}
 
     def counts(self, query: dict[str, list[str]]) -> dict[str, Any]:
@@ -83,7 +88,7 @@ class FakeRouter:
         return {"latency": {"100": 64_000}, "buckets": [bucket] * 64, "blocks": {str(number): block for number in range(20)}}
 
     def _pod(self) -> dict[str, Any]:
-        labels = {"app.kubernetes.io/managed-by": "slipway", "slipway.dev/router": ROUTER}
+        labels = {"app.kubernetes.io/managed-by": "slipway"} | self._labels
         return {
             "apiVersion": "v1",
             "kind": "Pod",

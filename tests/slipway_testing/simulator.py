@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from slipway_operator.reconcile import modeldeployment
+from slipway_operator.render import router
 from slipway_operator.state.observed import Observed, Routers, Workload
 from slipway_operator.state.plan import Done, Outcome, Plan, Stalled, Wait
 from slipway_operator.state.revision import Revision
@@ -97,9 +99,25 @@ class Cluster:
             table=table,
             counts={name: _BUSY for name, _ in table.division.split.revisions} if table else {},
             edges=Edges(stable=100, candidate=108),
-            routers=Routers(name="slipway-router", addressed=True, digests={"slipway-router-1": table.digest if table else None}),
+            routers=self._routers(table),
             runtimes=self.runtimes,
             now=self.now.replace(microsecond=0),
+        )
+
+    def _routers(self, table: RouteTable | None) -> Routers:
+        own = self.spec is not None and self.spec.traffic.router == "Dedicated"
+        name = router.dedicated_name("digits") if own else router.SHARED
+        service = self.children.get(("Service", "digits"), {"spec": {}})
+        selected = service["spec"].get("selector", {}).get(metadata.ROUTER_LABEL)
+        deployment = self.children.get(("Deployment", name), {"metadata": {}})
+        digests = {"router-1": table.digest if table else None} if not own or "spec" in deployment else {}
+        return Routers(
+            name=name,
+            addressed=selected == name,
+            leaving=selected if selected != name else None,
+            image="slipway/router:test",
+            tokens=deployment["metadata"].get("annotations", {}).get(metadata.TOKENS_ANNOTATION),
+            digests=digests,
         )
 
     def _table(self) -> RouteTable | None:

@@ -114,6 +114,8 @@ def _agreeing(written: dict[str, Any]) -> dict[str, Any]:
     replicas = serving.get("replicas", {})
     if "max" in replicas:
         replicas["min"] = min(replicas.get("min", 1), replicas["max"])
+    if "tokens" in traffic:
+        traffic["router"] = "Dedicated"
     if "rollout" in traffic:
         traffic["rollout"] = _rollout(traffic["rollout"])
     return written
@@ -188,6 +190,8 @@ FULL: Final[dict[str, Any]] = {
         },
         "shadow": {"model": _OTHER_MODEL | {"uri": "pvc://models/digits/next"}, "percent": 5},
         "fallback": {"model": _OTHER_MODEL | {"uri": "pvc://models/digits/simple"}},
+        "router": "Dedicated",
+        "tokens": {"name": "keys"},
     },
     "suspend": False,
 }
@@ -198,6 +202,9 @@ def leaves(schema: Schema = SPEC, *, path: Path = (), value: Any = FULL) -> Iter
     """Each leaf of the schema with another value than ``FULL`` has there."""
     if path == ("traffic", "rollout"):
         return  # its fields show while a rollout is under way: test_rollout.py has them
+    if path == ("traffic", "router"):
+        yield path[:-1], {name: other for name, other in FULL["traffic"].items() if name not in ("router", "tokens")}
+        return
     if path == ("traffic", "fallback"):
         # One of its fields excludes the others.
         schema = {"properties": {"model": schema["properties"]["model"]}}

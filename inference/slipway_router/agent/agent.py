@@ -44,7 +44,9 @@ class Agent:
         self._routes = Routes(namespace=self._namespace, on_change=self._changed)
         self._tables = Watch(
             self._api,
-            Kind(what="ConfigMaps", path=f"/api/v1/namespaces/{self._namespace}/configmaps", selector=f"slipway.dev/router={settings.router_name}"),
+            Kind(
+                what="ConfigMaps", path=f"/api/v1/namespaces/{self._namespace}/configmaps", selector=f"{settings.tables_label}={settings.router_name}"
+            ),
             keep=routes.read,
             on_change=self._routes.table_changed,
             on_list=lambda: self._routes.tables_listed(self._tables.kept),

@@ -12,6 +12,7 @@ _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(T
 """Kubernetes gives every pod such variables for every Service, ``slipway-router`` among them."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """What can be the value of a label and the name of a namespace."""
+_LABEL = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -25,6 +26,9 @@ class Settings:
 
     router_name: str
     """The router that this pod is one of: only tables labelled with it are taken. No default: two routers must never take each other's tables."""
+
+    tables_label: str = "slipway.dev/router"
+    """The label by which tables name the router that is to take them."""
 
     namespace: str | None = None
     """Where tables and pods are looked for. Absent: the namespace of the pod's service account, or of the kubeconfig's context."""
@@ -110,6 +114,8 @@ def unknown(environment: Mapping[str, str]) -> list[str]:
 def _parsed(field: str, text: str) -> Any:
     if field in ("router_name", "namespace"):
         return _named(text)
+    if field == "tables_label":
+        return _label(text)
     if field in ("agent_port", "pod_port"):
         return _whole(text, least=0 if field == "agent_port" else 1, most=65535)
     if field in ("exposures_bytes", "shadow_bytes"):
@@ -126,6 +132,12 @@ def _parsed(field: str, text: str) -> Any:
 def _named(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError("it should be a name of Kubernetes: at most 63 small letters, digits and hyphens")
+    return text
+
+
+def _label(text: str) -> str:
+    if not _LABEL.fullmatch(text):
+        raise ValueError("it should be the key of a label, as slipway.dev/router")
     return text
 
 

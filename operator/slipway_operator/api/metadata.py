@@ -18,6 +18,12 @@ ROLLOUT_ANNOTATION: Final = f"{GROUP}/rollout"
 ROUTER_LABEL: Final = f"{GROUP}/router"
 """Which router: on its pods, and on the tables that it is to follow."""
 
+DEDICATED_ROUTER_LABEL: Final = f"{GROUP}/dedicated-router"
+"""On a table: the router of its ModelDeployment's own that is to follow it too. The shared one always does, so that requests can go either way."""
+
+TOKENS_ANNOTATION: Final = f"{GROUP}/tokens"
+"""On a router of a ModelDeployment's own: the Secret whose tokens its pods have mounted."""
+
 MAX_NAME_LENGTH: Final = 39
 """Of a ModelDeployment: its InferenceServices are named <name>-<8 hex digits>."""
 

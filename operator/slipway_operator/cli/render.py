@@ -19,6 +19,9 @@ DEFAULT_NAMESPACE: Final = "default"
 UNKNOWN_UID: Final = "00000000-0000-0000-0000-000000000000"
 """Stands in the owner references: only a cluster gives out uids."""
 
+ROUTER_IMAGE: Final = "slipway/router"
+"""Stands for the image that the operator has from SLIPWAY_ROUTER_IMAGE."""
+
 _ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)  # no child of a new object carries a time
 
 
@@ -75,6 +78,8 @@ def _print_note(manifest: Manifest, observed: Observed) -> None:
     if runtime not in observed.runtimes:
         sentence = f"runtime {runtime} stands as it is written; --runtime {runtime}=NAME puts the name of the operator's current one there"
         print(manifest.note(sentence), file=sys.stderr)
+    if observed.spec and observed.spec.traffic.router == "Dedicated":
+        print(manifest.note(f"image {ROUTER_IMAGE} stands for the one that the cluster's operator has for routers"), file=sys.stderr)
 
 
 def _problems(manifest: Manifest, *, namespace: str) -> list[str]:
@@ -88,5 +93,6 @@ def first_seen(body: Mapping[str, Any], *, namespace: str, runtimes: Mapping[str
     metadata = body["metadata"]
     identity = Identity(name=metadata["name"], namespace=metadata.get("namespace") or namespace, uid=UNKNOWN_UID, generation=1)
     parsed = ModelDeployment.model_validate(validation.fields(body))
-    routers = Routers(name=router.SHARED, addressed=True)
+    own = parsed.spec.traffic.router == "Dedicated"
+    routers = Routers(name=router.dedicated_name(identity.name) if own else router.SHARED, addressed=True, image=ROUTER_IMAGE)
     return Observed(identity=identity, spec=parsed.spec, runtimes=runtimes, routers=routers, now=_ANY_TIME)

@@ -82,7 +82,7 @@ class Observer:
         status = _status(body)
         revisions = self._revisions(identity)
         table = self._table(identity)
-        routers = await self._routers(identity, table) if self._settings.router_image else None
+        routers = await self._routers(identity, spec, table) if self._settings.router_image else None
         followed = table if table and routers and routers.follow(table.digest) else None
         counted = await self._counted(identity, spec, followed) if followed else routers_.NOTHING
         return Observed(
@@ -97,7 +97,7 @@ class Observer:
             routers=routers,
             counts=counted.revisions,
             edges=counted.edges,
-            compared=await self._compared(identity, followed) if followed else None,
+            compared=await self._compared(identity, spec, followed) if followed else None,
             command=(body["metadata"].get("annotations") or {}).get(metadata.ROLLOUT_ANNOTATION),
             endpoints=self._endpoints(identity),
             runtimes=self._settings.runtimes,
@@ -117,6 +117,7 @@ class Observer:
             caches.controller_revisions,
             caches.autoscalers,
             caches.disruption_budgets,
+            caches.deployments,
         )
         return tuple(obj for kind in kinds for obj in kind.by_index((namespace, name)))
 
@@ -156,17 +157,23 @@ class Observer:
         except TableError:
             return None
 
-    async def _routers(self, identity: Identity, table: RouteTable | None) -> Routers:
+    async def _routers(self, identity: Identity, spec: ModelDeploymentSpec | None, table: RouteTable | None) -> Routers:
         """The router's ready pods, and which table each acts on."""
-        name = router_objects.SHARED
+        name = _router_name(identity, spec)
+        selected = self._selector(identity).get(metadata.ROUTER_LABEL)
+        deployment = self._caches.deployments.get(identity.namespace, name)
         pods = [pod for pod in self._caches.pods.by_index(router_key(identity.namespace, name)) if not _terminating(pod)]
         ready = [pod for pod in pods if _ready(pod) and _address(pod)]
         digests = await asyncio.gather(*(self._digest(pod, identity, table) for pod in ready)) if table else [None for _ in ready]
         return Routers(
             name=name,
-            addressed=self._selector(identity).get(metadata.ROUTER_LABEL) == name,
+            addressed=selected == name,
+            leaving=selected if selected != name else None,
+            image=self._settings.router_image or "",
+            replicas=self._settings.router_replicas,
+            tokens=(deployment["metadata"].get("annotations") or {}).get(metadata.TOKENS_ANNOTATION) if deployment and _settled(deployment) else None,
             digests={pod["metadata"]["name"]: digest for pod, digest in zip(ready, digests, strict=True)},
-            trouble=None if ready else self._trouble(identity.namespace, name, pods),
+            trouble=None if ready and (deployment is None or _settled(deployment)) else self._trouble(identity.namespace, name, pods),
         )
 
     async def _counted(self, identity: Identity, spec: ModelDeploymentSpec | None, table: RouteTable) -> routers_.Counted:
@@ -176,7 +183,7 @@ class Observer:
             return routers_.NOTHING
         margin = next((guardrail.max_increase_percent for guardrail in rules.guardrails if guardrail.metric == "LatencyP95"), None)
         return await self._asked_routers.counts(
-            self._router_addresses(identity.namespace),
+            self._router_addresses(identity, spec),
             namespace=identity.namespace,
             model=identity.name,
             epoch=table.division.epoch,
@@ -185,16 +192,16 @@ class Observer:
             margin=margin / 100 if margin else None,
         )
 
-    async def _compared(self, identity: Identity, table: RouteTable) -> Compared | None:
+    async def _compared(self, identity: Identity, spec: ModelDeploymentSpec | None, table: RouteTable) -> Compared | None:
         """What the routers say of the shadow."""
         if table.shadow is None:
             return None
         return await self._asked_routers.compared(
-            self._router_addresses(identity.namespace), model=identity.name, epoch=table.division.epoch, shadow=table.shadow.revision
+            self._router_addresses(identity, spec), model=identity.name, epoch=table.division.epoch, shadow=table.shadow.revision
         )
 
-    def _router_addresses(self, namespace: str) -> list[str]:
-        pods = self._caches.pods.by_index(router_key(namespace, router_objects.SHARED))
+    def _router_addresses(self, identity: Identity, spec: ModelDeploymentSpec | None) -> list[str]:
+        pods = self._caches.pods.by_index(router_key(identity.namespace, _router_name(identity, spec)))
         return [address for pod in pods if answers(pod) and (address := _address(pod))]
 
     async def _digest(self, pod: Object, identity: Identity, table: RouteTable) -> str | None:
@@ -251,6 +258,11 @@ class Observer:
         addresses = [address for pod in pods if _running(pod) and not _ready(pod) and (address := _address(pod))]
         answers = await asyncio.gather(*(self._models.repository(address) for address in addresses[:ASKED_PODS]))
         return tuple(answer for answer in answers if answer is not None)
+
+
+def _router_name(identity: Identity, spec: ModelDeploymentSpec | None) -> str:
+    own = spec is not None and spec.traffic.router == "Dedicated"
+    return router_objects.dedicated_name(identity.name) if own else router_objects.SHARED
 
 
 def router_key(namespace: str, router: str) -> tuple[str, str, str]:

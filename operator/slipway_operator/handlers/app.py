@@ -22,7 +22,6 @@ from slipway_operator import metrics, settings
 from slipway_operator.api import metadata
 from slipway_operator.cluster import apply, client, credentials, election, events, informer, observe, resources, routers, triton
 from slipway_operator.controller import keeper, queue, store, worker
-from slipway_operator.render import router as router_objects
 
 log = logging.getLogger("slipway.operator")
 
@@ -364,8 +363,8 @@ def index_keys(child: resources.Object) -> Iterator[Hashable]:
     """Under what a child is found: its ModelDeployment, its router."""
     if key := worker.owner_key(child):
         yield key
-    elif namespace := keeper.router_of(child):
-        yield observe.router_key(namespace, router_objects.SHARED)
+    if router := (child["metadata"].get("labels") or {}).get(metadata.ROUTER_LABEL):
+        yield observe.router_key(child["metadata"]["namespace"], router)
 
 
 def caches_of(api: client.ApiClient, changed: informer.OnChange, *, namespace: str | None) -> observe.Caches:

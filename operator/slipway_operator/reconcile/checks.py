@@ -102,6 +102,12 @@ def _routers_follow(observed: Observed, routers: Routers, serving: str) -> Verdi
     if table is None or table.division.split.stable != serving or not observed.followed or not routers.addressed:
         follow = sum(1 for live in routers.digests.values() if table is not None and live == table.digest)
         return failed(conditions.ROUTING, f"{follow} of {len(routers.digests)} pods of router {routers.name} send requests to revision {serving}.")
+    tokens = observed.spec.traffic.tokens if observed.spec else None
+    if tokens is not None and not table.tokens:
+        trouble = f" {routers.trouble.rstrip('.')}." if routers.trouble else ""
+        return failed(
+            conditions.ROUTING, f"Pods of router {routers.name} mount Secret {tokens.name}; until all have it, requests need no token.{trouble}"
+        )
     return passed(conditions.REVISION_ROUTED, f"The address leads to revision {serving}.")
 
 
@@ -109,7 +115,7 @@ def available(observed: Observed, roles: Cast) -> Verdict:
     """Whether anything answers at the stable address."""
     if observed.routers is not None and observed.routers.addressed:
         return _available_through(observed, observed.routers, roles)
-    answering = sorted(name for name, ready in observed.endpoints.items() if ready)
+    answering = sorted(name or "the router" for name, ready in observed.endpoints.items() if ready)
     if answering:
         return passed(conditions.ENDPOINT_READY, f"Pods of {' and '.join(answering)} answer.")
     if roles.serving is None:

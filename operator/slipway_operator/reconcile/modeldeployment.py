@@ -9,7 +9,7 @@ from slipway_operator.reconcile import casting, checks, rollout, summary, traffi
 from slipway_operator.reconcile.casting import Cast, Part
 from slipway_operator.reconcile.summary import Verdict
 from slipway_operator.render import revision as revision_objects
-from slipway_operator.render import routes, service
+from slipway_operator.render import router, routes, service
 from slipway_operator.state.observed import Observed
 from slipway_operator.state.plan import Done, Event, Outcome, Plan, Scale, Stalled, Wait
 from slipway_operator.state.revision import Revision
@@ -60,7 +60,7 @@ def _accepted(observed: Observed, spec: ModelDeploymentSpec, accepted: Verdict) 
     return Plan(
         objects=tuple(_objects(observed, spec, roles, table)),
         scales=tuple(_scales(observed, spec.serving.replicas, roles)),
-        spared=_unrecorded_but_serving(observed),
+        spared=_unrecorded_but_serving(observed) | _left_router(observed),
         status=ModelDeploymentStatus(
             observed_generation=observed.identity.generation,
             url=service.url(observed.identity),
@@ -94,6 +94,12 @@ def _unrecorded_but_serving(observed: Observed) -> frozenset[str]:
     return frozenset({observed.selected})
 
 
+def _left_router(observed: Observed) -> frozenset[str]:
+    """A router of its own, as long as the address leads there."""
+    leaving = observed.routers.leaving if observed.routers else None
+    return frozenset({leaving} if leaving and leaving != router.SHARED else {})
+
+
 def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast, table: RouteTable) -> Iterator[dict[str, Any]]:
     """The Service first: it is the name most likely to be taken, and then nothing else should have been made."""
     owner = observed.identity
@@ -109,8 +115,12 @@ def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast, table: 
             floor = _floor(part, spec.serving.replicas, roles)
             yield revision_objects.autoscaler(part.revision, owner=owner, replicas=spec.serving.replicas, floor=floor)
     if observed.routers is not None:
+        own = observed.routers.name if observed.routers.name != router.SHARED else None
+        if own:
+            tokens = spec.traffic.tokens.name if spec.traffic.tokens else None
+            yield from router.dedicated(owner, image=observed.routers.image, replicas=observed.routers.replicas, tokens=tokens)
         # Last: what it names has been recorded by then.
-        yield routes.config_map(table, owner=owner, router=observed.routers.name)
+        yield routes.config_map(table, owner=owner, dedicated=own or next(iter(_left_router(observed)), None))
 
 
 def _selector(observed: Observed, table: RouteTable) -> Mapping[str, str] | None:
@@ -118,6 +128,8 @@ def _selector(observed: Observed, table: RouteTable) -> Mapping[str, str] | None
     routers, stable = observed.routers, table.division.split.stable
     if routers is not None and (routers.addressed or observed.selected is None or routers.follow(table.digest)):
         return service.on_router(routers.name)
+    if routers is not None and routers.leaving:
+        return service.on_router(routers.leaving)
     return service.on_revision(stable)
 
 

@@ -20,7 +20,15 @@ def table(observed: Observed, spec: ModelDeploymentSpec, roles: Cast) -> RouteTa
         limits=Limits(timeout_ms=limits.timeout_milliseconds, body_bytes=limits.body_mebibytes * _MEBIBYTE, pending_per_pod=limits.pending_per_pod),
         shadow=roles.understudies.shadowing,
         fallback=roles.understudies.falling_back,
+        tokens=_asked_for(observed, spec),
     )
+
+
+def _asked_for(observed: Observed, spec: ModelDeploymentSpec) -> bool:
+    """Whether routers ask for tokens: from the beginning, or once all of them have some mounted, for one without would turn everybody away."""
+    if spec.traffic.tokens is None or observed.routers is None:
+        return False
+    return observed.selected is None or observed.routers.tokens == spec.traffic.tokens.name or (observed.table is not None and observed.table.tokens)
 
 
 def _split(observed: Observed, roles: Cast) -> Split:

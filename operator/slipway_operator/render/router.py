@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from slipway_operator.api import metadata
-from slipway_operator.render import service
+from slipway_operator.render import owned, service
+from slipway_operator.state.observed import Identity
 
 SHARED: Final = "slipway-router"
 """Name of the router that a namespace's ModelDeployments share."""
 
 AGENT_PORT: Final = 8081
+TABLES_LABEL: Final = "SLIPWAY_TABLES_LABEL"
 CLUSTER_ROLE: Final = "slipway-router"
 """Installed with Slipway: reading ConfigMaps and EndpointSlices, which is bound in the router's own namespace only."""
 
@@ -18,6 +20,8 @@ _NGINX: Final = "nginx"
 _AGENT: Final = "agent"
 _SHARED_FOLDER: Final = "/run/slipway"
 _LOGS: Final = "/var/log/slipway"
+_TOKENS: Final = "tokens"
+_TOKENS_FOLDER: Final = "/etc/slipway/tokens"
 DRAIN_S: Final = 8
 """Before a router stops taking connections: its address has to be forgotten first, by kube-proxies and by clients with open connections."""
 
@@ -36,6 +40,38 @@ class Router:
 
     image: str
     replicas: int
+    model: str | None = None
+    """The ModelDeployment whose own it is; None: shared by all of the namespace."""
+
+    tokens: str | None = None
+    """Secret with bearer tokens, mounted by nginx."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of all that belongs to it, its pods included."""
+        own = {metadata.MODELDEPLOYMENT_LABEL: self.model} if self.model else {}
+        return {metadata.MANAGED_BY_LABEL: metadata.MANAGED_BY, metadata.ROUTER_LABEL: self.name} | own
+
+
+def dedicated_name(model: str) -> str:
+    """Of the router of a ModelDeployment's own."""
+    return f"{model}-router"
+
+
+def dedicated(owner: Identity, *, image: str, replicas: int, tokens: str | None) -> Iterator[dict[str, Any]]:
+    """A router of a ModelDeployment's own. It runs under the account of the shared one, which reads the same things."""
+    reference = owned.owner_reference(owner)
+    router = Router(
+        name=dedicated_name(owner.name),
+        namespace=owner.namespace,
+        owner=reference,
+        image=image,
+        replicas=replicas,
+        model=owner.name,
+        tokens=tokens,
+    )
+    yield deployment(router)
+    yield _disruption_budget(router)
 
 
 def objects(router: Router) -> Iterator[dict[str, Any]]:
@@ -50,7 +86,7 @@ def _metadata(router: Router) -> dict[str, Any]:
     return {
         "name": router.name,
         "namespace": router.namespace,
-        "labels": {metadata.MANAGED_BY_LABEL: metadata.MANAGED_BY, metadata.ROUTER_LABEL: router.name},
+        "labels": router.labels,
         "ownerReferences": [dict(router.owner)],
     }
 
@@ -84,23 +120,23 @@ def _disruption_budget(router: Router) -> dict[str, Any]:
 
 def deployment(router: Router) -> dict[str, Any]:
     """Pods are replaced one at a time, a new one before an old one."""
-    labels = {metadata.MANAGED_BY_LABEL: metadata.MANAGED_BY, metadata.ROUTER_LABEL: router.name}
+    annotations = {"annotations": {metadata.TOKENS_ANNOTATION: router.tokens}} if router.tokens else {}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(router),
+        "metadata": _metadata(router) | annotations,
         "spec": {
             "replicas": router.replicas,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": _selector(router)},
-            "template": {"metadata": {"labels": labels}, "spec": _pod(router)},
+            "template": {"metadata": {"labels": router.labels}, "spec": _pod(router)},
         },
     }
 
 
 def _pod(router: Router) -> dict[str, Any]:
     return {
-        "serviceAccountName": router.name,
+        "serviceAccountName": SHARED,
         "automountServiceAccountToken": True,
         "terminationGracePeriodSeconds": _GRACE_S,
         "topologySpreadConstraints": [
@@ -123,12 +159,16 @@ def _pod(router: Router) -> dict[str, Any]:
             {"name": "run", "emptyDir": {"sizeLimit": "256Mi"}},
             {"name": "logs", "emptyDir": {"sizeLimit": "1Gi"}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+            *([{"name": _TOKENS, "secret": {"secretName": router.tokens}}] if router.tokens else []),
         ],
     }
 
 
 def _nginx(router: Router) -> dict[str, Any]:
-    return _container(router, _NGINX) | {
+    container = _container(router, _NGINX)
+    if router.tokens:
+        container["volumeMounts"].append({"name": _TOKENS, "mountPath": _TOKENS_FOLDER, "readOnly": True})
+    return container | {
         "ports": [
             {"name": "http", "containerPort": service.HTTP_PORT, "protocol": "TCP"},
             {"name": "grpc", "containerPort": service.GRPC_PORT, "protocol": "TCP"},
@@ -144,7 +184,11 @@ def _agent(router: Router) -> dict[str, Any]:
     return _container(router, _AGENT) | {
         "command": ["python", "-m", "slipway_router.agent"],
         # It outlives nginx, whose last counts it takes.
-        "env": [{"name": "SLIPWAY_ROUTER_NAME", "value": router.name}, {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(2 * DRAIN_S)}],
+        "env": [
+            {"name": "SLIPWAY_ROUTER_NAME", "value": router.name},
+            *([{"name": TABLES_LABEL, "value": metadata.DEDICATED_ROUTER_LABEL}] if router.model else []),
+            {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(2 * DRAIN_S)},
+        ],
         "ports": [{"name": "agent", "containerPort": AGENT_PORT, "protocol": "TCP"}],
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": AGENT_PORT}, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},

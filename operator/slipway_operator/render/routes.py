@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from slipway_operator.api import metadata
-from slipway_operator.render import owned
+from slipway_operator.render import owned, router
 from slipway_operator.state.observed import Identity
 from slipway_operator.state.routes import RouteTable
 
@@ -15,11 +15,12 @@ def name(owner: Identity) -> str:
     return f"{owner.name}-routes"
 
 
-def config_map(table: RouteTable, *, owner: Identity, router: str) -> dict[str, Any]:
-    """The table, for the routers of that name."""
+def config_map(table: RouteTable, *, owner: Identity, dedicated: str | None) -> dict[str, Any]:
+    """The table, for the shared router and, where there is one, that of its own."""
+    labels = {metadata.ROUTER_LABEL: router.SHARED} | ({metadata.DEDICATED_ROUTER_LABEL: dedicated} if dedicated else {})
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": owned.child_metadata(owner, name=name(owner), labels={metadata.ROUTER_LABEL: router}),
+        "metadata": owned.child_metadata(owner, name=name(owner), labels=labels),
         "data": {KEY: table.text()},
     }

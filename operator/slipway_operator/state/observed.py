@@ -70,6 +70,16 @@ class Routers:
     addressed: bool = False
     """Whether the stable Service selects them."""
 
+    leaving: str | None = None
+    """Another router that the stable Service still selects."""
+
+    image: str = ""
+    replicas: int = 2
+    """What pods of a router of the ModelDeployment's own are to be."""
+
+    tokens: str | None = None
+    """The Secret whose tokens all pods of the router have mounted."""
+
     trouble: str | None = None
     """What keeps the router from being there."""
 

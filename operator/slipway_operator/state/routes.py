@@ -111,6 +111,8 @@ class RouteTable:
     limits: Limits
     shadow: Shadow | None = None
     fallback: Fallback | None = None
+    tokens: bool = False
+    """Whether requests need one of the tokens that the router has mounted."""
 
     def text(self) -> str:
         """As routers read it; the same table gives the same bytes."""
@@ -135,7 +137,7 @@ class RouteTable:
             "slots": [[end, names.index(owner)] for end, owner in runs],
             "timeoutMilliseconds": self.limits.timeout_ms,
             "limits": {"bodyBytes": self.limits.body_bytes, "pendingPerPod": self.limits.pending_per_pod},
-            "tokens": False,
+            "tokens": self.tokens,
         }
         if self.unit:
             data["unit"] = {"header": self.unit.header.lower(), "onMissing": self.unit.on_missing}
@@ -171,6 +173,7 @@ class RouteTable:
             ),
             shadow=_read_shadow(data.get("shadow")),
             fallback=_read_fallback(data.get("fallback")),
+            tokens=bool(data["tokens"]),
         )
 
 

@@ -429,6 +429,9 @@ class Fallback(Model):
 FALLBACK_RULES = rules(("[has(self.revision), has(self.model), has(self.response)].filter(given, given).size() == 1", _ONE_FALLBACK))
 
 
+_TOKENS_NEED_DEDICATED = "tokens need router: Dedicated; a shared router mounts nobody's Secret"
+
+
 class Traffic(Model):
     """How requests reach the model."""
 
@@ -450,12 +453,30 @@ class Traffic(Model):
         json_schema_extra=FALLBACK_RULES,
     )
 
+    router: Literal["Shared", "Dedicated"] = Field(
+        default="Shared",
+        description="Shared: requests go through the namespace's router. Dedicated: through one of the ModelDeployment's own, with pods of its own.",
+    )
+    tokens: LocalReference | None = Field(
+        default=None,
+        description="Secret of the namespace whose values are bearer tokens: requests need one of them. Needs router: Dedicated, for the router's"
+        " pods mount the Secret. Absent: requests need none.",
+    )
+
+    @model_validator(mode="after")
+    def _tokens_need_a_router_of_their_own(self) -> Self:
+        if self.tokens is not None and self.router != "Dedicated":
+            raise ValueError(_TOKENS_NEED_DEDICATED)
+        return self
+
     @property
     def models(self) -> tuple[ModelSource, ...]:
         """Those beside spec.model."""
         named = (self.shadow.model if self.shadow else None, self.fallback.model if self.fallback else None)
         return tuple(model for model in named if model is not None)
 
+
+TRAFFIC_RULES = rules(("!has(self.tokens) || (has(self.router) && self.router == 'Dedicated')", _TOKENS_NEED_DEDICATED), field=".tokens")
 
 _TRITON_HAS_NO_BATCHING = "serving.batching is refused with format triton: the repository's own config.pbtxt says it"
 
@@ -465,7 +486,9 @@ class ModelDeploymentSpec(Model):
 
     model: ModelSource = Field(description="The model.", json_schema_extra=MODEL_SOURCE_RULES)
     serving: Serving = Field(default=Serving(), description="How the model is served.")
-    traffic: Traffic = Field(default=Traffic(), description="How requests reach it. Changing it makes no new revision.")
+    traffic: Traffic = Field(
+        default=Traffic(), description="How requests reach it. Changing it makes no new revision.", json_schema_extra=TRAFFIC_RULES
+    )
     suspend: bool = Field(
         default=False,
         description="Freeze decisions: a changed spec waits until this is false again. What serves goes on serving and is still repaired.",

@@ -1,0 +1,114 @@
+"""A router of a ModelDeployment's own, with the real API server and the real KServe; the routers' pods are played."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway_box import ports
+from slipway_operator.cluster import resources
+from slipway_operator.cluster.resources import Object
+from slipway_testing import builders
+from slipway_testing.kube import Kube, Refused, eventually, steady
+from slipway_testing.operators import RunningOperator
+from slipway_testing.router import FakeRouter
+from slipway_testing.shop import Shop
+
+SHARED, OWN = "slipway-router", "digits-router"
+TOKENS = {"router": "Dedicated", "tokens": {"name": "keys"}}
+
+
+@pytest.fixture
+def shared(kube: Kube, shop: Shop, kubeconfig: Path, runtime: None) -> Iterator[FakeRouter]:
+    with (
+        RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image="slipway/router:test"),
+        FakeRouter(kube, shop.namespace) as playing,
+    ):
+        yield playing
+
+
+def apply(shop: Shop, **traffic: Any) -> None:
+    written = builders.manifest(namespace=shop.namespace)
+    written["spec"]["traffic"] = traffic
+    shop.kube.apply(written)
+
+
+def serve(shop: Shop, **traffic: Any) -> None:
+    apply(shop, **traffic)
+    shop.roll_out(shop.candidate())
+
+
+def selected(shop: Shop) -> str | None:
+    service = shop.kube.get(resources.SERVICES, "digits", namespace=shop.namespace)
+    assert service
+    found: str | None = service["spec"].get("selector", {}).get("slipway.dev/router")
+    return found
+
+
+def own(shop: Shop) -> Object | None:
+    found = shop.kube.get(resources.DEPLOYMENTS, OWN, namespace=shop.namespace)
+    return found if found and "deletionTimestamp" not in found["metadata"] else None
+
+
+def asks_for_tokens(shop: Shop) -> bool:
+    table = shop.kube.get(resources.CONFIG_MAPS, "digits-routes", namespace=shop.namespace)
+    assert table
+    return bool(json.loads(table["data"]["routes.json"])["tokens"])
+
+
+def replace_pods(shop: Shop) -> None:
+    """What the Deployment's controller would write once all pods are of the newest template."""
+    live = eventually(lambda: own(shop) or {})
+    counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), live["spec"]["replicas"])
+    status = {"status": {"observedGeneration": live["metadata"]["generation"]} | counts}
+    shop.kube.merge(resources.DEPLOYMENTS, OWN, status, namespace=shop.namespace, subresource="status")
+
+
+def test_the_address_moves_to_a_router_of_its_own_and_back(shop: Shop, shared: FakeRouter) -> None:
+    serve(shop)
+    eventually(shop.ready)
+    apply(shop, router="Dedicated")
+    eventually(lambda: own(shop))
+    assert steady(lambda: selected(shop), for_s=1.5) == SHARED
+    assert shop.condition("Routed")["reason"] == "NoRouter"
+
+    with FakeRouter(shop.kube, shop.namespace, "digits-router-1", model="digits"):
+        eventually(lambda: selected(shop) == OWN)
+        eventually(shop.ready)
+
+        shared.freeze()
+        apply(shop, limits={"bodyMebibytes": 3})
+        assert steady(lambda: selected(shop), for_s=1.5) == OWN
+        assert own(shop)
+        shared.thaw()
+        eventually(lambda: selected(shop) == SHARED)
+        eventually(lambda: own(shop) is None)
+        eventually(shop.ready)
+
+
+def test_tokens_are_asked_for_once_all_pods_have_them(shop: Shop, shared: FakeRouter) -> None:
+    serve(shop, router="Dedicated")
+    with FakeRouter(shop.kube, shop.namespace, "digits-router-1", model="digits"):
+        eventually(shop.ready)
+        replace_pods(shop)
+        apply(shop, **TOKENS)
+        eventually(lambda: shop.condition("Routed")["reason"] == "Routing")
+        assert not steady(lambda: asks_for_tokens(shop), for_s=1.5)
+        assert "Secret keys; until all have it, requests need no token." in shop.condition("Routed")["message"]
+
+        replace_pods(shop)
+        eventually(lambda: asks_for_tokens(shop))
+        eventually(shop.ready)
+
+
+def test_a_new_object_asks_for_tokens_from_the_beginning(shop: Shop, shared: FakeRouter) -> None:
+    apply(shop, **TOKENS)
+    eventually(lambda: shop.kube.get(resources.CONFIG_MAPS, "digits-routes", namespace=shop.namespace))
+    assert asks_for_tokens(shop)
+
+
+def test_tokens_in_a_shared_router_are_refused(shop: Shop) -> None:
+    with pytest.raises(Refused, match="tokens need router: Dedicated; a shared router mounts nobody's Secret"):
+        apply(shop, tokens={"name": "keys"})
