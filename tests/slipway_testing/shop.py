@@ -103,6 +103,9 @@ class Shop:
         """Apply, let the pods get ready, wait until it serves; returns the revision."""
         self.apply(**changes)
         revision = self.candidate()
+        # KServe makes one pod; a status that was written before Slipway asked for more would be of an earlier generation.
+        pods = (changes.get("serving") or {}).get("replicas", {}).get("min", 1)
+        eventually(lambda: self.deployment(revision)["spec"].get("replicas", 1) == pods)
         self.roll_out(revision)
         eventually(lambda: self.selected() == revision)
         self.connect(revision)

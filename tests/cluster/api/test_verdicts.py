@@ -37,7 +37,7 @@ def test_the_server_stores_the_defaults_written_out(create: Create) -> None:
             "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}},
             "revisionHistoryLimit": 3,
         },
-        "traffic": {"limits": {"timeoutMilliseconds": 60_000, "bodyMebibytes": 64, "pendingPerPod": 128}},
+        "traffic": {"limits": {"timeoutMilliseconds": 60_000, "bodyMebibytes": 64, "pendingPerPod": 128}, "router": "Shared"},
         "suspend": False,
     }
 
