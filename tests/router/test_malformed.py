@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from router.harness import Load, Reply, Router, Seen, table
+from slipway_testing import malformed
 
 INFER = b"POST /v2/models/ranker/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\nx-user-id: u\r\ncontent-type: application/json\r\n"
 VALID = INFER + b"content-length: 13\r\n\r\n" + b'{"inputs":[]}'
@@ -142,27 +143,6 @@ def test_header_injection_reaches_neither_pod_nor_answer(serving: Router) -> Non
     assert (seen["x-user-id"], answer.headers["x-request-id"]) == ("u%0d%0ax-slipway-revision: mine", "a%0d%0aset-cookie: b")
 
 
-def mutated(chance: random.Random) -> bytes:
-    """A valid request with a few bytes changed, taken out, put in, repeated or exchanged."""
-    data = bytearray(VALID)
-    for _ in range(chance.randint(1, 4)):
-        at = chance.randrange(len(data))
-        kind = chance.randrange(5)
-        if kind == 0:
-            data[at] = chance.randrange(256)
-        elif kind == 1:
-            del data[at : at + chance.randint(1, 8)]
-        elif kind == 2:
-            data[at:at] = chance.randbytes(chance.randint(1, 8))
-        elif kind == 3:
-            data[at:at] = data[at : at + chance.randint(1, 40)]
-        else:
-            other = chance.randrange(len(data))
-            data[at], data[other] = data[other], data[at]
-        data = data or bytearray(b"x")
-    return bytes(data)
-
-
 def answers(serving: Router, requests: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
     """What each is answered; those that are cut short wait for the router's patience to end, so many are sent at once."""
     with ThreadPoolExecutor(48) as threads:
@@ -174,7 +154,7 @@ def test_a_thousand_mutations_of_a_valid_request(serving: Router) -> None:
     chance = random.Random(20261125)  # noqa: S311
     master, workers = serving.master, serving.workers
     found: Counter[int] = Counter()
-    for request_, answer in answers(serving, [mutated(chance) for _ in range(MUTATIONS)]):
+    for request_, answer in answers(serving, [malformed.mutated(VALID, chance) for _ in range(MUTATIONS)]):
         status = status_of(answer)
         found[status] += 1
         assert status in (0, 200) or 400 <= status < 500, (request_, answer)
@@ -205,9 +185,9 @@ def test_malformed_requests_leak_nothing(serving: Router) -> None:
     def open_files() -> int:
         return len(list(Path(f"/proc/{worker}/fd").iterdir()))
 
-    answers(serving, [mutated(chance) for _ in range(500)])
+    answers(serving, [malformed.mutated(VALID, chance) for _ in range(500)])
     before, files = memory(worker), open_files()
-    answers(serving, [mutated(chance) for _ in range(1000)])
+    answers(serving, [malformed.mutated(VALID, chance) for _ in range(1000)])
     assert memory(worker) - before < 4096
     end = time.monotonic() + 10
     while open_files() > files + 4:

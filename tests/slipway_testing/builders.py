@@ -32,7 +32,14 @@ def spec(*, suspend: bool = False, serving: dict[str, Any] | None = None, **mode
     return ModelDeploymentSpec.model_validate({"model": model(**model_changes), "serving": serving or {}, "suspend": suspend})
 
 
-def manifest(*, name: str = "digits", namespace: str = "shop", serving: dict[str, Any] | None = None, **model_changes: Any) -> dict[str, Any]:
+def manifest(
+    *,
+    name: str = "digits",
+    namespace: str = "shop",
+    serving: dict[str, Any] | None = None,
+    traffic: dict[str, Any] | None = None,
+    **model_changes: Any,
+) -> dict[str, Any]:
     """A ModelDeployment as a user writes it."""
     written: dict[str, Any] = {
         "apiVersion": "slipway.dev/v1alpha1",
@@ -42,6 +49,8 @@ def manifest(*, name: str = "digits", namespace: str = "shop", serving: dict[str
     }
     if serving:
         written["spec"]["serving"] = serving
+    if traffic:
+        written["spec"]["traffic"] = traffic
     return written
 
 

@@ -75,4 +75,5 @@ def mutated(valid: bytes, chance: random.Random) -> bytes:
         else:
             other = chance.randrange(len(data))
             data[at], data[other] = data[other], data[at]
+        data = data or bytearray(b"x")
     return bytes(data)

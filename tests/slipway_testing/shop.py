@@ -1,5 +1,6 @@
 """One namespace with one ModelDeployment in it, as a test sees and steers it."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +112,21 @@ class Shop:
         self.connect(revision)
         eventually(self.ready)
         return revision
+
+    def serve_through_routers(self, **changes: Any) -> str:
+        """Apply, let the pods get ready, wait until routers lead there; returns the revision."""
+        self.apply(**changes)
+        revision = self.candidate()
+        self.roll_out(revision)
+        eventually(self.ready)
+        return revision
+
+    def table(self) -> dict[str, Any]:
+        """The live route table."""
+        live = self.kube.get(resources.CONFIG_MAPS, "digits-routes", namespace=self.namespace)
+        assert live is not None, "there is no route table yet"
+        parsed: dict[str, Any] = json.loads(live["data"]["routes.json"])
+        return parsed
 
     def selected(self) -> str | None:
         """Revision that the live Service selects."""

@@ -79,9 +79,7 @@ class Stage:
     def apply(self, name: str, *, uri: str, serving: dict[str, Any] | None = None, traffic: dict[str, Any] | None = None, **model: Any) -> None:
         """Apply a ModelDeployment as a user does."""
         small = {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}}}
-        manifest = builders.manifest(name=name, namespace=self.namespace, uri=uri, serving=small | (serving or {}), **model)
-        if traffic:
-            manifest["spec"]["traffic"] = traffic
+        manifest = builders.manifest(name=name, namespace=self.namespace, uri=uri, serving=small | (serving or {}), traffic=traffic, **model)
         self.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(manifest))
 
     def live(self, name: str) -> Object:

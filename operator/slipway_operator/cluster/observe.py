@@ -19,7 +19,7 @@ from slipway_operator.render import revision as revision_objects
 from slipway_operator.render import router as router_objects
 from slipway_operator.render import routes as route_objects
 from slipway_operator.render import service as service_objects
-from slipway_operator.state.observed import Compared, Identity, Observed, Routers, Workload
+from slipway_operator.state.observed import Identity, Observed, Routers, Workload
 from slipway_operator.state.revision import Revision
 from slipway_operator.state.routes import RouteTable, TableError
 
@@ -97,7 +97,7 @@ class Observer:
             routers=routers,
             counts=counted.revisions,
             edges=counted.edges,
-            compared=await self._compared(identity, spec, followed) if followed else None,
+            compared=counted.compared,
             command=(body["metadata"].get("annotations") or {}).get(metadata.ROLLOUT_ANNOTATION),
             endpoints=self._endpoints(identity),
             runtimes=self._settings.runtimes,
@@ -177,27 +177,21 @@ class Observer:
         )
 
     async def _counted(self, identity: Identity, spec: ModelDeploymentSpec | None, table: RouteTable) -> routers_.Counted:
-        """What the routers counted while two revisions share the units."""
+        """What the routers counted while two revisions share the units, and what they say of a shadow."""
         split, rules = table.division.split, spec.traffic.rollout if spec else None
-        if split.candidate is None or split.stable is None or rules is None:
+        sharing = (split.stable, split.candidate) if split.stable and split.candidate and rules else None
+        if sharing is None and table.shadow is None:
             return routers_.NOTHING
-        margin = next((guardrail.max_increase_percent for guardrail in rules.guardrails if guardrail.metric == "LatencyP95"), None)
+        guardrails = rules.guardrails if rules else ()
+        margin = next((guardrail.max_increase_percent for guardrail in guardrails if guardrail.metric == "LatencyP95"), None)
         return await self._asked_routers.counts(
             self._router_addresses(identity, spec),
             namespace=identity.namespace,
             model=identity.name,
             epoch=table.division.epoch,
-            stable=split.stable,
-            candidate=split.candidate,
+            sharing=sharing,
             margin=margin / 100 if margin else None,
-        )
-
-    async def _compared(self, identity: Identity, spec: ModelDeploymentSpec | None, table: RouteTable) -> Compared | None:
-        """What the routers say of the shadow."""
-        if table.shadow is None:
-            return None
-        return await self._asked_routers.compared(
-            self._router_addresses(identity, spec), model=identity.name, epoch=table.division.epoch, shadow=table.shadow.revision
+            shadow=table.shadow.revision if table.shadow else None,
         )
 
     def _router_addresses(self, identity: Identity, spec: ModelDeploymentSpec | None) -> list[str]:

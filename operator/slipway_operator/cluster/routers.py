@@ -30,6 +30,9 @@ class Counted:
     edges: Edges | None
     """From where on a request was called slow: fixed before it was asked what is."""
 
+    compared: Compared | None = None
+    """What they say of the shadow, together; None when none of them has anything to say of it."""
+
 
 NOTHING: Final = Counted(revisions={}, edges=None)
 
@@ -68,30 +71,33 @@ class Routers:
         return found
 
     async def counts(
-        self, addresses: Sequence[str], *, namespace: str, model: str, epoch: int, stable: str, candidate: str, margin: float | None
+        self,
+        addresses: Sequence[str],
+        *,
+        namespace: str,
+        model: str,
+        epoch: int,
+        sharing: tuple[str, str] | None,
+        margin: float | None,
+        shadow: str | None,
     ) -> Counted:
         """The sums over the pods at ``addresses``; one that does not answer is left out.
 
-        With a ``margin`` (0.2: the candidate's 95th percentile may be 20 % higher) requests are called slow by the edges that the counts of
-        the look before gave.
+        ``sharing``: the stable revision and the candidate, where two share the units. With a ``margin`` (0.2: the candidate's 95th percentile may be
+        20 % higher) requests are called slow by the edges that the counts of the look before gave.
         """
         key = (namespace, model, epoch, margin or 0.0)
-        edges = self._edges.get(key) if margin is not None else None
+        edges = self._edges.get(key) if sharing and margin is not None else None
         query = {"model": model, "epoch": str(epoch)}
-        if edges is not None:
-            query |= {f"edge.{stable}": str(edges.stable), f"edge.{candidate}": str(edges.candidate)}
+        if sharing and edges is not None:
+            query |= {f"edge.{sharing[0]}": str(edges.stable), f"edge.{sharing[1]}": str(edges.candidate)}
         answers = await asyncio.gather(*(self._get(address, f"/v1/counts?{urlencode(query)}") for address in addresses))
-        parts = [parsed for answer in answers if (parsed := _counts(answer, epoch=epoch)) is not None]
-        revisions = {name: counts.merge([part[name] for part in parts if name in part]) for name in (stable, candidate)}
-        if margin is not None and (found := latency.edges(revisions[stable].latency, max_increase=margin)) is not None:
+        parts = [parsed for answer in answers if (parsed := _counts(answer, epoch=epoch)) is not None] if sharing else []
+        revisions = {name: counts.merge([part[name] for part in parts if name in part]) for name in sharing or ()}
+        if sharing and margin is not None and (found := latency.edges(revisions[sharing[0]].latency, max_increase=margin)) is not None:
             self._edges.put(key, found)
-        return Counted(revisions=revisions, edges=edges)
-
-    async def compared(self, addresses: Sequence[str], *, model: str, epoch: int, shadow: str) -> Compared | None:
-        """What the pods at ``addresses`` say of a shadow, together; None when none of them has anything to say of it."""
-        query = urlencode({"model": model, "epoch": str(epoch)})
-        answers = await asyncio.gather(*(self._get(address, f"/v1/counts?{query}") for address in addresses))
-        return _merged([found for answer in answers if (found := _compared(answer, epoch=epoch, shadow=shadow)) is not None])
+        told = [pair for answer in answers if shadow and (pair := _compared(answer, epoch=epoch, shadow=shadow)) is not None]
+        return Counted(revisions=revisions, edges=edges, compared=_merged(told))
 
     async def _digests(self, address: str) -> Mapping[str, str]:
         now = asyncio.get_running_loop().time()

@@ -12,7 +12,6 @@ SHARED: Final = "slipway-router"
 """Name of the router that a namespace's ModelDeployments share."""
 
 AGENT_PORT: Final = 8081
-TABLES_LABEL: Final = "SLIPWAY_TABLES_LABEL"
 CLUSTER_ROLE: Final = "slipway-router"
 """Installed with Slipway: reading ConfigMaps and EndpointSlices, which is bound in the router's own namespace only."""
 
@@ -60,11 +59,10 @@ def dedicated_name(model: str) -> str:
 
 def dedicated(owner: Identity, *, image: str, replicas: int, tokens: str | None) -> Iterator[dict[str, Any]]:
     """A router of a ModelDeployment's own. It runs under the account of the shared one, which reads the same things."""
-    reference = owned.owner_reference(owner)
     router = Router(
         name=dedicated_name(owner.name),
         namespace=owner.namespace,
-        owner=reference,
+        owner=owned.owner_reference(owner),
         image=image,
         replicas=replicas,
         model=owner.name,
@@ -186,7 +184,7 @@ def _agent(router: Router) -> dict[str, Any]:
         # It outlives nginx, whose last counts it takes.
         "env": [
             {"name": "SLIPWAY_ROUTER_NAME", "value": router.name},
-            *([{"name": TABLES_LABEL, "value": metadata.DEDICATED_ROUTER_LABEL}] if router.model else []),
+            *([{"name": "SLIPWAY_TABLES_LABEL", "value": metadata.DEDICATED_ROUTER_LABEL}] if router.model else []),
             {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(2 * DRAIN_S)},
         ],
         "ports": [{"name": "agent", "containerPort": AGENT_PORT, "protocol": "TCP"}],

@@ -9,7 +9,10 @@ from slipway_box import ports
 from slipway_testing import builders
 from slipway_testing.kube import Kube
 from slipway_testing.operators import RunningOperator
+from slipway_testing.router import FakeRouter
 from slipway_testing.shop import Shop
+
+ROUTER_IMAGE = "slipway/router:test"
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +31,20 @@ def operator(kubeconfig: Path, runtime: None) -> Iterator[RunningOperator]:
     """A running operator."""
     with RunningOperator(kubeconfig, probe_port=ports.free(1)[0]) as running:
         yield running
+
+
+@pytest.fixture
+def routing_operator(kubeconfig: Path, runtime: None) -> Iterator[RunningOperator]:
+    """A running operator that has routers."""
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=ROUTER_IMAGE) as running:
+        yield running
+
+
+@pytest.fixture
+def router(kube: Kube, shop: Shop, routing_operator: RunningOperator) -> Iterator[FakeRouter]:
+    """A pod of the shared router, and the operator that looks at it."""
+    with FakeRouter(kube, shop.namespace) as playing:
+        yield playing
 
 
 @pytest.fixture

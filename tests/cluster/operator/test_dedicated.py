@@ -1,43 +1,15 @@
 """A router of a ModelDeployment's own, with the real API server and the real KServe; the routers' pods are played."""
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from slipway_box import ports
 from slipway_operator.cluster import resources
 from slipway_operator.cluster.resources import Object
-from slipway_testing import builders
-from slipway_testing.kube import Kube, Refused, eventually, steady
-from slipway_testing.operators import RunningOperator
+from slipway_testing.kube import Refused, eventually, steady
 from slipway_testing.router import FakeRouter
 from slipway_testing.shop import Shop
 
 SHARED, OWN = "slipway-router", "digits-router"
 TOKENS = {"router": "Dedicated", "tokens": {"name": "keys"}}
-
-
-@pytest.fixture
-def shared(kube: Kube, shop: Shop, kubeconfig: Path, runtime: None) -> Iterator[FakeRouter]:
-    with (
-        RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image="slipway/router:test"),
-        FakeRouter(kube, shop.namespace) as playing,
-    ):
-        yield playing
-
-
-def apply(shop: Shop, **traffic: Any) -> None:
-    written = builders.manifest(namespace=shop.namespace)
-    written["spec"]["traffic"] = traffic
-    shop.kube.apply(written)
-
-
-def serve(shop: Shop, **traffic: Any) -> None:
-    apply(shop, **traffic)
-    shop.roll_out(shop.candidate())
 
 
 def selected(shop: Shop) -> str | None:
@@ -53,9 +25,7 @@ def own(shop: Shop) -> Object | None:
 
 
 def asks_for_tokens(shop: Shop) -> bool:
-    table = shop.kube.get(resources.CONFIG_MAPS, "digits-routes", namespace=shop.namespace)
-    assert table
-    return bool(json.loads(table["data"]["routes.json"])["tokens"])
+    return bool(shop.table()["tokens"])
 
 
 def replace_pods(shop: Shop) -> None:
@@ -66,10 +36,9 @@ def replace_pods(shop: Shop) -> None:
     shop.kube.merge(resources.DEPLOYMENTS, OWN, status, namespace=shop.namespace, subresource="status")
 
 
-def test_the_address_moves_to_a_router_of_its_own_and_back(shop: Shop, shared: FakeRouter) -> None:
-    serve(shop)
-    eventually(shop.ready)
-    apply(shop, router="Dedicated")
+def test_the_address_moves_to_a_router_of_its_own_and_back(shop: Shop, router: FakeRouter) -> None:
+    shop.serve_through_routers()
+    shop.apply(traffic={"router": "Dedicated"})
     eventually(lambda: own(shop))
     assert steady(lambda: selected(shop), for_s=1.5) == SHARED
     assert shop.condition("Routed")["reason"] == "NoRouter"
@@ -78,22 +47,23 @@ def test_the_address_moves_to_a_router_of_its_own_and_back(shop: Shop, shared: F
         eventually(lambda: selected(shop) == OWN)
         eventually(shop.ready)
 
-        shared.freeze()
-        apply(shop, limits={"bodyMebibytes": 3})
+        router.freeze()
+        shop.apply(traffic={"limits": {"bodyMebibytes": 3}})
         assert steady(lambda: selected(shop), for_s=1.5) == OWN
         assert own(shop)
-        shared.thaw()
+        router.thaw()
         eventually(lambda: selected(shop) == SHARED)
         eventually(lambda: own(shop) is None)
         eventually(shop.ready)
 
 
-def test_tokens_are_asked_for_once_all_pods_have_them(shop: Shop, shared: FakeRouter) -> None:
-    serve(shop, router="Dedicated")
+def test_tokens_are_asked_for_once_all_pods_have_them(shop: Shop, router: FakeRouter) -> None:
+    shop.apply(traffic={"router": "Dedicated"})
+    shop.roll_out(shop.candidate())
     with FakeRouter(shop.kube, shop.namespace, "digits-router-1", model="digits"):
         eventually(shop.ready)
         replace_pods(shop)
-        apply(shop, **TOKENS)
+        shop.apply(traffic=TOKENS)
         eventually(lambda: shop.condition("Routed")["reason"] == "Routing")
         assert not steady(lambda: asks_for_tokens(shop), for_s=1.5)
         assert "Secret keys; until all have it, requests need no token." in shop.condition("Routed")["message"]
@@ -103,12 +73,12 @@ def test_tokens_are_asked_for_once_all_pods_have_them(shop: Shop, shared: FakeRo
         eventually(shop.ready)
 
 
-def test_a_new_object_asks_for_tokens_from_the_beginning(shop: Shop, shared: FakeRouter) -> None:
-    apply(shop, **TOKENS)
-    eventually(lambda: shop.kube.get(resources.CONFIG_MAPS, "digits-routes", namespace=shop.namespace))
+def test_a_new_object_asks_for_tokens_from_the_beginning(shop: Shop, router: FakeRouter) -> None:
+    shop.apply(traffic=TOKENS)
+    eventually(shop.table)
     assert asks_for_tokens(shop)
 
 
 def test_tokens_in_a_shared_router_are_refused(shop: Shop) -> None:
     with pytest.raises(Refused, match="tokens need router: Dedicated; a shared router mounts nobody's Secret"):
-        apply(shop, tokens={"name": "keys"})
+        shop.apply(traffic={"tokens": {"name": "keys"}})

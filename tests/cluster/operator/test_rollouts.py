@@ -1,6 +1,5 @@
 """Rollouts by steps, with the real API server and the real KServe; the router's pods and what they counted are played."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,12 @@ import pytest
 
 from slipway_box import ports
 from slipway_operator.cluster import resources
-from slipway_testing import builders
 from slipway_testing.kube import Kube, eventually, steady
 from slipway_testing.operators import RunningOperator
 from slipway_testing.router import FakeRouter
 from slipway_testing.shop import Shop
+
+from .conftest import ROUTER_IMAGE
 
 ONE, TWO = "pvc://models/digits/1", "pvc://models/digits/2"
 STEPS = [{"percent": 1, "holdSeconds": 0}, {"percent": 50, "holdSeconds": 0}]
@@ -22,7 +22,7 @@ STEPS = [{"percent": 1, "holdSeconds": 0}, {"percent": 50, "holdSeconds": 0}]
 @pytest.fixture
 def started(kubeconfig: Path, runtime: None) -> Iterator[list[RunningOperator]]:
     """The running operator; a test may put another one in its place."""
-    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image="slipway/router:test") as running:
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=ROUTER_IMAGE) as running:
         operators = [running]
         yield operators
         operators[-1].stop()
@@ -35,24 +35,20 @@ def router(kube: Kube, shop: Shop, started: list[RunningOperator]) -> Iterator[F
 
 
 def apply(shop: Shop, uri: str, **rollout: Any) -> None:
-    written = builders.manifest(namespace=shop.namespace, uri=uri)
-    written["spec"]["traffic"] = {"rollout": {"steps": STEPS, "guardrails": [{"metric": "ErrorRate", "maxIncrease": "0.01"}]} | rollout}
-    shop.kube.apply(written)
+    shop.apply(uri=uri, traffic=traffic(**rollout))
+
+
+def traffic(**rollout: Any) -> dict[str, Any]:
+    return {"rollout": {"steps": STEPS, "guardrails": [{"metric": "ErrorRate", "maxIncrease": "0.01"}]} | rollout}
 
 
 def serve(shop: Shop) -> str:
-    apply(shop, ONE)
-    revision = shop.candidate()
-    shop.roll_out(revision)
-    eventually(shop.ready)
-    return revision
+    return shop.serve_through_routers(uri=ONE, traffic=traffic())
 
 
 def shares(shop: Shop) -> dict[str, int]:
     """Slots of each revision, in the live table."""
-    live = shop.kube.get(resources.CONFIG_MAPS, "digits-routes", namespace=shop.namespace)
-    assert live
-    table = json.loads(live["data"]["routes.json"])
+    table = shop.table()
     found: dict[str, int] = {}
     begin = 0
     for end, owner in table.get("slots", []):
@@ -99,7 +95,7 @@ def test_a_bad_revision_is_rolled_back_and_stays_so_through_a_restart(
     eventually(lambda: shop.roles() == {ONE: "Stable", TWO: "Parked"})
 
     started[-1].stop()
-    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image="slipway/router:test") as again:
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=ROUTER_IMAGE) as again:
         started.append(again)
         assert steady(lambda: shares(shop), for_s=4) == {first: 10_000}
 
@@ -123,7 +119,7 @@ def test_a_rollout_goes_on_after_a_restart(shop: Shop, router: FakeRouter, start
     since = shop.status()["rollout"]["since"]
 
     started[-1].stop()
-    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image="slipway/router:test") as again:
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=ROUTER_IMAGE) as again:
         started.append(again)
         assert steady(lambda: shares(shop), for_s=4) == {first: 9_900, second: 100}
         assert shop.status()["rollout"]["since"] == since

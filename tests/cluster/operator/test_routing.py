@@ -1,9 +1,6 @@
 """Requests through a shared router, with the real API server and the real KServe; the router's pods are played."""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,22 +13,12 @@ from slipway_testing.operators import RunningOperator
 from slipway_testing.router import ROUTER, FakeRouter
 from slipway_testing.shop import Shop
 
+from .conftest import ROUTER_IMAGE
+
 ONE, TWO = "pvc://models/digits/1", "pvc://models/digits/2"
-IMAGE = "slipway/router:test"
 
 
-@pytest.fixture(autouse=True)
-def operator(kubeconfig: Path, runtime: None) -> Iterator[RunningOperator]:
-    """One that has routers."""
-    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=IMAGE) as running:
-        yield running
-
-
-@pytest.fixture
-def router(kube: Kube, shop: Shop) -> Iterator[FakeRouter]:
-    """A pod of the shared router."""
-    with FakeRouter(kube, shop.namespace) as playing:
-        yield playing
+pytestmark = pytest.mark.usefixtures("routing_operator")
 
 
 def addressed(shop: Shop) -> bool:
@@ -40,22 +27,8 @@ def addressed(shop: Shop) -> bool:
 
 
 def routed_to(shop: Shop) -> str | None:
-    live = shop.kube.get(resources.CONFIG_MAPS, "digits-routes", namespace=shop.namespace)
-    revisions = [] if live is None else _table(live)["revisions"]
+    revisions = shop.table()["revisions"] if shop.kube.get(resources.CONFIG_MAPS, "digits-routes", namespace=shop.namespace) else []
     return next((str(entry["name"]) for entry in revisions if entry["role"] == "Stable"), None)
-
-
-def _table(live: Any) -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(live["data"]["routes.json"])
-    return table
-
-
-def serve(shop: Shop, **changes: Any) -> str:
-    shop.apply(**changes)
-    revision = shop.candidate()
-    shop.roll_out(revision)
-    eventually(shop.ready)
-    return revision
 
 
 def parts(kube: Kube, namespace: str) -> list[str]:
@@ -64,7 +37,7 @@ def parts(kube: Kube, namespace: str) -> list[str]:
 
 
 def test_a_new_object_is_ready_when_routers_lead_to_its_pods(shop: Shop, router: FakeRouter) -> None:
-    revision = serve(shop, uri=ONE)
+    revision = shop.serve_through_routers(uri=ONE)
 
     assert addressed(shop)
     assert routed_to(shop) == revision
@@ -87,17 +60,17 @@ def test_a_namespace_gets_its_router_with_its_first_object_and_loses_it_with_its
 
 @pytest.mark.parametrize("inhabited", [True, False])
 def test_a_start_takes_only_routers_away_that_nobody_needs(
-    kubeconfig: Path, shop: Shop, kube: Kube, operator: RunningOperator, monkeypatch: pytest.MonkeyPatch, inhabited: bool
+    kubeconfig: Path, shop: Shop, kube: Kube, routing_operator: RunningOperator, monkeypatch: pytest.MonkeyPatch, inhabited: bool
 ) -> None:
     shop.apply(uri=ONE)
     eventually(lambda: len(parts(kube, shop.namespace)) == 4)
     before = (kube.get(resources.DEPLOYMENTS, ROUTER, namespace=shop.namespace) or {})["metadata"]["uid"]
-    operator.stop()
+    routing_operator.stop()
     if not inhabited:
         kube.delete(resources.MODEL_DEPLOYMENTS, "digits", namespace=shop.namespace)
     # Its deployments are told of later than its routers.
     monkeypatch.setattr(app, "notice", lambda *_: None)
-    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=IMAGE):
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=ROUTER_IMAGE):
         if inhabited:
             kube.merge(resources.DEPLOYMENTS, ROUTER, {"spec": {"replicas": 1}}, namespace=shop.namespace)
             eventually(lambda: (kube.get(resources.DEPLOYMENTS, ROUTER, namespace=shop.namespace) or {})["spec"]["replicas"] == 2)
@@ -137,7 +110,7 @@ def test_a_stranger_of_the_routers_name_is_left_alone_and_told(shop: Shop, kube:
 
 
 def test_an_update_is_ready_when_every_router_follows_and_pods_stay_until_then(shop: Shop, router: FakeRouter, kube: Kube) -> None:
-    first = serve(shop, uri=ONE)
+    first = shop.serve_through_routers(uri=ONE)
     with FakeRouter(kube, shop.namespace, f"{ROUTER}-2") as late:
         eventually(shop.ready)
         late.freeze()
@@ -156,7 +129,7 @@ def test_an_update_is_ready_when_every_router_follows_and_pods_stay_until_then(s
 
 
 def test_a_router_that_is_not_ready_holds_nobody_up(shop: Shop, router: FakeRouter, kube: Kube) -> None:
-    serve(shop, uri=ONE)
+    shop.serve_through_routers(uri=ONE)
     with FakeRouter(kube, shop.namespace, f"{ROUTER}-2") as lost:
         lost.freeze()
         lost.ready(False)
@@ -166,15 +139,15 @@ def test_a_router_that_is_not_ready_holds_nobody_up(shop: Shop, router: FakeRout
 
 
 def test_routers_are_not_asked_at_rest(shop: Shop, router: FakeRouter) -> None:
-    serve(shop, uri=ONE)
+    shop.serve_through_routers(uri=ONE)
     steady(lambda: router.asked, for_s=3)
 
 
-def test_a_service_that_led_to_pods_is_taken_over(kubeconfig: Path, shop: Shop, kube: Kube, operator: RunningOperator) -> None:
-    operator.stop()
+def test_a_service_that_led_to_pods_is_taken_over(kubeconfig: Path, shop: Shop, kube: Kube, routing_operator: RunningOperator) -> None:
+    routing_operator.stop()
     with RunningOperator(kubeconfig, probe_port=ports.free(1)[0]):
         revision = shop.serve(uri=ONE)
-    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=IMAGE):
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=ROUTER_IMAGE):
         eventually(lambda: routed_to(shop) == revision)
         assert steady(shop.selected, for_s=1) == revision
         with FakeRouter(kube, shop.namespace):

@@ -1,17 +1,12 @@
 """A shadow and a fallback, with the real API server and the real KServe; the router's pods and what they counted are played."""
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slipway_box import ports
 from slipway_operator.cluster import resources
 from slipway_testing import builders
-from slipway_testing.kube import Kube, Refused, eventually
-from slipway_testing.operators import RunningOperator
+from slipway_testing.kube import Refused, eventually
 from slipway_testing.router import FakeRouter
 from slipway_testing.shop import Shop
 
@@ -19,45 +14,15 @@ ONE, TWO, OTHER = "pvc://models/digits/1", "pvc://models/digits/2", "pvc://model
 OTHER_MODEL = builders.model(uri=OTHER)
 
 
-@pytest.fixture
-def router(kube: Kube, shop: Shop, kubeconfig: Path, runtime: None) -> Iterator[FakeRouter]:
-    with (
-        RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image="slipway/router:test"),
-        FakeRouter(kube, shop.namespace) as playing,
-    ):
-        yield playing
-
-
-def apply(shop: Shop, uri: str = ONE, **traffic: Any) -> None:
-    written = builders.manifest(namespace=shop.namespace, uri=uri)
-    written["spec"]["traffic"] = traffic
-    shop.kube.apply(written)
-
-
-def serve(shop: Shop, uri: str = ONE, **traffic: Any) -> str:
-    apply(shop, uri, **traffic)
-    revision = shop.candidate()
-    shop.roll_out(revision)
-    eventually(shop.ready)
-    return revision
-
-
-def table(shop: Shop) -> dict[str, Any]:
-    live = shop.kube.get(resources.CONFIG_MAPS, "digits-routes", namespace=shop.namespace)
-    assert live
-    parsed: dict[str, Any] = json.loads(live["data"]["routes.json"])
-    return parsed
-
-
 def name(shop: Shop, role: str) -> str:
     return eventually(lambda: next((entry["name"] for entry in shop.status()["revisions"] if entry["role"] == role), ""))
 
 
 def test_a_shadow_comes_compares_and_goes(shop: Shop, router: FakeRouter) -> None:
-    serve(shop)
-    apply(shop, shadow={"model": OTHER_MODEL, "percent": 20})
+    shop.serve_through_routers(uri=ONE)
+    shop.apply(uri=ONE, traffic={"shadow": {"model": OTHER_MODEL, "percent": 20}})
     shadow = name(shop, "Shadow")
-    assert table(shop)["shadow"] == {"revision": shadow, "percent": "20"}
+    assert shop.table()["shadow"] == {"revision": shadow, "percent": "20"}
     assert shop.ready()
 
     router.shadow = {"revision": shadow, "sampled": 12, "answered": 10, "agreed": 9, "failed": 1, "dropped": 1} | {
@@ -76,20 +41,20 @@ def test_a_shadow_comes_compares_and_goes(shop: Shop, router: FakeRouter) -> Non
         "millisecondsDifference": "2.0",
     }
 
-    apply(shop)
+    shop.apply(uri=ONE)
     eventually(lambda: shop.roles() == {ONE: "Stable"})
-    assert "shadow" not in table(shop)
+    assert "shadow" not in shop.table()
     assert "shadow" not in shop.status()
     eventually(lambda: shop.kube.get(resources.INFERENCE_SERVICES, shadow, namespace=shop.namespace) is None)
 
 
 def test_the_previous_revision_stands_by_and_answers_when_nobody_else_does(shop: Shop, router: FakeRouter) -> None:
-    first = serve(shop, fallback={"revision": "Previous"})
+    first = shop.serve_through_routers(uri=ONE, traffic={"fallback": {"revision": "Previous"}})
     assert shop.condition("FallbackReady")["reason"] == "NothingBefore"
-    second = serve(shop, TWO, fallback={"revision": "Previous"})
+    second = shop.serve_through_routers(uri=TWO, traffic={"fallback": {"revision": "Previous"}})
 
     eventually(lambda: shop.roles() == {TWO: "Stable", ONE: "Fallback"})
-    assert table(shop)["fallback"] == {"revision": first}
+    assert shop.table()["fallback"] == {"revision": first}
     assert not shop.stopped(first)
     assert [shop.condition(kind)["status"] for kind in ("FallbackReady", "Degraded")] == ["True", "False"]
 
@@ -111,7 +76,5 @@ def test_the_previous_revision_stands_by_and_answers_when_nobody_else_does(shop:
     ],
 )
 def test_the_api_server_refuses_what_does_not_go_together(shop: Shop, traffic: dict[str, Any], told: str) -> None:
-    written = builders.manifest(namespace=shop.namespace, serving={"batching": {"maxBatchSize": 8}})
-    written["spec"]["traffic"] = traffic
     with pytest.raises(Refused, match=told):
-        shop.kube.apply(written)
+        shop.apply(serving={"batching": {"maxBatchSize": 8}}, traffic=traffic)
