@@ -75,6 +75,10 @@ class Shop:
 
     def connect(self, revision: str) -> None:
         """Write the EndpointSlice that the stable Service has once it selects the revision's ready pods."""
+        self.lead_to(f"{revision}-predictor-abc-def")
+
+    def lead_to(self, pod: str) -> None:
+        """Write the EndpointSlice of the stable Service."""
         self.kube.apply(
             {
                 "apiVersion": "discovery.k8s.io/v1",
@@ -93,7 +97,7 @@ class Shop:
                     {
                         "addresses": ["10.0.0.1"],
                         "conditions": {"ready": True},
-                        "targetRef": {"kind": "Pod", "name": f"{revision}-predictor-abc-def", "namespace": self.namespace},
+                        "targetRef": {"kind": "Pod", "name": pod, "namespace": self.namespace},
                     }
                 ],
                 "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],

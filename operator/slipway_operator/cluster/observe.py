@@ -2,7 +2,7 @@
 
 import asyncio
 import collections
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
@@ -160,7 +160,10 @@ class Observer:
     async def _routers(self, identity: Identity, spec: ModelDeploymentSpec | None, table: RouteTable | None) -> Routers:
         """The router's ready pods, and which table each acts on."""
         name = _router_name(identity, spec)
+        own = router_objects.dedicated_name(identity.name)
         selected = self._selector(identity).get(metadata.ROUTER_LABEL)
+        # The Service is followed by its endpoints, and these by the nodes; what they lead to may not go before.
+        leaving = selected if selected != name else own if name != own and self._leads_to(identity, own) else None
         deployment = self._caches.deployments.get(identity.namespace, name)
         pods = [pod for pod in self._caches.pods.by_index(router_key(identity.namespace, name)) if not _terminating(pod)]
         ready = [pod for pod in pods if _ready(pod) and _address(pod)]
@@ -168,7 +171,8 @@ class Observer:
         return Routers(
             name=name,
             addressed=selected == name,
-            leaving=selected if selected != name else None,
+            leaving=leaving,
+            lingering=own if name != own and self._caches.pods.by_index(router_key(identity.namespace, own)) else None,
             image=self._settings.router_image or "",
             replicas=self._settings.router_replicas,
             tokens=(deployment["metadata"].get("annotations") or {}).get(metadata.TOKENS_ANNOTATION) if deployment and _settled(deployment) else None,
@@ -213,15 +217,19 @@ class Observer:
         return self._troubles.get(namespace) or next((failure.message for failure in failures), None)
 
     def _endpoints(self, identity: Identity) -> Mapping[str, int]:
-        """Ready endpoints of the stable Service; KServe's own Services carry our label too and are told apart by name."""
-        slices = self._caches.endpoint_slices.by_index((identity.namespace, identity.name))
-        ours = (piece for piece in slices if (piece["metadata"].get("labels") or {}).get(_SERVICE_NAME_LABEL) == identity.name)
-        return collections.Counter(
-            str((endpoint.get("targetRef") or {}).get("name", "")).rpartition(_PREDICTOR_POD)[0]
-            for piece in ours
-            for endpoint in piece.get("endpoints") or ()
-            if (endpoint.get("conditions") or {}).get("ready")
-        )
+        """Ready endpoints of the stable Service, by revision."""
+        return collections.Counter(pod.rpartition(_PREDICTOR_POD)[0] for pod, ready in self._endpoint_pods(identity) if ready)
+
+    def _leads_to(self, identity: Identity, router: str) -> bool:
+        """Whether the stable Service has an endpoint that is a pod of the router, ready or not."""
+        return any(pod.startswith(f"{router}-") for pod, _ in self._endpoint_pods(identity))
+
+    def _endpoint_pods(self, identity: Identity) -> Iterator[tuple[str, bool]]:
+        """The pod of each endpoint of the stable Service, and whether it is ready; KServe's own Services carry our label too: told apart by name."""
+        for piece in self._caches.endpoint_slices.by_index((identity.namespace, identity.name)):
+            if (piece["metadata"].get("labels") or {}).get(_SERVICE_NAME_LABEL) == identity.name:
+                for endpoint in piece.get("endpoints") or ():
+                    yield str((endpoint.get("targetRef") or {}).get("name", "")), bool((endpoint.get("conditions") or {}).get("ready"))
 
     async def _workloads(self, identity: Identity) -> Mapping[str, Workload]:
         services = [obj for obj in self._ours(self._caches.inference_services, identity) if not _terminating(obj)]

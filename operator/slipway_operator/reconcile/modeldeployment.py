@@ -120,7 +120,7 @@ def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast, table: 
             tokens = spec.traffic.tokens.name if spec.traffic.tokens else None
             yield from router.dedicated(owner, image=observed.routers.image, replicas=observed.routers.replicas, tokens=tokens)
         # Last: what it names has been recorded by then.
-        yield routes.config_map(table, owner=owner, dedicated=own or next(iter(_left_router(observed)), None))
+        yield routes.config_map(table, owner=owner, dedicated=own or observed.routers.lingering)
 
 
 def _selector(observed: Observed, table: RouteTable) -> Mapping[str, str] | None:

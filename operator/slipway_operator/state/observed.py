@@ -71,7 +71,10 @@ class Routers:
     """Whether the stable Service selects them."""
 
     leaving: str | None = None
-    """Another router that the stable Service still selects."""
+    """Another router that the stable Service still selects, or that its endpoints still lead to."""
+
+    lingering: str | None = None
+    """A router of the ModelDeployment's own that still has pods, though it is no longer asked for. Nodes may send requests there for a moment."""
 
     image: str = ""
     replicas: int = 2

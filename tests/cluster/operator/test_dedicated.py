@@ -24,6 +24,13 @@ def own(shop: Shop) -> Object | None:
     return found if found and "deletionTimestamp" not in found["metadata"] else None
 
 
+def table_labels(shop: Shop) -> dict[str, str]:
+    live = shop.kube.get(resources.CONFIG_MAPS, "digits-routes", namespace=shop.namespace)
+    assert live
+    found: dict[str, str] = live["metadata"]["labels"]
+    return found
+
+
 def asks_for_tokens(shop: Shop) -> bool:
     return bool(shop.table()["tokens"])
 
@@ -51,9 +58,13 @@ def test_the_address_moves_to_a_router_of_its_own_and_back(shop: Shop, router: F
         shop.apply(traffic={"limits": {"bodyMebibytes": 3}})
         assert steady(lambda: selected(shop), for_s=1.5) == OWN
         assert own(shop)
+        shop.lead_to("digits-router-1")
         router.thaw()
         eventually(lambda: selected(shop) == SHARED)
+        assert steady(lambda: own(shop) is not None, for_s=1.5), "it goes while the address still leads there"
+        shop.lead_to("slipway-router-1")
         eventually(lambda: own(shop) is None)
+        assert "slipway.dev/dedicated-router" in table_labels(shop), "its pods are still there, and may be asked"
         eventually(shop.ready)
 
 

@@ -86,11 +86,18 @@ def test_the_address_stays_with_the_shared_router_until_its_own_follows() -> Non
 
 
 def test_its_own_router_stays_until_the_address_has_left_it() -> None:
-    leaving = modeldeployment.plan(serving(spec(), routers(SHARED, table().digest, addressed=False, leaving=OWN)))
+    leaving = modeldeployment.plan(serving(spec(), routers(SHARED, table().digest, addressed=False, leaving=OWN, lingering=OWN)))
 
     assert selector(leaving) == {"slipway.dev/router": SHARED}
     assert OWN in leaving.spared
     assert labels(leaving)["slipway.dev/dedicated-router"] == OWN
+
+    following = modeldeployment.plan(serving(spec(), routers(SHARED, table().digest, leaving=OWN, lingering=OWN)))
+    assert (selector(following), following.spared) == ({"slipway.dev/router": SHARED}, frozenset({OWN}))
+
+    ending = modeldeployment.plan(serving(spec(), routers(SHARED, table().digest, lingering=OWN)))
+    assert (child(ending, "Deployment", OWN), ending.spared) == (None, frozenset())
+    assert labels(ending)["slipway.dev/dedicated-router"] == OWN
 
     left = modeldeployment.plan(serving(spec(), routers(SHARED, table().digest)))
     assert (child(left, "Deployment", OWN), left.spared, labels(left)) == (None, frozenset(), {"slipway.dev/router": SHARED})
