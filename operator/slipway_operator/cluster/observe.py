@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -171,6 +172,7 @@ class Observer:
         return Routers(
             name=name,
             addressed=selected == name,
+            settled=all(_ready_for_s(pod) >= self._settings.route_seconds for pod in ready),
             leaving=leaving,
             lingering=own if name != own and self._caches.pods.by_index(router_key(identity.namespace, own)) else None,
             image=self._settings.router_image or "",
@@ -265,6 +267,13 @@ class Observer:
 def _router_name(identity: Identity, spec: ModelDeploymentSpec | None) -> str:
     own = spec is not None and spec.traffic.router == "Dedicated"
     return router_objects.dedicated_name(identity.name) if own else router_objects.SHARED
+
+
+def _ready_for_s(pod: Object) -> float:
+    """Seconds since a ready pod became so; endless where nobody wrote that down."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    since = next((condition.get("lastTransitionTime") for condition in conditions if condition.get("type") == "Ready"), None)
+    return (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds() if since else math.inf
 
 
 def router_key(namespace: str, router: str) -> tuple[str, str, str]:

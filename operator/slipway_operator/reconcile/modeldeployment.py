@@ -126,7 +126,7 @@ def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast, table: 
 def _selector(observed: Observed, table: RouteTable) -> Mapping[str, str] | None:
     """Where the stable address leads: to the routers, once they follow the table or where nobody served before them, and never back."""
     routers, stable = observed.routers, table.division.split.stable
-    if routers is not None and (routers.addressed or observed.selected is None or routers.follow(table.digest)):
+    if routers is not None and (routers.addressed or observed.selected is None or (routers.follow(table.digest) and routers.settled)):
         return service.on_router(routers.name)
     if routers is not None and routers.leaving:
         return service.on_router(routers.leaving)

@@ -70,6 +70,10 @@ class Routers:
     addressed: bool = False
     """Whether the stable Service selects them."""
 
+    settled: bool = True
+    """Whether the pods that are ready have been so for long enough that everybody knows: whoever moves a Service in the same moment leaves it
+    without endpoints until its controller looks again."""
+
     leaving: str | None = None
     """Another router that the stable Service still selects, or that its endpoints still lead to."""
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec
 from slipway_operator.reconcile import modeldeployment
 from slipway_operator.state.observed import Observed, Routers
-from slipway_operator.state.plan import Plan
+from slipway_operator.state.plan import Plan, Wait
 from slipway_operator.state.routes import Division, Limits, RouteTable, Split
 from slipway_testing import builders
 
@@ -80,6 +80,10 @@ def test_the_address_stays_with_the_shared_router_until_its_own_follows() -> Non
     assert selector(coming) == {"slipway.dev/router": SHARED}
     assert labels(coming) == {"slipway.dev/router": SHARED, "slipway.dev/dedicated-router": OWN}
     assert (condition(coming, "Available"), condition(coming, "Routed")) == (("True", "EndpointReady"), ("False", "NoRouter"))
+
+    fresh = serving(spec(router="Dedicated"), routers(OWN, table().digest, addressed=False, leaving=SHARED, settled=False))
+    assert selector(modeldeployment.plan(fresh)) == {"slipway.dev/router": SHARED}
+    assert modeldeployment.plan(fresh).outcome == Wait(modeldeployment.ROUTER_LOOK_S)
 
     there = modeldeployment.plan(serving(spec(router="Dedicated"), routers(OWN, table().digest, table().digest, addressed=False, leaving=SHARED)))
     assert selector(there) == {"slipway.dev/router": OWN}
