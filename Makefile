@@ -103,7 +103,7 @@ images: ## Build the images into archives
 .PHONY: requirements
 requirements: $(DEV) ## Pin requirements/*.in anew, with hashes and without addresses
 	@cd requirements && for name in *.in; do \
-	  env -u PIP_FIND_LINKS -u UV_FIND_LINKS ../$(DEV)/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header \
+	  env -u PIP_FIND_LINKS -u UV_FIND_LINKS ../$(DEV)/bin/uv pip compile --quiet --generate-hashes --no-strip-extras --python-version 3.11 --no-header \
 	    $$(sed -n 's/^# compiled with //p' "$$name") "$$name" -o "$${name%.in}.txt"; \
 	done
 

@@ -22,6 +22,7 @@ from slipway_router.nginx.configuration import Settings, render
 USER = 1000
 """Whom the image's processes run as."""
 
+BODY = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1,2]}]}'
 READY_S = 10.0
 _thirds = itertools.count(os.getpid() * 50 % 60000)
 
@@ -236,7 +237,7 @@ class Router:
         assert answer.status == 200, answer.body
         return answer.json
 
-    def ask(self, method: str = "POST", path: str = "/v2/models/ranker/infer", body: bytes | None = b'{"inputs":[]}', **headers: str) -> Answer:
+    def ask(self, method: str = "POST", path: str = "/v2/models/ranker/infer", body: bytes | None = BODY, **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=READY_S)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
@@ -316,7 +317,7 @@ class Load:
         while not self._stop.is_set():
             started = time.monotonic()
             try:
-                connection.request("POST", "/v2/models/ranker/infer", b'{"inputs":[]}', {"x-user-id": f"u{next(turn) % self._units}"})
+                connection.request("POST", "/v2/models/ranker/infer", BODY, {"x-user-id": f"u{next(turn) % self._units}"})
                 answer = connection.getresponse()
                 answer.read()
                 if answer.will_close:
@@ -381,12 +382,18 @@ def everything_from(path: Path) -> bytes:
             connection.close()
 
 
+_given_ports: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+    """A port that nobody listens on, and that was not given before: the kernel may offer one twice until somebody listens on it."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from router.harness import Answer, Load, Reply, Router, split, table
+from router.harness import BODY, Answer, Load, Reply, Router, split, table
 
 NOBODY = "127.9.9.9"
 """An address that refuses every connection."""
@@ -244,9 +244,9 @@ def test_the_fallback_revision_instead_of_a_failure(router: Router, status: int,
     failed = [router.pod(failing(status)) for _ in range(pods)]
     before = router.pod(lambda seen: Reply(body=seen.body))
     router.serve(table(fallback={"revision": "ranker-before"}), pods={"ranker-old": failed, "ranker-before": [before]})
-    answer = router.ask(x_user_id="u", body=b"the body")
+    answer = router.ask(x_user_id="u", body=BODY)
     told = [answer.headers[name] for name in ("x-slipway-revision", "x-slipway-role", "x-slipway-fallback")]
-    assert (answer.status, answer.body, told) == (200, b"the body", ["ranker-before", "Fallback", "revision"])
+    assert (answer.status, answer.body, told) == (200, BODY, ["ranker-before", "Fallback", "revision"])
     assert sum(pod.count for pod in failed) == (2 if pods == 2 and status in (0, 502, 503) else 1)
     taken = router.taken()
     retried = {"retried": 1} if pods == 2 and status in (0, 502, 503) else {}

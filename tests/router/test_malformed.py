@@ -29,13 +29,13 @@ def serving(lasting_folder: Path) -> Iterator[Router]:
 
 
 def strict(seen: Seen) -> Reply:
-    """As a model server: a body that is no request is answered 400."""
+    """As Triton: a body that is no request is answered 500."""
     try:
         parsed = json.loads(seen.body)
         good = isinstance(parsed, dict) and "inputs" in parsed
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
         good = False
-    return Reply() if good or seen.method in ("GET", "HEAD") else Reply(status=400, body=b'{"error":"no request"}')
+    return Reply() if good or seen.method in ("GET", "HEAD") else Reply(status=500, body=b'{"error":"no request"}')
 
 
 def status_of(answer: bytes) -> int:

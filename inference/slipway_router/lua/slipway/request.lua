@@ -11,6 +11,7 @@ local counts = require "slipway.counts"
 local exposures = require "slipway.exposures"
 local hash = require "slipway.hash"
 local heads = require "slipway.heads"
+local inferences = require "slipway.inferences"
 local paths = require "slipway.paths"
 local pods = require "slipway.pods"
 local routes = require "slipway.routes"
@@ -200,6 +201,7 @@ local function begin(protocol)
     r.unit, r.revision, r.bucket, r.countable = false, false, false, false
     r.fallback, r.sampled, r.unserved, r.shed, r.own, r.pending = false, false, false, false, false, false
     r.pod, r.began, r.first_s, r.first, r.retried, r.fell = false, 0, false, false, false, false
+    r.fault = nil
     live[address()] = r
     return r
 end
@@ -319,12 +321,28 @@ local function has_figure(list, number)
     return false
 end
 
+-- What is wrong with the body of an inference that a pod answered 500; false if nothing is, or if it cannot be known: of a body that is
+-- compressed, or too large to be in memory.
+local function fault(r)
+    if r.fault == nil then
+        local var = ngx.var
+        local unseen = r.protocol ~= "http" or not r.infer or var.http_content_encoding or (var.request_body_file or "") ~= ""
+        r.fault = not unseen and inferences.wrong(var.request_body or "", tonumber(var.http_inference_header_content_length)) or false
+    end
+    return r.fault
+end
+
 -- The attempt at r.pod is over and failed; `status` is what nginx made of it.
 local function settle_failure(r, now, status)
     local pod = r.pod
     local answered = has_figure(ngx.var.upstream_header_time, r.attempts)
     local connected = answered or has_figure(ngx.var.upstream_connect_time, r.attempts)
-    pods.failed(pod, now, connected)
+    if answered and status == 500 and fault(r) then
+        status = 400
+        pods.worked(pod)
+    else
+        pods.failed(pod, now, connected)
+    end
     underway.drop(pod)
     r.pod = false
     if r.attempts == 1 then
@@ -346,6 +364,9 @@ local function choose(r, now)
     end
     local _, status = balancer.get_last_failure()
     local failed, answered = settle_failure(r, now, status)
+    if r.fault then
+        return
+    end
     if r.fell then
         return pods.pick(r.fallback.pods, now, failed), 0
     end
@@ -376,6 +397,9 @@ function request.balance(port)
         r.pending = true
     end
     local pod, more = choose(r, now)
+    if not pod then
+        return ngx.exit(ngx.ERROR)
+    end
     if more > 0 then
         balancer.set_more_tries(more)
     end
@@ -398,6 +422,9 @@ function request.header_filter()
     end
     if r.own or r.attempts == 0 then
         return
+    end
+    if ngx.status == 500 and fault(r) then
+        ngx.status = 400
     end
     local header = ngx.header
     if r.fell then
@@ -444,6 +471,9 @@ function request.failed()
         counts.total(r.revision, r.protocol, "shed")
         return answers.refuse(r, 503, r.revision.name .. " of " .. r.model.name .. SENTENCES.shed, SLOW_DOWN)
     end
+    if r.fault or (ngx.var.upstream_status or ""):find("500$") and fault(r) then
+        return answers.refuse(r, 400, "this is no inference request for " .. r.model.name .. ": " .. r.fault)
+    end
     if r.infer and r.model.response and r.protocol == "http" then
         counts.total(r.revision, r.protocol, "fallback")
         return answers.give(r, r.model.response)
@@ -465,6 +495,9 @@ local function outcome(r, var, status)
     end
     if status == 499 then
         return "gone"
+    end
+    if r.fault then
+        return "4xx"
     end
     if r.protocol == "grpc" then
         local code = var.upstream_trailer_grpc_status or var.upstream_http_grpc_status
@@ -523,7 +556,7 @@ local function settle_last(r, status)
     end
     underway.drop(pod)
     r.pod = false
-    if status < 500 and not r.own then
+    if r.fault or status < 500 and not r.own then
         if status ~= 499 and (pod.failures > 0 or pod.rests_until > 0) then
             pods.worked(pod)
         end
