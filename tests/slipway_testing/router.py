@@ -20,8 +20,9 @@ _ADDRESSES = (f"127.88.{number // 250}.{number % 250 + 1}" for number in itertoo
 class FakeRouter:
     """One pod, from enter to exit. It follows the tables as they are, but for the time between ``freeze`` and ``thaw``."""
 
-    def __init__(self, kube: Kube, namespace: str, name: str = f"{ROUTER}-1", *, model: str | None = None) -> None:
-        """``model``: of the router of that ModelDeployment's own."""
+    def __init__(self, kube: Kube, namespace: str, name: str = f"{ROUTER}-1", *, model: str | None = None, announced: bool = True) -> None:
+        """``model``: of the router of that ModelDeployment's own; ``announced``: whether it becomes an endpoint as soon as it is ready."""
+        self._announced = announced
         self._labels = (
             {"slipway.dev/router": ROUTER} if model is None else {"slipway.dev/router": f"{model}-router", "slipway.dev/modeldeployment": model}
         )
@@ -57,6 +58,26 @@ class FakeRouter:
         condition = {"type": "Ready", "status": "True" if whether else "False"}
         status = {"phase": "Running", "podIP": self.address, "podIPs": [{"ip": self.address}], "conditions": [condition]}
         self.kube.merge(resources.PODS, self.name, {"status": status}, namespace=self.namespace, subresource="status")
+        if self._announced:
+            self.announce(whether)
+
+    def announce(self, whether: bool = True) -> None:
+        """What the controller of endpoints would write for the Service over the router's pods, which it copies the labels of."""
+        service = f"{self._labels['slipway.dev/router']}-pods"
+        target = {"kind": "Pod", "name": self.name, "namespace": self.namespace}
+        # 127.x would be refused in an EndpointSlice.
+        endpoint = {"addresses": ["10.0.0.1"], "conditions": {"ready": whether}, "targetRef": target}
+        labels = {"kubernetes.io/service-name": service, "app.kubernetes.io/managed-by": "slipway"} | self._labels
+        self.kube.apply(
+            {
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {"name": f"{service}-{self.name}", "namespace": self.namespace, "labels": labels},
+                "addressType": "IPv4",
+                "endpoints": [endpoint],
+                "ports": [{"name": "agent", "port": 8081, "protocol": "TCP"}],
+            }
+        )
 
     def freeze(self) -> None:
         """Act on no newer table."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import collections
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -172,7 +171,7 @@ class Observer:
         return Routers(
             name=name,
             addressed=selected == name,
-            settled=all(_ready_for_s(pod) >= self._settings.route_seconds for pod in ready),
+            announced=self._announced(identity.namespace, name) >= {pod["metadata"]["name"] for pod in ready},
             leaving=leaving,
             lingering=own if name != own and self._caches.pods.by_index(router_key(identity.namespace, own)) else None,
             image=self._settings.router_image or "",
@@ -226,12 +225,17 @@ class Observer:
         """Whether the stable Service has an endpoint that is a pod of the router, ready or not."""
         return any(pod.startswith(f"{router}-") for pod, _ in self._endpoint_pods(identity))
 
+    def _announced(self, namespace: str, router: str) -> frozenset[str]:
+        """Names of a router's pods that Kubernetes' controller of endpoints knows to be ready."""
+        pieces = self._caches.endpoint_slices.by_index(router_key(namespace, router))
+        own = [piece for piece in pieces if _service_of(piece) == router_objects.pods_service_name(router)]
+        return frozenset(pod for piece in own for pod, ready in _pods_of(piece) if ready)
+
     def _endpoint_pods(self, identity: Identity) -> Iterator[tuple[str, bool]]:
         """The pod of each endpoint of the stable Service, and whether it is ready; KServe's own Services carry our label too: told apart by name."""
         for piece in self._caches.endpoint_slices.by_index((identity.namespace, identity.name)):
-            if (piece["metadata"].get("labels") or {}).get(_SERVICE_NAME_LABEL) == identity.name:
-                for endpoint in piece.get("endpoints") or ():
-                    yield str((endpoint.get("targetRef") or {}).get("name", "")), bool((endpoint.get("conditions") or {}).get("ready"))
+            if _service_of(piece) == identity.name:
+                yield from _pods_of(piece)
 
     async def _workloads(self, identity: Identity) -> Mapping[str, Workload]:
         services = [obj for obj in self._ours(self._caches.inference_services, identity) if not _terminating(obj)]
@@ -269,11 +273,16 @@ def _router_name(identity: Identity, spec: ModelDeploymentSpec | None) -> str:
     return router_objects.dedicated_name(identity.name) if own else router_objects.SHARED
 
 
-def _ready_for_s(pod: Object) -> float:
-    """Seconds since a ready pod became so; endless where nobody wrote that down."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    since = next((condition.get("lastTransitionTime") for condition in conditions if condition.get("type") == "Ready"), None)
-    return (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds() if since else math.inf
+def _service_of(piece: Object) -> str | None:
+    """The Service that an EndpointSlice belongs to."""
+    found: str | None = (piece["metadata"].get("labels") or {}).get(_SERVICE_NAME_LABEL)
+    return found
+
+
+def _pods_of(piece: Object) -> Iterator[tuple[str, bool]]:
+    """The pod of each endpoint of an EndpointSlice, and whether it is ready."""
+    for endpoint in piece.get("endpoints") or ():
+        yield str((endpoint.get("targetRef") or {}).get("name", "")), bool((endpoint.get("conditions") or {}).get("ready"))
 
 
 def router_key(namespace: str, router: str) -> tuple[str, str, str]:

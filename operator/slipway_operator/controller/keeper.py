@@ -17,7 +17,13 @@ Namespace: TypeAlias = str
 CONTROLLER: Final = "router"
 PASS_TIMEOUT_S: Final = 60.0
 RETRY: Final = queue.Backoff(base_s=0.5, limit_s=60.0)
-KINDS: Final = (resources.DEPLOYMENTS, resources.POD_DISRUPTION_BUDGETS, resources.ROLE_BINDINGS, resources.SERVICE_ACCOUNTS)
+PARTS: Final = (
+    (resources.DEPLOYMENTS, router_objects.SHARED),
+    (resources.SERVICES, router_objects.pods_service_name(router_objects.SHARED)),
+    (resources.POD_DISRUPTION_BUDGETS, router_objects.SHARED),
+    (resources.ROLE_BINDINGS, router_objects.SHARED),
+    (resources.SERVICE_ACCOUNTS, router_objects.SHARED),
+)
 """What a router is made of, in the order in which it goes."""
 
 log = logging.getLogger("slipway.router")
@@ -114,7 +120,7 @@ class Keeper:
         return bool((await self._api.list(resources.MODEL_DEPLOYMENTS, namespace=namespace)).items)
 
     async def _there(self, namespace: Namespace) -> Iterable[Object]:
-        found = [await self._applier.fresh(kind, namespace=namespace, name=router_objects.SHARED) for kind in KINDS]
+        found = [await self._applier.fresh(kind, namespace=namespace, name=name) for kind, name in PARTS]
         return [body for body in found if body is not None]
 
     def _note(self, namespace: Namespace, trouble: str | None) -> None:

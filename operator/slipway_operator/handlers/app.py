@@ -156,7 +156,9 @@ def wake(operator: Operator, old: resources.Object | None, new: resources.Object
 def notice_router(operator: Operator, namespace: keeper.Namespace, old: resources.Object | None, new: resources.Object | None) -> None:
     """Something of a shared router changed: a part of it is put right, and a pod that is ready now, or no more, concerns all whom it serves."""
     kind = (new or old or {}).get("kind")
-    if kind != resources.PODS.kind:
+    if kind == resources.ENDPOINT_SLICES.kind:
+        ask_all(operator, namespace)
+    elif kind != resources.PODS.kind:
         see_to_router(operator, namespace)
     elif observe.answers(old) != observe.answers(new) or not observe.answers(new):
         ask_all(operator, namespace)

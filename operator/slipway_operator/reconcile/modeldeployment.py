@@ -97,7 +97,7 @@ def _unrecorded_but_serving(observed: Observed) -> frozenset[str]:
 def _left_router(observed: Observed) -> frozenset[str]:
     """A router of its own, as long as the address leads there."""
     leaving = observed.routers.leaving if observed.routers else None
-    return frozenset({leaving} if leaving and leaving != router.SHARED else {})
+    return frozenset({leaving, router.pods_service_name(leaving)} if leaving and leaving != router.SHARED else {})
 
 
 def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast, table: RouteTable) -> Iterator[dict[str, Any]]:
@@ -126,7 +126,7 @@ def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast, table: 
 def _selector(observed: Observed, table: RouteTable) -> Mapping[str, str] | None:
     """Where the stable address leads: to the routers, once they follow the table or where nobody served before them, and never back."""
     routers, stable = observed.routers, table.division.split.stable
-    if routers is not None and (routers.addressed or observed.selected is None or (routers.follow(table.digest) and routers.settled)):
+    if routers is not None and (routers.addressed or observed.selected is None or (routers.follow(table.digest) and routers.announced)):
         return service.on_router(routers.name)
     if routers is not None and routers.leaving:
         return service.on_router(routers.leaving)

@@ -57,6 +57,11 @@ def dedicated_name(model: str) -> str:
     return f"{model}-router"
 
 
+def pods_service_name(router: str) -> str:
+    """Of the headless Service over a router's pods."""
+    return f"{router}-pods"
+
+
 def dedicated(owner: Identity, *, image: str, replicas: int, tokens: str | None) -> Iterator[dict[str, Any]]:
     """A router of a ModelDeployment's own. It runs under the account of the shared one, which reads the same things."""
     router = Router(
@@ -69,6 +74,7 @@ def dedicated(owner: Identity, *, image: str, replicas: int, tokens: str | None)
         tokens=tokens,
     )
     yield deployment(router)
+    yield _pods_service(router)
     yield _disruption_budget(router)
 
 
@@ -77,12 +83,13 @@ def objects(router: Router) -> Iterator[dict[str, Any]]:
     yield _service_account(router)
     yield _role_binding(router)
     yield deployment(router)
+    yield _pods_service(router)
     yield _disruption_budget(router)
 
 
-def _metadata(router: Router) -> dict[str, Any]:
+def _metadata(router: Router, *, name: str | None = None) -> dict[str, Any]:
     return {
-        "name": router.name,
+        "name": name or router.name,
         "namespace": router.namespace,
         "labels": router.labels,
         "ownerReferences": [dict(router.owner)],
@@ -104,6 +111,24 @@ def _role_binding(router: Router) -> dict[str, Any]:
         "metadata": _metadata(router),
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": CLUSTER_ROLE},
         "subjects": [{"kind": "ServiceAccount", "name": router.name, "namespace": router.namespace}],
+    }
+
+
+def _pods_service(router: Router) -> dict[str, Any]:
+    """A headless Service, whose endpoints say which pods Kubernetes' own controller knows to be ready.
+
+    An address that is moved to pods that it has not heard of has no endpoints until it hears of them.
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(router, name=pods_service_name(router.name)),
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": "None",
+            "selector": _selector(router),
+            "ports": [{"name": "agent", "port": AGENT_PORT, "protocol": "TCP", "targetPort": AGENT_PORT}],
+        },
     }
 
 

@@ -70,9 +70,9 @@ class Routers:
     addressed: bool = False
     """Whether the stable Service selects them."""
 
-    settled: bool = True
-    """Whether the pods that are ready have been so for long enough that everybody knows: whoever moves a Service in the same moment leaves it
-    without endpoints until its controller looks again."""
+    announced: bool = True
+    """Whether all pods that are ready are endpoints already. A Service that is moved to pods that the controller of endpoints takes for not ready yet
+    has none until it hears of them."""
 
     leaving: str | None = None
     """Another router that the stable Service still selects, or that its endpoints still lead to."""

@@ -50,7 +50,9 @@ def test_the_address_moves_to_a_router_of_its_own_and_back(shop: Shop, router: F
     assert steady(lambda: selected(shop), for_s=1.5) == SHARED
     assert shop.condition("Routed")["reason"] == "NoRouter"
 
-    with FakeRouter(shop.kube, shop.namespace, "digits-router-1", model="digits"):
+    with FakeRouter(shop.kube, shop.namespace, "digits-router-1", model="digits", announced=False) as unheard_of:
+        assert steady(lambda: selected(shop), for_s=1.5) == SHARED, "its endpoints would be empty until their controller has heard of the pod"
+        unheard_of.announce()
         eventually(lambda: selected(shop) == OWN)
         eventually(shop.ready)
 

@@ -6,6 +6,7 @@ import pytest
 
 from slipway_box import ports
 from slipway_operator.cluster import resources
+from slipway_operator.controller import keeper
 from slipway_operator.handlers import app
 from slipway_testing import builders
 from slipway_testing.kube import Kube, eventually, steady
@@ -32,8 +33,7 @@ def routed_to(shop: Shop) -> str | None:
 
 
 def parts(kube: Kube, namespace: str) -> list[str]:
-    kinds = (resources.SERVICE_ACCOUNTS, resources.ROLE_BINDINGS, resources.DEPLOYMENTS, resources.POD_DISRUPTION_BUDGETS)
-    return [kind.kind for kind in kinds if kube.get(kind, ROUTER, namespace=namespace)]
+    return [kind.kind for kind, name in keeper.PARTS if kube.get(kind, name, namespace=namespace)]
 
 
 def test_a_new_object_is_ready_when_routers_lead_to_its_pods(shop: Shop, router: FakeRouter) -> None:
@@ -46,7 +46,7 @@ def test_a_new_object_is_ready_when_routers_lead_to_its_pods(shop: Shop, router:
 
 
 def test_a_namespace_gets_its_router_with_its_first_object_and_loses_it_with_its_last(shop: Shop, kube: Kube) -> None:
-    all_of_it = ["ServiceAccount", "RoleBinding", "Deployment", "PodDisruptionBudget"]
+    all_of_it = ["Deployment", "Service", "PodDisruptionBudget", "RoleBinding", "ServiceAccount"]
     assert parts(kube, shop.namespace) == []
     shop.apply(uri=ONE)
     kube.apply(builders.manifest(name="letters", namespace=shop.namespace, uri=ONE))
@@ -63,7 +63,7 @@ def test_a_start_takes_only_routers_away_that_nobody_needs(
     kubeconfig: Path, shop: Shop, kube: Kube, routing_operator: RunningOperator, monkeypatch: pytest.MonkeyPatch, inhabited: bool
 ) -> None:
     shop.apply(uri=ONE)
-    eventually(lambda: len(parts(kube, shop.namespace)) == 4)
+    eventually(lambda: len(parts(kube, shop.namespace)) == len(keeper.PARTS))
     before = (kube.get(resources.DEPLOYMENTS, ROUTER, namespace=shop.namespace) or {})["metadata"]["uid"]
     routing_operator.stop()
     if not inhabited:
@@ -81,13 +81,13 @@ def test_a_start_takes_only_routers_away_that_nobody_needs(
 
 def test_what_somebody_does_to_the_router_is_undone(shop: Shop, kube: Kube) -> None:
     shop.apply(uri=ONE)
-    eventually(lambda: len(parts(kube, shop.namespace)) == 4)
+    eventually(lambda: len(parts(kube, shop.namespace)) == len(keeper.PARTS))
 
     kube.merge(resources.DEPLOYMENTS, ROUTER, {"spec": {"replicas": 0}}, namespace=shop.namespace)
     kube.delete(resources.POD_DISRUPTION_BUDGETS, ROUTER, namespace=shop.namespace)
 
     eventually(lambda: (kube.get(resources.DEPLOYMENTS, ROUTER, namespace=shop.namespace) or {})["spec"]["replicas"] == 2)
-    eventually(lambda: len(parts(kube, shop.namespace)) == 4)
+    eventually(lambda: len(parts(kube, shop.namespace)) == len(keeper.PARTS))
 
 
 def test_a_stranger_of_the_routers_name_is_left_alone_and_told(shop: Shop, kube: Kube) -> None:
@@ -150,7 +150,9 @@ def test_a_service_that_led_to_pods_is_taken_over(kubeconfig: Path, shop: Shop, 
     with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=ROUTER_IMAGE):
         eventually(lambda: routed_to(shop) == revision)
         assert steady(shop.selected, for_s=1) == revision
-        with FakeRouter(kube, shop.namespace):
+        with FakeRouter(kube, shop.namespace, announced=False) as unheard_of:
+            assert steady(shop.selected, for_s=1) == revision, "its endpoints would be empty until their controller has heard of the pod"
+            unheard_of.announce()
             eventually(lambda: addressed(shop))
             eventually(shop.ready)
             assert routed_to(shop) == revision

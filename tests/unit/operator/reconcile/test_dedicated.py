@@ -77,11 +77,12 @@ def test_the_address_stays_with_the_shared_router_until_its_own_follows() -> Non
 
     assert child(coming, "Deployment", OWN)
     assert child(coming, "PodDisruptionBudget", OWN)
+    assert child(coming, "Service", f"{OWN}-pods")
     assert selector(coming) == {"slipway.dev/router": SHARED}
     assert labels(coming) == {"slipway.dev/router": SHARED, "slipway.dev/dedicated-router": OWN}
     assert (condition(coming, "Available"), condition(coming, "Routed")) == (("True", "EndpointReady"), ("False", "NoRouter"))
 
-    fresh = serving(spec(router="Dedicated"), routers(OWN, table().digest, addressed=False, leaving=SHARED, settled=False))
+    fresh = serving(spec(router="Dedicated"), routers(OWN, table().digest, addressed=False, leaving=SHARED, announced=False))
     assert selector(modeldeployment.plan(fresh)) == {"slipway.dev/router": SHARED}
     assert modeldeployment.plan(fresh).outcome == Wait(modeldeployment.ROUTER_LOOK_S)
 
@@ -97,7 +98,7 @@ def test_its_own_router_stays_until_the_address_has_left_it() -> None:
     assert labels(leaving)["slipway.dev/dedicated-router"] == OWN
 
     following = modeldeployment.plan(serving(spec(), routers(SHARED, table().digest, leaving=OWN, lingering=OWN)))
-    assert (selector(following), following.spared) == ({"slipway.dev/router": SHARED}, frozenset({OWN}))
+    assert (selector(following), following.spared) == ({"slipway.dev/router": SHARED}, frozenset({OWN, f"{OWN}-pods"}))
 
     ending = modeldeployment.plan(serving(spec(), routers(SHARED, table().digest, lingering=OWN)))
     assert (child(ending, "Deployment", OWN), ending.spared) == (None, frozenset())
