@@ -31,15 +31,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("gates")
 
 
+@pytest.fixture(scope="session", params=[False, True], ids=["pods", "routers"])
+def routed(request: pytest.FixtureRequest) -> bool:
+    """Whether the address leads to pods, as without routers, or through them."""
+    return bool(request.param)
+
+
 @pytest.fixture(scope="session")
-def clean(plane: ControlPlane, folder: Path) -> Recording:
+def clean(plane: ControlPlane, folder: Path, routed: bool) -> Recording:
     """The scenario with nothing going wrong."""
     for chatty in ("aiohttp", "kopf"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
 
     async def record() -> Recording:
         async with campaign.staged(plane.kubeconfig, folder) as stage:
-            lane = Lane(stage, campaign.namespace("clean"))
+            lane = Lane(stage, campaign.namespace("clean"), routed=routed)
             recording = await lane.record()
             assert lane.problems == []
             return recording

@@ -22,6 +22,7 @@ from slipway_faults import scenario, world
 from slipway_faults.faults import Act, Fault, Moment, Script
 from slipway_faults.gate import DELAY_S, Exchange, Gate
 from slipway_faults.kubelet import Kubelet
+from slipway_faults.routers import PlayedRouter
 from slipway_faults.scenario import Phase
 from slipway_faults.witness import Scene, Witness
 from slipway_operator import settings
@@ -36,6 +37,8 @@ QUIET_S: Final = 2.0
 
 SETTLED_S: Final = 45.0
 """The longest that a lane may take to be as a clean run after something went wrong."""
+
+ROUTER_IMAGE: Final = "slipway/router:test"
 
 HUNG_S: Final = 150.0
 """The same after a request that was never answered: watches are given up after 100 s, everything else after 30 s."""
@@ -148,6 +151,9 @@ class Lane:
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the operator, other than usual."""
 
+    routed: bool = False
+    """Whether requests go through routers, and updates user by user."""
+
     def __post_init__(self) -> None:
         self.api = self.stage.api
         self.script = Script(faults={fault.moment.phase: fault for fault in self.faults})
@@ -225,7 +231,9 @@ class Lane:
         async with self._stack:
             began = asyncio.get_running_loop().time()
             await self._prepare()
-            kubelet = asyncio.create_task(self.kubelet.run())
+            playing = [asyncio.create_task(self.kubelet.run())]
+            if self.routed:
+                playing.append(asyncio.create_task(PlayedRouter(self.api, self.scene, self.namespace).run()))
             try:
                 for phase in scenario.PHASES:
                     self.script.begin(phase.name)
@@ -238,11 +246,13 @@ class Lane:
                     await self._keep_lists(phase.name)
                 self.problems += world.touched(self._strangers, self.scene)
             finally:
-                kubelet.cancel()
+                for task in playing:
+                    task.cancel()
                 await self._end()
-                await asyncio.wait({kubelet})
-                if not kubelet.cancelled():
-                    kubelet.result()
+                await asyncio.wait(playing)
+                for task in playing:
+                    if not task.cancelled():
+                        task.result()
 
     async def _prepare(self) -> None:
         await self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
@@ -289,7 +299,8 @@ class Lane:
             "route_seconds": 0.0,
             "poll_seconds": 0.5,
         }
-        configured = settings.Settings(**(given | dict(self.changes)))
+        routed = {"router_image": ROUTER_IMAGE} if self.routed else {}
+        configured = settings.Settings(**(given | routed | dict(self.changes)))
         operator: Operator
         if self.processes:
             operator = await Process.start(gate, dataclasses.replace(configured, metrics_port=ports.free(1)[0]))
@@ -359,7 +370,7 @@ class Lane:
 
     async def apply(self, changes: dict[str, Any]) -> None:
         """Apply the ModelDeployment as a user does."""
-        await self.api.apply(scenario.manifest(self.namespace, changes))
+        await self.api.apply(scenario.manifest(self.namespace, changes | (scenario.USER_BY_USER if self.routed else {})))
 
     def world(self) -> world.World:
         """How the world looks now."""

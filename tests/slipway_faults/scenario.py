@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FIRST: Final[dict[str, Any]] = {"uri": "pvc://models/digits/1", "serving": {"replicas": {"min": 2}}}
 SECOND: Final[dict[str, Any]] = {"uri": "pvc://models/digits/2", "serving": {"replicas": {"min": 2, "max": 4}}}
+USER_BY_USER: Final[dict[str, Any]] = {"traffic": {"rollout": {"steps": [{"percent": 10, "holdSeconds": 0}, {"percent": 50, "holdSeconds": 0}]}}}
+"""With routers an update has two steps, which a played router's counts let pass at once."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from slipway_operator.cluster import resources
 from slipway_operator.cluster.resources import Object
 
 NAME: Final = "digits"
+TABLE: Final = f"{NAME}-routes"
 STRANGERS: Final = "stranger"
 """Every object of this name, or that begins with it, is somebody else's."""
 
@@ -77,12 +78,18 @@ def _timeless(value: Any) -> Any:
 
 def _ours(obj: Object) -> bool:
     owner = resources.controller(obj)
-    return owner is not None and owner["kind"] == "ModelDeployment"
+    return owner is not None and owner["kind"] in ("ModelDeployment", "Namespace")
 
 
 def selected(service: Object | None) -> str | None:
     """The revision that a Service selects."""
     return ((service or {}).get("spec", {}).get("selector") or {}).get(_SELECTOR)
+
+
+def routed(table: Object | None) -> frozenset[str]:
+    """The revisions that a route table gives units to."""
+    text = ((table or {}).get("data") or {}).get("routes.json")
+    return frozenset(str(entry["name"]) for entry in json.loads(text)["revisions"]) if text else frozenset()
 
 
 def available(deployment: Object | None) -> bool:
@@ -113,6 +120,9 @@ def violations(scene: Scene, *, clean: Mapping[str, int]) -> Iterator[str]:
     for version in scene.history.get((resources.SERVICES.plural, NAME), ()):
         if version.type != "DELETED" and version.at < gone_at:
             yield from _misrouted(scene, version)
+    for version in scene.history.get((resources.CONFIG_MAPS.plural, TABLE), ()):
+        if version.type != "DELETED" and version.at < gone_at:
+            yield from _misled(scene, version)
     for (plural, name), versions in scene.history.items():
         if plural == resources.INFERENCE_SERVICES.plural and name != STRANGERS:
             yield from (problem for version in versions if version.at < gone_at for problem in _stopped_while_serving(scene, name, version))
@@ -124,24 +134,39 @@ def _deleted_at(scene: Scene) -> int:
 
 
 def _misrouted(scene: Scene, version: Version) -> Iterator[str]:
-    revision = selected(version.object)
-    before = selected(scene.at(resources.SERVICES, NAME, at=version.at - 1))
+    earlier = scene.at(resources.SERVICES, NAME, at=version.at - 1)
+    revision, before = selected(version.object), selected(earlier)
     if revision is None:
-        if before is not None:
+        if earlier is not None and earlier["spec"].get("selector") and not version.object["spec"].get("selector"):
             yield f"at {version.at} the Service lost its selector"
-        return
-    if revision == before:
-        return
-    if not available(scene.at(resources.DEPLOYMENTS, f"{revision}-predictor", at=version.at)):
-        yield f"at {version.at} the Service selected {revision} (before: {before}), whose pods are not ready"
-    service = scene.at(resources.INFERENCE_SERVICES, revision, at=version.at)
+    elif revision != before:
+        yield from _unserved(scene, revision, at=version.at, by=f"the Service (before: {before})")
+
+
+def _misled(scene: Scene, version: Version) -> Iterator[str]:
+    """A table that gives units to a revision that cannot serve them, or takes them all away."""
+    now, before = routed(version.object), routed(scene.at(resources.CONFIG_MAPS, TABLE, at=version.at - 1))
+    if before and not now:
+        yield f"at {version.at} the route table lost its revisions, before: {sorted(before)}"
+    for revision in sorted(now - before):
+        yield from _unserved(scene, revision, at=version.at, by="the route table")
+
+
+def _unserved(scene: Scene, revision: str, *, at: int, by: str) -> Iterator[str]:
+    if not available(scene.at(resources.DEPLOYMENTS, f"{revision}-predictor", at=at)):
+        yield f"at {at} {revision} was chosen by {by}, and its pods are not ready"
+    service = scene.at(resources.INFERENCE_SERVICES, revision, at=at)
     if service is None or _is_stopped(service):
-        yield f"at {version.at} the Service selected {revision}, which is stopped or not there"
+        yield f"at {at} {revision} was chosen by {by}, and is stopped or not there"
 
 
 def _stopped_while_serving(scene: Scene, name: str, version: Version) -> Iterator[str]:
-    if _is_stopped(version.object) and selected(scene.at(resources.SERVICES, NAME, at=version.at)) == name:
+    if not _is_stopped(version.object):
+        return
+    if selected(scene.at(resources.SERVICES, NAME, at=version.at)) == name:
         yield f"at {version.at} revision {name} is stopped while the Service selects it"
+    if name in routed(scene.at(resources.CONFIG_MAPS, TABLE, at=version.at)):
+        yield f"at {version.at} revision {name} is stopped while the route table gives it units"
 
 
 def _is_stopped(service: Object) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,9 +72,12 @@ class Worker:
         api: client.ApiClient,
         recorder: events.Recorder,
         resync_s: float,
+        gone: Callable[[str], None],
         meters: metrics.Metrics = metrics.DEFAULT,
     ) -> None:
+        """``gone`` is called with the namespace of an object whose deletion nobody told us of."""
         self._keys = keys
+        self._gone = gone
         self._objects = objects
         self._observer = observer
         self._applier = applier
@@ -161,6 +164,7 @@ class Worker:
             live = await self._api.get(resources.MODEL_DEPLOYMENTS, meta["name"], namespace=meta["namespace"])
         except errors.NotFound:
             self._objects.remove(body)
+            self._gone(meta["namespace"])
             return False
         self._objects.put(live)
         if live["metadata"]["resourceVersion"] != meta["resourceVersion"]:

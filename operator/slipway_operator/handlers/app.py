@@ -259,6 +259,7 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             api=api,
             recorder=recorder,
             resync_s=configured.resync_seconds,
+            gone=functools.partial(see_to_router, operator),
         )
         keeping = (
             keeper.Keeper(

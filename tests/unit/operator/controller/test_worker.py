@@ -38,6 +38,9 @@ class World:
         self.applied: list[str] = []
         self.statuses: list[dict[str, Any]] = []
         self.told: list[str] = []
+        self.left: list[str] = []
+        """Namespaces that an object turned out to be gone from."""
+
         self.meters = metrics.Metrics.on(CollectorRegistry())
         self.keys: queue.WorkQueue[store.Key] = queue.WorkQueue(name="test", meters=self.meters)
         self.objects = store.Store()
@@ -50,6 +53,7 @@ class World:
             api=self,  # type: ignore[arg-type]
             recorder=self,  # type: ignore[arg-type]
             resync_s=1000.0,
+            gone=self.left.append,
             meters=self.meters,
         )
 
@@ -204,6 +208,7 @@ async def test_children_are_not_put_back_for_an_object_whose_deletion_was_missed
     await world.one_pass()
 
     assert (world.applied, world.statuses, world.objects.get(KEY)) == ([], [], None)
+    assert world.left == [KEY[0]], "its namespace may need no router any more"
 
 
 async def test_children_are_put_back_only_as_the_newest_version_of_the_object_says() -> None:
