@@ -6,7 +6,7 @@ SHELL := /bin/bash
 DEV := build/venvs/dev
 PYTHON := $(DEV)/bin/python
 PYTEST := COVERAGE_FILE=build/coverage $(PYTHON) -m pytest
-SOURCES := operator box/slipway_box inference tests examples
+SOURCES := operator box/slipway_box inference components tests examples
 
 ##@ Use
 
@@ -85,7 +85,7 @@ generate: $(DEV) ## CRDs, runtimes and manifests from their sources
 lint: $(DEV) ## ruff and the import contracts
 	@$(PYTHON) -m ruff format --check $(SOURCES)
 	@$(PYTHON) -m ruff check $(SOURCES)
-	@PYTHONPATH=operator:inference $(DEV)/bin/lint-imports
+	@PYTHONPATH=operator:inference:components $(DEV)/bin/lint-imports
 
 .PHONY: format
 format: $(DEV) ## Format the sources
