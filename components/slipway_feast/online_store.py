@@ -61,8 +61,8 @@ class PackedRedisOnlineStore(OnlineStore):
         schema = views.schema(table)
         writer = Writer(schema)
         with _redis(config) as (client, write):
-            _claim(client, config.project, table.name, schema)
             for start in range(0, len(data), _ROWS_AT_ONCE):
+                _claim(client, config.project, table.name, schema)
                 batch = data[start : start + _ROWS_AT_ONCE]
                 pipeline = client.pipeline(transaction=False)
                 for entity, features, event, created in batch:

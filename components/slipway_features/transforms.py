@@ -251,6 +251,10 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self._stages()
+        try:
+            self.json()
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"what cannot be recorded is no pipeline; numbers are finite, and Python's own: {error}") from error
 
     @property
     def outputs(self) -> Names:

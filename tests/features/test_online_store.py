@@ -6,10 +6,12 @@ from datetime import timedelta
 import pytest
 from feast import FeatureView, Field
 from feast.data_source import PushMode
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.types import Float32, Int64, String
 
 from features.shop import NOW, Shop, frame, pair, stats
-from slipway_feast.online_store import SchemaChanged
+from slipway_feast import views
+from slipway_feast.online_store import PackedRedisOnlineStore, SchemaChanged, Written
 from slipway_features import keys
 from slipway_features.schema import Schema
 
@@ -237,6 +239,16 @@ def test_who_knows_the_old_schema_only_may_not_write(shop: Shop) -> None:
         pusher._get_provider().ingest_df(view, frame([stats(1, ctr=9)]))
 
     assert shop.online([1]) == [0.5]
+
+
+def test_a_long_write_ends_where_the_schema_changes(shop: Shop) -> None:
+    store = shop.store()
+    rows: list[Written] = [(EntityKey(join_keys=["user_id"], entity_values=[views.proto(user, "int64")]), {}, NOW, None) for user in range(1200)]
+
+    with pytest.raises(SchemaChanged):
+        PackedRedisOnlineStore().online_write_batch(store.config, store.get_feature_view("user_stats"), rows, lambda _: change_schema(shop))
+
+    assert len(row_keys(shop)) == 500
 
 
 def test_a_removed_view_leaves_nothing(shop: Shop) -> None:

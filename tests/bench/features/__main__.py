@@ -1,7 +1,7 @@
 """``python -m bench.features``: reading features by Slipway's reader and by Feast's client, from one Redis; writes build/bench/features.json.
 
-Feast's client with Feast's own Redis store answers ``get_online_features(...).to_dict()``; Slipway's reader builds the keys, asks Redis by one MGET and
-reads the blobs into one array, as the transformer does. The two take turns, so that a noisy machine disturbs both. BENCH=short takes fewer turns.
+Feast's client with Feast's own Redis store answers ``get_online_features(...).to_dict()``; Slipway's reader builds the keys, asks Redis by one MGET
+and reads the blobs into one array, as the transformer does. The two take turns, so that a noisy machine disturbs both. BENCH=short takes fewer turns.
 """
 
 import os
