@@ -14,7 +14,7 @@ def main() -> int:
     data = Path(__file__).parent / "data"
     data.mkdir(exist_ok=True)
     random = np.random.default_rng(7)
-    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     hours = [end - timedelta(hours=back) for back in range(48, -1, -12)]
     stats = pd.DataFrame([{"user_id": user, "event_timestamp": hour} for hour in hours for user in range(USERS)])
     stats["ctr"] = random.random(len(stats)).astype(np.float32)

@@ -142,6 +142,10 @@ def test_times_before_1970_are_in_order(shop: Shop) -> None:
     shop.write(stats(1, hours=century + 1, ctr=2))
 
     assert shop.online([1]) == [1]
+    shop.write(stats(1, hours=0, ctr=3))
+    shop.write(stats(1, hours=century, ctr=4))
+
+    assert shop.online([1]) == [3]
 
 
 def test_a_row_older_than_the_ttl_is_missing(shop: Shop) -> None:

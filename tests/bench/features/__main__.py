@@ -1,7 +1,9 @@
 """``python -m bench.features``: reading features by Slipway's reader and by Feast's client, from one Redis; writes build/bench/features.json.
 
 Feast's client with Feast's own Redis store answers ``get_online_features(...).to_dict()``; Slipway's reader builds the keys, asks Redis by one MGET
-and reads the blobs into one array, as the transformer does. The two take turns, so that a noisy machine disturbs both. BENCH=short takes fewer turns.
+and reads the blobs into one array, as the transformer does. The two take turns, so that a noisy machine disturbs both. Feast's client with Slipway's
+store comes after them: two stores of Feast that take turns in one process parse their views anew for each request, which makes both several times
+slower than either is alone. BENCH=short takes fewer turns.
 """
 
 import os
@@ -30,6 +32,7 @@ RESULT = layout.REPOSITORY / "build" / "bench" / "features.json"
 ITEMS, NAMES = 500, [f"f{at:03}" for at in range(200)]
 P99_MS = {1: 1.0, 100: 5.0}
 TIMES = 20.0
+WARM_UP = 5
 
 
 def main() -> int:
@@ -69,33 +72,33 @@ def filled(folder: Path, project: str, online: dict[str, str], frame: pd.DataFra
 def measured(url: str, packed: FeatureStore, plain: FeatureStore, count: int, turns: int, rows: Any) -> Iterator[Figure]:
     """The figures of requests for so many entities."""
     draws = np.random.default_rng(6)
-    own, (read, client, by_hand) = [], (reader(url), feast_client(plain), feast_client(packed))
-    feasts, feasts_packed = [], []
-    for turn in range(turns + 5):
-        picked = draws.choice(ITEMS, count, replace=False).tolist()
-        times = [clocked(work, picked) for work in (read, client, by_hand, read, read)]
-        if turn == 0:
-            np.testing.assert_array_equal(read(picked)[0], rows[picked])
-            answer = client(picked)
-            np.testing.assert_array_equal(np.array([answer[name] for name in NAMES], np.float32).T, rows[picked])
-        if turn >= 5:
-            own += [times[0], times[3], times[4]]
-            feasts.append(times[1])
-            feasts_packed.append(times[2])
+    own, client = reader(url), feast_client(plain)
+    owns, feasts = clocked([own, client, own, own], draws, count, turns)
+    (feasts_packed,) = clocked([feast_client(packed)], draws, count, turns // 4)
+    picked = list(range(count))
+    np.testing.assert_array_equal(own(picked)[0], rows[picked])
+    answer = client(picked)
+    np.testing.assert_array_equal(np.array([answer[name] for name in NAMES], np.float32).T, rows[picked])
     what = f"{count} x {len(NAMES)} float32"
-    yield stated(f"{what}, Slipway's reader, p50", quantile(own, 0.5), "ms")
-    yield at_most(f"{what}, Slipway's reader, p99", quantile(own, 0.99), "ms", limit=P99_MS[count])
+    yield stated(f"{what}, Slipway's reader, p50", quantile(owns, 0.5), "ms")
+    yield at_most(f"{what}, Slipway's reader, p99", quantile(owns, 0.99), "ms", limit=P99_MS[count])
     yield stated(f"{what}, Feast's client and Redis store, p50", quantile(feasts, 0.5), "ms")
     yield stated(f"{what}, Feast's client and Redis store, p99", quantile(feasts, 0.99), "ms")
     yield stated(f"{what}, Feast's client and Slipway's store, p50", quantile(feasts_packed, 0.5), "ms")
-    yield at_least(f"{what}, times as fast as Feast's at p50", quantile(feasts, 0.5) / quantile(own, 0.5), "", limit=TIMES)
+    yield at_least(f"{what}, times as fast as Feast's at p50", quantile(feasts, 0.5) / quantile(owns, 0.5), "", limit=TIMES)
 
 
-def clocked(work: Callable[[list[int]], object], picked: list[int]) -> float:
-    """Milliseconds."""
-    begun = time.perf_counter()
-    work(picked)
-    return (time.perf_counter() - begun) * 1000
+def clocked(works: list[Callable[[list[int]], object]], draws: np.random.Generator, count: int, turns: int) -> list[list[float]]:
+    """Milliseconds of each work that takes turns, for random entities; the first turns only warm up."""
+    times: dict[Callable[[list[int]], object], list[float]] = {work: [] for work in works}
+    for turn in range(turns + WARM_UP):
+        picked = draws.choice(ITEMS, count, replace=False).tolist()
+        for work in works:
+            begun = time.perf_counter()
+            work(picked)
+            if turn >= WARM_UP:
+                times[work].append((time.perf_counter() - begun) * 1000)
+    return list(times.values())
 
 
 def reader(url: str) -> Callable[[list[int]], Any]:
