@@ -111,7 +111,7 @@ def compare(store: FeatureStore, service: Any, rows: pd.DataFrame, pipeline: Pip
 
 def _serving(store: FeatureStore, service: Any, rows: pd.DataFrame) -> dict[str, list[object]]:
     answer = store.get_online_features(features=service, entity_rows=rows.to_dict("records"), full_feature_names=True).to_dict()
-    return {name: [_plain(value) for value in values] for name, values in answer.items() if name not in rows.columns}
+    return {name: [_plain(value) for value in values] for name, values in sorted(answer.items()) if name not in rows.columns}
 
 
 def _training(store: FeatureStore, service: Any, rows: pd.DataFrame, names: Sequence[str]) -> dict[str, list[object]]:

@@ -148,6 +148,17 @@ def test_times_before_1970_are_in_order(shop: Shop) -> None:
     assert shop.online([1]) == [3]
 
 
+def test_times_on_both_sides_of_a_half_of_32_bits_are_in_order(shop: Shop) -> None:
+    middle_us = (views.microseconds(NOW) >> 32 << 32) - 2**31
+    before, after = (stats(1, ctr=ctr) | {"event_timestamp": views.moment(middle_us + ctr)} for ctr in (-1, 1))
+
+    shop.write(before)
+    shop.write(after)
+    shop.write(before)
+
+    assert shop.online([1]) == [1]
+
+
 def test_a_row_older_than_the_ttl_is_missing(shop: Shop) -> None:
     shop.write(stats(1, hours=7 * 24 + 1), stats(2, hours=7 * 24 - 1))
 

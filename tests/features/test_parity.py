@@ -65,6 +65,20 @@ def test_what_was_not_materialized_differs(shop: Shop, file: Path, capsys: pytes
     assert ask(shop, file, "--at", (NOW - pd.Timedelta(minutes=45)).isoformat()) == 0
 
 
+def test_training_sees_no_correction_that_came_later(shop: Shop, file: Path) -> None:
+    shop.history([stats(1), stats(1, hours=0.9, created_hours=0.1, ctr=0.75), stats(2, ctr=0.1)])
+
+    assert ask(shop, file, "--at", (NOW - pd.Timedelta(minutes=45)).isoformat()) == 0
+
+
+def test_an_offline_store_that_drops_rows_is_told(shop: Shop, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = shop.folder / "feature_store.yaml"
+    settings.write_text(settings.read_text().replace("type: duckdb", "type: file"))
+
+    assert ask(shop, file) == 2
+    assert "rows for 5: with offline_store type duckdb it gives each once" in capsys.readouterr().err
+
+
 def test_a_double_that_serving_rounds_differs(shop: Shop, file: Path) -> None:
     """The parquet holds doubles and the view says Float32: training would read what serving never sees."""
     pd.DataFrame([stats(1, ctr=0.1), stats(2, ctr=0.5)]).to_parquet(shop.folder / "data/user_stats.parquet")
