@@ -4,9 +4,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 DEV := build/venvs/dev
+FEAST := build/venvs/feast
 PYTHON := $(DEV)/bin/python
 PYTEST := COVERAGE_FILE=build/coverage $(PYTHON) -m pytest
-SOURCES := operator box/slipway_box inference tests examples
+SOURCES := operator box/slipway_box inference components tests examples
 
 ##@ Use
 
@@ -34,7 +35,7 @@ distclean: ## clean, and drop everything that was downloaded or built
 ##@ Test
 
 .PHONY: test
-test: test-unit test-router test-cluster test-faults test-e2e ## Every test: unit, router, cluster, faults, e2e
+test: test-unit test-router test-features test-cluster test-faults test-e2e ## Every test: unit, router, features, cluster, faults, e2e
 
 .PHONY: test-unit
 test-unit: $(DEV) ## Values in, values out: seconds
@@ -50,6 +51,10 @@ test-cluster: $(DEV) ## A real API server and KServe, no nodes: minutes
 .PHONY: test-router
 test-router: $(DEV) ## A real nginx on loopback, and pods that do what a test says: two minutes
 	@$(PYTEST) tests/router
+
+.PHONY: test-features
+test-features: $(FEAST) ## Feast with Slipway's online store, and a real Redis on loopback: two minutes
+	@$(FEAST)/bin/python -m pytest tests/features
 
 .PHONY: test-faults
 test-faults: $(DEV) ## Everything goes wrong once: a sample in minutes, all of it with SLIPWAY_FAULTS=all
@@ -71,6 +76,10 @@ bench-guardrails: $(DEV) ## What the guardrails of a rollout claim, in simulated
 bench-router: $(DEV) ## The router against nginx and Envoy on one core, into build/bench/router.json: ten minutes (BENCH=short: two)
 	@PYTHONPATH=inference:operator:box:tests $(PYTHON) -m bench.router
 
+.PHONY: bench-features
+bench-features: $(FEAST) ## Reading features against Feast's own client, into build/bench/features.json: a minute
+	@PYTHONPATH=components:box:tests $(FEAST)/bin/python -m bench.features
+
 ##@ Work on it
 
 .PHONY: verify
@@ -85,7 +94,7 @@ generate: $(DEV) ## CRDs, runtimes and manifests from their sources
 lint: $(DEV) ## ruff and the import contracts
 	@$(PYTHON) -m ruff format --check $(SOURCES)
 	@$(PYTHON) -m ruff check $(SOURCES)
-	@PYTHONPATH=operator:inference $(DEV)/bin/lint-imports
+	@PYTHONPATH=operator:inference:components $(DEV)/bin/lint-imports
 
 .PHONY: format
 format: $(DEV) ## Format the sources
@@ -109,6 +118,9 @@ requirements: $(DEV) ## Pin requirements/*.in anew, with hashes and without addr
 
 $(DEV): requirements/dev.txt
 	@box/box environment dev >/dev/null && touch $(DEV)
+
+$(FEAST): requirements/feast.txt
+	@box/box environment feast >/dev/null && touch $(FEAST)
 
 .PHONY: help
 help: ## Show this

@@ -1,0 +1,128 @@
+"""``python -m bench.features``: reading features by Slipway's reader and by Feast's client, from one Redis; writes build/bench/features.json.
+
+Feast's client with Feast's own Redis store answers ``get_online_features(...).to_dict()``; Slipway's reader builds the keys, asks Redis by one MGET
+and reads the blobs into one array, as the transformer does. The two take turns, so that a noisy machine disturbs both. Feast's client with Slipway's
+store comes after them: two stores of Feast that take turns in one process parse their views anew for each request, which makes both several times
+slower than either is alone. BENCH=short takes fewer turns.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import redis
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
+from feast.types import Float32
+
+from bench.router.figures import Figure, at_least, at_most, quantile, stated, table, write
+from slipway_box import layout
+from slipway_features import keys
+from slipway_features.blob import Reader
+from slipway_features.schema import Schema
+from slipway_testing.redis_server import RedisServer
+
+RESULT = layout.REPOSITORY / "build" / "bench" / "features.json"
+ITEMS, NAMES = 500, [f"f{at:03}" for at in range(200)]
+P99_MS = {1: 1.0, 100: 5.0}
+TIMES = 20.0
+WARM_UP = 5
+
+
+def main() -> int:
+    """Measure, print a table; status 1 when a goal was missed."""
+    turns = {1: 100, 100: 20} if os.environ.get("BENCH") == "short" else {1: 1000, 100: 150}
+    with tempfile.TemporaryDirectory(prefix="slipway-bench-") as directory, RedisServer(Path(directory)) as server:
+        rows = pd.DataFrame(np.random.default_rng(5).normal(size=(ITEMS, len(NAMES))).astype(np.float32), columns=NAMES)
+        moment = datetime.now(UTC)
+        frame = rows.assign(item_id=range(ITEMS), event_timestamp=moment)
+        own = {"type": "slipway_feast.PackedRedisOnlineStore", "connection_string": server.url}
+        theirs = {"type": "redis", "connection_string": f"127.0.0.1:{server.port}"}
+        packed, plain = (filled(Path(directory), name, online, frame) for name, online in (("packed", own), ("plain", theirs)))
+        found = [figure for count, limit in turns.items() for figure in measured(server.url, packed, plain, count, limit, rows.to_numpy())]
+    print(table(found))  # noqa: T201
+    write(RESULT, found)
+    return 0 if all(figure.ok for figure in found) else 1
+
+
+def filled(folder: Path, project: str, online: dict[str, str], frame: pd.DataFrame) -> FeatureStore:
+    """A store of items with 200 features each."""
+    store = FeatureStore(
+        config=RepoConfig(
+            project=project, provider="local", registry=str(folder / f"{project}.db"), online_store=online, entity_key_serialization_version=3
+        )
+    )
+    item = Entity(name="item", join_keys=["item_id"], value_type=ValueType.INT64)
+    frame.head(1).to_parquet(folder / "items.parquet")
+    source = FileSource(path=str(folder / "items.parquet"), timestamp_field="event_timestamp")
+    schema = [Field(name=name, dtype=Float32) for name in NAMES]
+    store.apply([item, FeatureView(name="items", entities=[item], ttl=timedelta(days=1), schema=schema, source=source)])
+    begun = time.perf_counter()
+    store.write_to_online_store("items", df=frame)
+    print(f"{project}: {ITEMS} x {len(NAMES)} written in {time.perf_counter() - begun:.1f} s", file=sys.stderr)  # noqa: T201
+    return store
+
+
+def measured(url: str, packed: FeatureStore, plain: FeatureStore, count: int, turns: int, rows: Any) -> Iterator[Figure]:
+    """The figures of requests for so many entities."""
+    draws = np.random.default_rng(6)
+    own, client = reader(url), feast_client(plain)
+    owns, feasts = clocked([own, client, own, own], draws, count, turns)
+    (feasts_packed,) = clocked([feast_client(packed)], draws, count, turns // 4)
+    picked = list(range(count))
+    np.testing.assert_array_equal(own(picked)[0], rows[picked])
+    answer = client(picked)
+    np.testing.assert_array_equal(np.array([answer[name] for name in NAMES], np.float32).T, rows[picked])
+    what = f"{count} x {len(NAMES)} float32"
+    yield stated(f"{what}, Slipway's reader, p50", quantile(owns, 0.5), "ms")
+    yield at_most(f"{what}, Slipway's reader, p99", quantile(owns, 0.99), "ms", limit=P99_MS[count])
+    yield stated(f"{what}, Feast's client and Redis store, p50", quantile(feasts, 0.5), "ms")
+    yield stated(f"{what}, Feast's client and Redis store, p99", quantile(feasts, 0.99), "ms")
+    yield stated(f"{what}, Feast's client and Slipway's store, p50", quantile(feasts_packed, 0.5), "ms")
+    yield at_least(f"{what}, times as fast as Feast's at p50", quantile(feasts, 0.5) / quantile(owns, 0.5), "", limit=TIMES)
+
+
+def clocked(works: list[Callable[[list[int]], object]], draws: np.random.Generator, count: int, turns: int) -> list[list[float]]:
+    """Milliseconds of each work that takes turns, for random entities; the first turns only warm up."""
+    times: dict[Callable[[list[int]], object], list[float]] = {work: [] for work in works}
+    for turn in range(turns + WARM_UP):
+        picked = draws.choice(ITEMS, count, replace=False).tolist()
+        for work in works:
+            begun = time.perf_counter()
+            work(picked)
+            if turn >= WARM_UP:
+                times[work].append((time.perf_counter() - begun) * 1000)
+    return list(times.values())
+
+
+def reader(url: str) -> Callable[[list[int]], Any]:
+    """As the transformer reads."""
+    client = redis.Redis.from_url(url)
+    text: Any = client.get(keys.schema_key("packed", "items"))
+    rows = Reader(Schema.parse(text), NAMES)
+
+    def read(picked: list[int]) -> Any:
+        blobs: Any = client.mget([keys.row_key("packed", "items", {"item_id": item}) for item in picked])
+        return rows.rows(blobs, time.time_ns() // 1000)
+
+    return read
+
+
+def feast_client(store: FeatureStore) -> Callable[[list[int]], Any]:
+    """As Feast's documentation reads."""
+    features = [f"items:{name}" for name in NAMES]
+
+    def read(picked: list[int]) -> Any:
+        return store.get_online_features(features=features, entity_rows=[{"item_id": item} for item in picked]).to_dict()
+
+    return read
+
+
+if __name__ == "__main__":
+    sys.exit(main())
