@@ -1,4 +1,4 @@
-# Slipway's images, one target each: operator, router, triton-cpu, storage-initializer.
+# Slipway's images, one target each: operator, router, transformer, triton-cpu, storage-initializer.
 # docs/design/images.md says what is in them; box/slipway_box/images.py builds them without a container engine.
 #
 # Every target copies its files out of a builder stage and runs nothing itself, so that no pip, cache or build setting is left in it.
@@ -65,6 +65,24 @@ COPY --from=router-builder /opt/venv /opt/venv
 EXPOSE 8080 9000 8081
 # The agent's container says: python -m slipway_router.agent
 ENTRYPOINT ["python", "-m", "slipway_router.nginx"]
+
+
+FROM builder AS transformer-builder
+COPY requirements/inference.txt /requirements.txt
+RUN ${INSTALL} --requirement /requirements.txt
+COPY inference/slipway_inference /opt/venv/lib/python3.11/site-packages/slipway_inference
+COPY components/slipway_features /opt/venv/lib/python3.11/site-packages/slipway_features
+RUN /opt/venv/bin/python -m compileall -q /opt/venv/lib/python3.11/site-packages/slipway_*; \
+    find /opt/venv/lib/python3.11/site-packages/numpy -type d -name tests -prune -exec rm -r {} +
+
+# An image with hooks is built FROM this one: COPY the module anywhere on PYTHONPATH, such as /opt/slipway.
+FROM runtime AS transformer
+LABEL org.opencontainers.image.title="slipway transformer" \
+      org.opencontainers.image.description="Stands before Triton in a pod: validation, features, hooks, labels, a log of predictions"
+ENV PYTHONPATH=/opt/slipway
+COPY --from=transformer-builder /opt/venv /opt/venv
+EXPOSE 8080 8082
+ENTRYPOINT ["python", "-m", "slipway_inference"]
 
 
 FROM builder AS triton-cpu-builder

@@ -35,7 +35,7 @@ distclean: ## clean, and drop everything that was downloaded or built
 ##@ Test
 
 .PHONY: test
-test: test-unit test-router test-features test-cluster test-faults test-e2e ## Every test: unit, router, features, cluster, faults, e2e
+test: test-unit test-router test-inference test-features test-cluster test-faults test-e2e ## Every test: unit, router, inference, features, cluster, faults, e2e
 
 .PHONY: test-unit
 test-unit: $(DEV) ## Values in, values out: seconds
@@ -51,6 +51,10 @@ test-cluster: $(DEV) ## A real API server and KServe, no nodes: minutes
 .PHONY: test-router
 test-router: $(DEV) ## A real nginx on loopback, and pods that do what a test says: two minutes
 	@$(PYTEST) tests/router
+
+.PHONY: test-inference
+test-inference: $(DEV) ## The transformer as a process, a model that does what a test says, a real Redis on loopback: a minute
+	@$(PYTEST) tests/inference
 
 .PHONY: test-features
 test-features: $(FEAST) ## Feast with Slipway's online store, and a real Redis on loopback: two minutes

@@ -45,6 +45,11 @@ IMAGES = {
             inputs=("Dockerfile", ".dockerignore", "requirements/router.txt", "inference/slipway_router"),
             usual_s=30,
         ),
+        Image(
+            "transformer",
+            inputs=("Dockerfile", ".dockerignore", "requirements/inference.txt", "inference/slipway_inference", "components/slipway_features"),
+            usual_s=20,
+        ),
         Image("triton-cpu", inputs=("Dockerfile", ".dockerignore", "requirements/triton-cpu.txt", "inference/triton"), usual_s=20),
         Image(
             "storage-initializer",

@@ -37,7 +37,7 @@ def test_redis_that_comes_back_is_used_again(shop: Shop, server: RedisServer) ->
 def test_a_redis_that_hangs_is_given_up(shop: Shop, server: RedisServer) -> None:
     file = shop.folder / "feature_store.yaml"
     file.write_text(file.read_text() + "  timeout_s: 0.2\n")
-    shop.client.execute_command("CLIENT", "PAUSE", "20000", "ALL")
+    shop.client.client_pause(20_000)
 
     begun = time.monotonic()
     with pytest.raises(StoreUnavailable, match="Timeout"):

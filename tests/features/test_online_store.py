@@ -179,7 +179,7 @@ def test_a_row_that_redis_still_holds_after_its_ttl_is_missing(shop: Shop) -> No
 def test_redis_drops_a_row_a_moment_after_its_ttl(shop: Shop) -> None:
     shop.write(stats(1))
 
-    expires: int = shop.client.pexpiretime(keys.row_key("shop", "user_stats", {"user_id": 1}))
+    expires: int = shop.client.pexpiretime(keys.row_key("shop", "user_stats", {"user_id": 1}).decode())
 
     assert expires == (NOW + timedelta(days=7, hours=-1)).timestamp() * 1000 + 1
 
@@ -187,7 +187,7 @@ def test_redis_drops_a_row_a_moment_after_its_ttl(shop: Shop) -> None:
 def test_a_row_of_a_view_without_ttl_stays(shop: Shop) -> None:
     shop.store().write_to_online_store("user_item", df=frame([pair(1, "plum", hours=24 * 3650)]))
 
-    assert shop.client.pexpiretime(keys.row_key("shop", "user_item", {"user_id": 1, "item_id": "plum"})) == -1
+    assert shop.client.pexpiretime(keys.row_key("shop", "user_item", {"user_id": 1, "item_id": "plum"}).decode()) == -1
 
 
 def change_schema(shop: Shop) -> None:

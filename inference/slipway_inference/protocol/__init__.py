@@ -1,0 +1,1 @@
+"""The Open Inference Protocol V2: bytes to tensors and back, JSON and binary."""

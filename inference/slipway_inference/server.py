@@ -1,0 +1,124 @@
+"""Everything put together, and how it ends."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from slipway_inference.app import App, Metrics
+from slipway_inference.configuration import Configuration
+from slipway_inference.features import Features
+from slipway_inference.hooks import Hooks
+from slipway_inference.inference import Inference, Parts
+from slipway_inference.merging import Merger
+from slipway_inference.meters import Meters
+from slipway_inference.model import Model
+from slipway_inference.predictions import Predictions
+from slipway_inference.settings import Settings
+from slipway_inference.store import Store
+from slipway_inference.triton import Triton
+
+_BACKLOG = 1024
+_log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, configuration: Configuration, stop: asyncio.Event) -> None:
+    """Serve until ``stop``, and for the grace time after it. ConfigurationError: a part of it cannot be made."""
+    triton = Triton(
+        configuration,
+        host=settings.triton_host,
+        port=settings.triton_port,
+        timeout_s=settings.triton_timeout_seconds,
+        connections=settings.triton_connections,
+    )
+    await serve_model(triton, settings, configuration, stop)
+
+
+async def serve_model(model: Model, settings: Settings, configuration: Configuration, stop: asyncio.Event) -> None:
+    """``serve``, in front of any model."""
+    counts = Meters()
+    async with _store(configuration) as store, _parts(model, settings, configuration, counts, store) as parts:
+
+        async def ready() -> bool:
+            return await model.ready() and (parts.features is None or await parts.features.ready())
+
+        app = App(configuration, Inference(parts), counts=counts, ready=ready, body_bytes=settings.body_bytes)
+        async with _listening(Metrics(counts), settings.host, settings.metrics_port), _listening(app, settings.host, settings.port):
+            _log.info("serving %s on port %d", configuration.model, settings.port)
+            await stop.wait()
+            app.drain()
+            await asyncio.sleep(settings.drain_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(settings.grace_seconds):
+                    await app.idle()
+            model.close()  # who still waits is told so: granian ends when everybody is answered
+    _log.info("ended")
+
+
+@contextlib.asynccontextmanager
+async def _store(configuration: Configuration) -> AsyncIterator[Store | None]:
+    if configuration.features is None:
+        yield None
+        return
+    store = Store(configuration.features.redis, timeout_s=configuration.features.timeout_milliseconds / 1000)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@contextlib.asynccontextmanager
+async def _parts(model: Model, settings: Settings, configuration: Configuration, counts: Meters, store: Store | None) -> AsyncIterator[Parts]:
+    merger = Merger(
+        model,
+        max_batch_size=configuration.max_batch_size,
+        calls=settings.triton_calls,
+        connections=settings.triton_connections,
+        counted=counts.call,
+    )
+    features = None
+    if store is not None:
+        features = Features(configuration, store=store, counted=counts.feature)
+    hooks = Hooks(configuration.hooks, batched=configuration.batched, failed=counts.hook_failed) if configuration.hooks else None
+    with contextlib.ExitStack() as running:
+        predictions = None
+        if configuration.log:
+            predictions = Predictions(configuration.log, file_bytes=settings.predictions_bytes, files=settings.predictions_files)
+            running.enter_context(predictions)
+            counts.predictions = lambda: (predictions.written, predictions.dropped)
+        yield Parts(
+            configuration=configuration,
+            merger=merger,
+            meters=counts,
+            max_rows=settings.max_rows,
+            features=features,
+            hooks=hooks,
+            predictions=predictions,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _listening(app: object, host: str, port: int) -> AsyncIterator[None]:
+    """granian in this process and this event loop: one process has half the memory of a parent and a worker."""
+    server = Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=_BACKLOG,
+        log_enabled=False,
+    )
+    serving = asyncio.create_task(server.serve())
+    try:
+        await asyncio.sleep(0)
+        if serving.done():
+            serving.result()
+        yield
+    finally:
+        server.stop()  # type: ignore[no-untyped-call]
+        await serving

@@ -1,0 +1,120 @@
+"""What the transformer can be told by environment variables named SLIPWAY_<FIELD>; what it is to do is in its configuration."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+PREFIX = "SLIPWAY_"
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class SettingsError(Exception):
+    """Environment variables do not hold what they should; the message names each, what it holds and what it should."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One field, one variable: ``drain_seconds`` is SLIPWAY_DRAIN_SECONDS."""
+
+    transformer_config: str = "/etc/slipway/transformer.json"
+    """Path of the configuration."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - the router and Prometheus ask from outside the pod
+    """Address that both servers listen on."""
+
+    port: int = 8080
+    """Port of the Open Inference Protocol."""
+
+    metrics_port: int = 8082
+    """Port of ``/metrics``."""
+
+    triton_host: str = "127.0.0.1"
+    """Where Triton is: in the same pod."""
+
+    triton_port: int = 8180
+    """Triton's HTTP port."""
+
+    triton_timeout_seconds: float = 60.0
+    """How long Triton may take for one call, its connection included; then the client gets 504."""
+
+    triton_calls: int = 2
+    """Calls under way beyond which requests wait to be merged: one that Triton computes, and one that it has at hand when it is done."""
+
+    triton_connections: int = 32
+    """Calls under way at most. Only full batches, and models that do not batch, use more than ``triton_calls``."""
+
+    max_rows: int = 16_384
+    """Rows of one request; more are refused with 413."""
+
+    body_bytes: int = 64 * 1024 * 1024
+    """Longest body of a request; a longer one is refused with 413."""
+
+    drain_seconds: float = 5.0
+    """After SIGTERM: how long requests are taken while readiness is 503, so that everybody learns of it before nobody listens."""
+
+    grace_seconds: float = 60.0
+    """After that: how long requests under way may take until they are given up."""
+
+    predictions_bytes: int = 64 * 1024 * 1024
+    """Size at which a file of predictions is full."""
+
+    predictions_files: int = 4
+    """Full files of predictions that are kept; with the next one the oldest goes."""
+
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings; SettingsError tells of every variable that does not fit, not only of the first."""
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for field in dataclasses.fields(cls):
+            name = PREFIX + field.name.upper()
+            text = environment.get(name)
+            if not text:  # an empty variable is how manifests say "the default"
+                continue
+            try:
+                values[field.name] = _parsed(field.name, text, like=field.default)
+            except ValueError as error:
+                wrong.append(f"{name} is {text!r}: {error}.")
+        if wrong:
+            raise SettingsError(" ".join(wrong))
+        return cls(**values)
+
+
+def _parsed(field: str, text: str, *, like: object) -> Any:
+    if field == "log_level":
+        return _level(text)
+    if isinstance(like, int):
+        return _whole(text, least=1, most=65535 if field.endswith("port") else None)
+    return _seconds(text) if isinstance(like, float) else text
+
+
+def _whole(text: str, *, least: int, most: int | None) -> int:
+    fits = f"a whole number from {least} to {most}" if most is not None else f"a whole number, at least {least}"
+    try:
+        number = int(text)
+    except ValueError:
+        raise ValueError(f"it should be {fits}") from None
+    if number < least or (most is not None and number > most):
+        raise ValueError(f"it should be {fits}")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("it should be a number of seconds, as 2.5") from None
+    if not 0 <= number < 1e6:
+        raise ValueError("it should be a number of seconds, at least 0")
+    return number
+
+
+def _level(text: str) -> str:
+    if text.upper() not in _LEVELS:
+        raise ValueError(f"it should be one of {', '.join(_LEVELS)}")
+    return text.upper()

@@ -1,0 +1,51 @@
+"""Redis, as far as reading goes: many keys at once, within a time."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+CONNECTIONS = 32
+
+
+class Unavailable(Exception):
+    """The store did not answer in time, or not with rows. The message has no address: it may hold a password."""
+
+
+class Store:
+    """Use ``get``; ``close`` at the end."""
+
+    def __init__(self, address: str, *, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        # One retry: a kept connection of a store that was restarted is stale, and reading again is safe.
+        retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
+        pool = BlockingConnectionPool.from_url(address, max_connections=CONNECTIONS, timeout=timeout_s, retry=retry)
+        self._redis: Redis = Redis(connection_pool=pool)
+
+    async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """What is at these keys, in their order, with one MGET. Unavailable."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return cast("list[bytes | None]", await self._redis.mget(keys))
+        except TimeoutError:
+            raise Unavailable(f"it took longer than {self._timeout_s * 1000:g} ms") from None
+        except (RedisError, OSError) as error:
+            raise Unavailable(type(error).__name__) from None
+
+    async def ready(self) -> bool:
+        """Whether it answers."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return bool(await self._redis.ping())
+        except (RedisError, OSError, TimeoutError):
+            return False
+
+    async def close(self) -> None:
+        """Close what is kept."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
