@@ -30,6 +30,7 @@ from slipway_box import (
     preflight,
     programs,
     proxy,
+    redis,
     resource_metrics,
     scheduler,
     volumes,
@@ -46,9 +47,10 @@ from slipway_box.status import Row
 
 _EXTRAS: dict[str, Callable[[Site, str], Component]] = {
     object_store.NAME: object_store.component,
+    redis.NAME: redis.component,
     resource_metrics.NAME: resource_metrics.component,
 }
-_PROGRAMS = {object_store.NAME: object_store.PROGRAM, resource_metrics.NAME: resource_metrics.PROGRAM}
+_PROGRAMS = {object_store.NAME: object_store.PROGRAM, redis.NAME: redis.PROGRAM, resource_metrics.NAME: resource_metrics.PROGRAM}
 _APPLIED = "/api/v1/namespaces/kube-system/configmaps/slipway-box"
 
 
@@ -92,7 +94,7 @@ class Box:
         return loading.load(self.site, wanted)
 
     def start(self, extra: str) -> None:
-        """Start the object store or the metrics server beside the cluster; what it keeps stays until the box goes down."""
+        """Start the object store, Redis or the metrics server beside the cluster; what the object store keeps stays until the box goes down."""
         self.require_up()
         program = _PROGRAMS[extra].build()
         if extra == resource_metrics.NAME:
