@@ -39,6 +39,7 @@ from slipway_box import (
 from slipway_box.api import Api
 from slipway_box.component import Component, Supervisor
 from slipway_box.errors import BoxError
+from slipway_box.extras import Extra, Packaged
 from slipway_box.kubectl import Kubectl
 from slipway_box.programs import PROGRAMS, Programs
 from slipway_box.progress import step
@@ -50,7 +51,11 @@ _EXTRAS: dict[str, Callable[[Site, str], Component]] = {
     redis.NAME: redis.component,
     resource_metrics.NAME: resource_metrics.component,
 }
-_PROGRAMS = {object_store.NAME: object_store.PROGRAM, redis.NAME: redis.PROGRAM, resource_metrics.NAME: resource_metrics.PROGRAM}
+_PROGRAMS: dict[str, Extra | Packaged] = {
+    object_store.NAME: object_store.PROGRAM,
+    redis.NAME: redis.PROGRAM,
+    resource_metrics.NAME: resource_metrics.PROGRAM,
+}
 _APPLIED = "/api/v1/namespaces/kube-system/configmaps/slipway-box"
 
 
