@@ -3,24 +3,20 @@
 import contextlib
 import json
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import cores
+from bench.cores import FIRST, MEASURED_CORE, OTHER_CORE
 from router.harness import Router, free_port, split
 from slipway_box import layout, packages
 from slipway_router.nginx.configuration import Settings
 
-MEASURED_CORE, OTHER_CORE = "0", "1"
 PODS = ("127.33.0.1", "127.33.0.2", "127.33.0.3", "127.33.0.4")
 """The first two are the stable revision's, the others the candidate's."""
-READY_S = 15.0
-FIRST = -15
-"""The nice value of everything that takes part."""
 ENVOY = layout.REPOSITORY / "build" / "venvs" / "envoy"
 
 _PODS = """
@@ -71,7 +67,7 @@ def pods(folder: Path, *, each_s: float = 0) -> Iterator[int]:
     modules = "".join(f"load_module {module};" for module in Settings().modules) if each_s else ""
     listen = " ".join(f"listen {address}:{port} backlog=4096;" for address in PODS)
     (folder / "pods.conf").write_text(_PODS.format(folder=folder, listen=listen, answer=answer, modules=modules))
-    with _running(["nginx", "-e", "stderr", "-c", str(folder / "pods.conf")], core=OTHER_CORE, address=(PODS[0], port)):
+    with cores.running(["nginx", "-e", "stderr", "-c", str(folder / "pods.conf")], core=OTHER_CORE, address=(PODS[0], port)):
         yield port
 
 
@@ -81,7 +77,7 @@ def plain(folder: Path, pod_port: int) -> Iterator[Peer]:
     port = free_port()
     servers = " ".join(f"server {address}:{pod_port};" for address in PODS)
     (folder / "plain.conf").write_text(_PLAIN.format(folder=folder, port=port, servers=servers))
-    with _running(["nginx", "-e", "stderr", "-c", str(folder / "plain.conf")], core=MEASURED_CORE, address=("127.0.0.1", port)):
+    with cores.running(["nginx", "-e", "stderr", "-c", str(folder / "plain.conf")], core=MEASURED_CORE, address=("127.0.0.1", port)):
         yield Peer("nginx proxy_pass", port)
 
 
@@ -116,7 +112,7 @@ def envoy(folder: Path, pod_port: int) -> Iterator[Peer]:
     port = free_port()
     (folder / "envoy.json").write_text(json.dumps(_envoy(port, pod_port)))
     command = [str(_envoy_program()), "-c", str(folder / "envoy.json"), "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
-    with _running(command, core=MEASURED_CORE, address=("127.0.0.1", port)):
+    with cores.running(command, core=MEASURED_CORE, address=("127.0.0.1", port)):
         yield Peer("Envoy", port)
 
 
@@ -165,34 +161,6 @@ def _cluster(name: str, addresses: Sequence[str], pod_port: int) -> dict[str, An
     }
 
 
-def on_core(core: str) -> list[str]:
-    """How a command begins that runs on one core, before whatever else is on it, where that is allowed."""
-    return ["nice", "-n", str(FIRST), "taskset", "-c", core]
-
-
 def need_programs() -> None:
     """nginx with Lua, and wrk and h2load to load it with."""
     packages.need("nginx-light", "libnginx-mod-http-lua", "lua-cjson", "wrk", "nghttp2-client")
-
-
-@contextlib.contextmanager
-def _running(command: Sequence[str], *, core: str, address: tuple[str, int]) -> Iterator[None]:
-    process = subprocess.Popen([*on_core(core), *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        end = time.monotonic() + READY_S
-        while not _listens(address):
-            if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"{command[0]} did not start: {' '.join(command)}")
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _listens(address: tuple[str, int]) -> bool:
-    try:
-        socket.create_connection(address, timeout=1).close()
-    except OSError:
-        return False
-    return True

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.router import figures, load, peers, processor
+from bench import processor
+from bench.router import figures, load, peers
 from bench.router.figures import Figure
 from bench.router.sizes import Sizes
 from router.harness import Router
