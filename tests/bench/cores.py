@@ -48,12 +48,11 @@ def running(
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_ENDED_S)
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # what it started and left behind
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with contextlib.suppress(ProcessLookupError):  # itself, or what it started and left behind
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _listens(address: tuple[str, int]) -> bool:

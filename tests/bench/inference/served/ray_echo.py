@@ -10,7 +10,7 @@ from ray import serve
 from starlette.requests import Request
 
 
-@serve.deployment
+@serve.deployment(max_ongoing_requests=100)  # by default 5, beyond which the proxy waits for ever longer between its tries
 class Echo:
     """Takes Starlette's requests, as Ray's documentation does it without FastAPI."""
 
@@ -29,5 +29,4 @@ if __name__ == "__main__":
     try:
         signal.pause()
     finally:
-        serve.shutdown()
         ray.shutdown()

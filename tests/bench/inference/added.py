@@ -1,0 +1,58 @@
+"""Everything that is not the model: what the transformer, and router and transformer, add to a request's time at half of what they carry."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import cores, load
+from bench.inference import asked, figures, peers, triton, turns
+from bench.inference.figures import Figure
+from bench.inference.sizes import Sizes
+from bench.router import peers as router_peers
+
+P99_MS = 1.0
+CLIENTS = 6
+
+
+def rows(sizes: Sizes, folder: Path) -> Iterator[Figure]:
+    """Turns of Triton alone and of what is before it, at the same rate. All that is before it is on one core, Triton and who asks on the other."""
+    with contextlib.ExitStack() as running:
+        server = running.enter_context(triton.running(folder))
+        transformer = running.enter_context(peers.slipway(folder, server, host="0.0.0.0"))  # noqa: S104 - the router knows pods by addresses
+        router, _ = running.enter_context(router_peers.router(folder, transformer.port))
+        for name, port in (("transformer", transformer.port), ("router and transformer", router.port)):
+            yield from _added(sizes, folder, name, port, server.http_port)
+
+
+def _added(sizes: Sizes, folder: Path, name: str, port: int, triton_port: int) -> Iterator[Figure]:
+    full = [_full(folder, port, seconds) for seconds in (sizes.warm_up_s, sizes.turn_s)]
+    rate = full[-1] / 2
+    asked_ports = {"Triton alone": triton_port, name: port}
+    p50: dict[str, list[float]] = {who: [] for who in asked_ports}
+    p99: dict[str, list[float]] = {who: [] for who in asked_ports}
+    for _ in range(sizes.turns):
+        for who, at in asked_ports.items():
+            times = _at_a_rate(folder, at, rate, 2 * sizes.turn_s)
+            p50[who].append(figures.quantile(times, 0.5) * 1000)
+            p99[who].append(figures.quantile(times, 0.99) * 1000)
+    # What else the machine does comes on top of any turn, and of the least disturbed one the least.
+    best = {who: min(values) for who, values in p99.items()}
+    yield figures.at_most(f"{name}: p99 added at half load", best[name] - best["Triton alone"], "ms", limit=P99_MS)
+    yield figures.stated(f"{name}: half load", rate, "/s")
+    for who in asked_ports:
+        yield figures.stated(f"{name}: {who}, p50", min(p50[who]), "ms")
+        yield figures.stated(f"{name}: {who}, p99", best[who], "ms")
+
+
+def _full(folder: Path, port: int, seconds: int) -> float:
+    return load.as_fast_as_possible(folder, port, script=asked.SCRIPT, connections=turns.CONNECTIONS, seconds=seconds).per_second
+
+
+def _at_a_rate(folder: Path, port: int, rate: float, seconds: int) -> list[float]:
+    url = f"http://127.0.0.1:{port}{asked.INFER}"
+    pinned = cores.on_core(cores.OTHER_CORE)
+    answers = load.at_a_rate(
+        folder, url, body=asked.BODY, headers=asked.HEADERS, per_second=rate, seconds=seconds, clients=CLIENTS, core=pinned
+    )
+    assert {one.status for one in answers} == {200}
+    return [one.seconds for one in answers]
