@@ -1,13 +1,15 @@
 """What asks: wrk as fast as it is answered, h2load at a given rate; both on the core beside the measured one."""
 
+import json
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cores import OTHER_CORE, on_core
-from slipway_box import packages
+from slipway_box import layout
 
 _UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
@@ -29,11 +31,6 @@ class Answered:
     started_s: float
     status: int
     seconds: float
-
-
-def need_programs() -> None:
-    """wrk and h2load."""
-    packages.need("wrk", "nghttp2-client")
 
 
 def as_fast_as_possible(folder: Path, port: int, *, script: str, connections: int, seconds: int) -> Run:
@@ -65,3 +62,12 @@ def at_a_rate(
     subprocess.run([*command, "-d", str(file), url], capture_output=True, check=True)
     rows = [line.split() for line in log.read_text().splitlines()]
     return [Answered(int(started) / 1e6, int(status), int(took) / 1e6) for started, status, took in rows]
+
+
+def steadily(host: str, port: int, path: str, *, body: str, per_second: float, seconds: int) -> list[float]:
+    """bench.steady: the seconds that each request took, each sent at a time of its own; all of them are answered with 200."""
+    command = [*on_core(OTHER_CORE), sys.executable, "-m", "bench.steady", host, str(port), path, str(per_second), str(seconds)]
+    done = subprocess.run(command, input=body.encode(), capture_output=True, check=False, cwd=layout.REPOSITORY / "tests")
+    assert done.returncode == 0, done.stderr.decode()
+    took: list[float] = json.loads(done.stdout)
+    return took

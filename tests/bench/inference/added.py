@@ -4,14 +4,13 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import cores, load
+from bench import load
 from bench.inference import asked, figures, peers, triton, turns
 from bench.inference.figures import Figure
 from bench.inference.sizes import Sizes
 from bench.router import peers as router_peers
 
 P99_MS = 1.0
-CLIENTS = 6
 
 
 def rows(sizes: Sizes, folder: Path) -> Iterator[Figure]:
@@ -32,7 +31,7 @@ def _added(sizes: Sizes, folder: Path, name: str, port: int, triton_port: int) -
     p99: dict[str, list[float]] = {who: [] for who in asked_ports}
     for _ in range(sizes.turns):
         for who, at in asked_ports.items():
-            times = _at_a_rate(folder, at, rate, 2 * sizes.turn_s)
+            times = load.steadily("127.0.0.1", at, asked.INFER, body=asked.BODY, per_second=rate, seconds=2 * sizes.turn_s)
             p50[who].append(figures.quantile(times, 0.5) * 1000)
             p99[who].append(figures.quantile(times, 0.99) * 1000)
     # What else the machine does comes on top of any turn, and of the least disturbed one the least.
@@ -47,12 +46,3 @@ def _added(sizes: Sizes, folder: Path, name: str, port: int, triton_port: int) -
 def _full(folder: Path, port: int, seconds: int) -> float:
     return load.as_fast_as_possible(folder, port, script=asked.SCRIPT, connections=turns.CONNECTIONS, seconds=seconds).per_second
 
-
-def _at_a_rate(folder: Path, port: int, rate: float, seconds: int) -> list[float]:
-    url = f"http://127.0.0.1:{port}{asked.INFER}"
-    pinned = cores.on_core(cores.OTHER_CORE)
-    answers = load.at_a_rate(
-        folder, url, body=asked.BODY, headers=asked.HEADERS, per_second=rate, seconds=seconds, clients=CLIENTS, core=pinned
-    )
-    assert {one.status for one in answers} == {200}
-    return [one.seconds for one in answers]

@@ -13,7 +13,6 @@ WIDTH = 200
 INFER = f"/v2/models/{MODEL}/infer"
 _ROW = np.random.default_rng(7).normal(size=WIDTH).astype(np.float32)
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, WIDTH], "datatype": "FP32", "data": [round(float(one), 6) for one in _ROW]}]})
-HEADERS = {"content-type": "application/json"}
 SCRIPT = f"""
 wrk.method = "POST"
 wrk.path = "{INFER}"
