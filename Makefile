@@ -84,6 +84,10 @@ bench-router: $(DEV) ## The router against nginx and Envoy on one core, into bui
 bench-features: $(FEAST) ## Reading features against Feast's own client, into build/bench/features.json: a minute
 	@PYTHONPATH=components:box:tests $(FEAST)/bin/python -m bench.features
 
+.PHONY: bench-inference
+bench-inference: $(DEV) ## The transformer against kserve, FastAPI and others, into build/bench/inference.json: ten minutes (BENCH=short: three)
+	@PYTHONPATH=inference:operator:components:box:tests $(PYTHON) -m bench.inference
+
 ##@ Work on it
 
 .PHONY: verify

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -45,17 +45,18 @@ def slipway_echo(folder: Path) -> Iterator[Peer]:
     """The transformer with a model in its own process."""
     port = free_port()
     command = [sys.executable, str(_SERVED / "slipway_echo.py"), str(_configuration(folder)), str(port), str(free_port())]
-    with _running("slipway", command, port, folder, PYTHONPATH=_OWN_PATH) as peer:
+    with _running("slipway", command, port, folder, {"PYTHONPATH": _OWN_PATH}) as peer:
         yield peer
 
 
 @contextlib.contextmanager
-def slipway(folder: Path, triton: Triton, *, host: str = "127.0.0.1") -> Iterator[Peer]:
+def slipway(folder: Path, triton: Triton, **changed: object) -> Iterator[Peer]:
     """The transformer before Triton, as its image runs it."""
     port = free_port()
-    given = {"transformer_config": _configuration(folder), "host": host, "port": port, "metrics_port": free_port(), "drain_seconds": 0}
-    variables = {f"SLIPWAY_{name.upper()}": str(value) for name, value in {**given, "triton_port": triton.http_port}.items()}
-    with _running("slipway", [sys.executable, "-m", "slipway_inference"], port, folder, PYTHONPATH=_OWN_PATH, **variables) as peer:
+    given = {"transformer_config": _configuration(folder), "host": "127.0.0.1", "port": port, "metrics_port": free_port()}
+    settings = {**given, "triton_port": triton.http_port, "drain_seconds": 0, **changed}
+    variables = {f"SLIPWAY_{name.upper()}": str(value) for name, value in settings.items()}
+    with _running("slipway", [sys.executable, "-m", "slipway_inference"], port, folder, {"PYTHONPATH": _OWN_PATH, **variables}) as peer:
         yield peer
 
 
@@ -84,7 +85,8 @@ def bentoml_echo(folder: Path) -> Iterator[Peer]:
     """A BentoML service of one worker."""
     port = free_port()
     command = [str(_venv("bentoml") / "bin" / "bentoml"), "serve", "bentoml_echo:Echo", f"--port={port}", "--host=127.0.0.1"]
-    with _running("bentoml", command, port, _SERVED, log=folder / "bentoml.log", BENTOML_DO_NOT_TRACK="true", BENTOML_HOME=str(folder)) as peer:
+    command.append(f"--working-dir={_SERVED}")
+    with _running("bentoml", command, port, folder, {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(folder)}) as peer:
         yield peer
 
 
@@ -96,18 +98,18 @@ def mlserver_echo(folder: Path) -> Iterator[Peer]:
     (folder / "settings.json").write_text(json.dumps(settings))
     (folder / "model-settings.json").write_text(json.dumps({"name": asked.MODEL, "implementation": "mlserver_echo.Echo"}))
     command = [str(_venv("mlserver") / "bin" / "mlserver"), "start", str(folder)]
-    with _running("mlserver", command, port, folder, PYTHONPATH=str(_SERVED)) as peer:
+    with _running("mlserver", command, port, folder, {"PYTHONPATH": str(_SERVED)}) as peer:
         yield peer
 
 
 def kserve_rest(folder: Path, triton: Triton) -> Running:
     """kserve's transformer, which asks Triton by the protocol's JSON."""
-    return _script("kserve", "kserve_transformer.py", folder, "v2", f"127.0.0.1:{triton.http_port}", name="kserve, HTTP")
+    return _script("kserve", "kserve_transformer.py", folder, "v2", f"127.0.0.1:{triton.http_port}", name="kserve by HTTP")
 
 
 def kserve_grpc(folder: Path, triton: Triton) -> Running:
     """kserve's transformer, which asks Triton by gRPC."""
-    return _script("kserve", "kserve_transformer.py", folder, "grpc-v2", f"127.0.0.1:{triton.grpc_port}", name="kserve, gRPC")
+    return _script("kserve", "kserve_transformer.py", folder, "grpc-v2", f"127.0.0.1:{triton.grpc_port}", name="kserve by gRPC")
 
 
 ECHOES: dict[str, Callable[[Path], Running]] = {
@@ -124,14 +126,14 @@ ECHOES: dict[str, Callable[[Path], Running]] = {
 def _script(peer: str, script: str, folder: Path, *arguments: str, name: str = "", **variables: str) -> Iterator[Peer]:
     port = free_port()
     command = [str(_venv(peer) / "bin" / "python"), str(_SERVED / script), str(port), *arguments]
-    with _running(name or peer, command, port, folder, **variables) as running:
+    with _running(name or peer, command, port, folder, variables) as running:
         yield running
 
 
 @contextlib.contextmanager
-def _running(name: str, command: list[str], port: int, folder: Path, *, log: Path | None = None, **variables: str) -> Iterator[Peer]:
+def _running(name: str, command: list[str], port: int, folder: Path, variables: Mapping[str, str]) -> Iterator[Peer]:
     """NotMeasured: it does not come up, or does not answer as it should."""
-    log = log or folder / f"{name}.log"
+    log = folder / f"{name}.log"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | variables
     with contextlib.ExitStack() as running:
         try:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from onnx import TensorProto, helper
 
 from bench import cores
 from bench.inference import environments
-from bench.inference.asked import INFER, MODEL, WIDTH
+from bench.inference.asked import MODEL, WIDTH
 from inference.harness import ask, free_port
 from slipway_box import layout, packages
 

@@ -25,7 +25,7 @@ if __name__ == "__main__":
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
-    serve.run(Echo.bind(), route_prefix="/")
+    serve.run(Echo.bind(), route_prefix="/")  # type: ignore[attr-defined]
     try:
         signal.pause()
     finally:

@@ -1,4 +1,4 @@
-"""The transformer, and behind it instead of Triton what gives back the first value of each row: ``slipway_echo.py CONFIGURATION PORT METRICS_PORT``."""
+"""The transformer before a model of its own process, the first value of each row: ``slipway_echo.py CONFIGURATION PORT METRICS_PORT``."""
 
 import asyncio
 import signal
