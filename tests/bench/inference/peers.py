@@ -134,7 +134,7 @@ def _script(peer: str, script: str, folder: Path, *arguments: str, name: str = "
 def _running(name: str, command: list[str], port: int, folder: Path, variables: Mapping[str, str]) -> Iterator[Peer]:
     """NotMeasured: it does not come up, or does not answer as it should."""
     log = folder / f"{name}.log"
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | variables
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | dict(variables)
     with contextlib.ExitStack() as running:
         try:
             given = cores.running(
