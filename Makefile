@@ -85,7 +85,7 @@ bench-features: $(FEAST) ## Reading features against Feast's own client, into bu
 	@PYTHONPATH=components:box:tests $(FEAST)/bin/python -m bench.features
 
 .PHONY: bench-inference
-bench-inference: $(DEV) ## The transformer against kserve, FastAPI and others, into build/bench/inference.json: ten minutes (BENCH=short: three)
+bench-inference: $(DEV) ## The transformer against kserve, FastAPI and others, into build/bench/inference.json: a quarter of an hour (BENCH=short: three minutes)
 	@PYTHONPATH=inference:operator:components:box:tests $(PYTHON) -m bench.inference
 
 ##@ Work on it
