@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.inference import added, before_triton, echo, figures, memory, sizes
 from bench.inference.figures import Figure
+from bench.inference.peers import NotMeasured
 from bench.router import peers as router_peers
 from slipway_box import layout
 
@@ -32,9 +33,16 @@ def _measured(chosen: sizes.Sizes, parts: list[str]) -> Iterator[Figure]:
         with tempfile.TemporaryDirectory(prefix="slipway-bench-") as directory:
             folder = Path(directory)
             folder.chmod(0o777)
-            for figure in _PARTS[part](chosen, folder):
+            for figure in _of_part(part, chosen, folder):
                 print(f"{figure.name}: {figure.value:g} {figure.unit}", file=sys.stderr, flush=True)  # noqa: T201
                 yield figure
+
+
+def _of_part(part: str, chosen: sizes.Sizes, folder: Path) -> Iterator[Figure]:
+    try:
+        yield from _PARTS[part](chosen, folder)
+    except NotMeasured as error:  # what the other parts measure is worth having
+        yield figures.missing(part, str(error))
 
 
 if __name__ == "__main__":

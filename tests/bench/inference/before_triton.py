@@ -24,7 +24,7 @@ def rows(sizes: Sizes, folder: Path) -> Iterator[Figure]:
             try:
                 servers.append(running.enter_context(started(folder, server)))
             except NotMeasured as error:
-                yield figures.missing(f"before Triton: requests a second against {name}", str(error), goal=TIMES)
+                yield figures.missing(f"before Triton: requests a second against {name}", str(error))
         found = turns.taken(sizes, folder, servers)
     rates = {name: statistics.median(turn.per_second for turn in taken) for name, taken in found.items()}
     others = sorted((name for name in found if name != "slipway"), key=rates.__getitem__, reverse=True)

@@ -26,7 +26,7 @@ def rows(sizes: Sizes, folder: Path) -> Iterator[Figure]:
                 servers = [running.enter_context(peers.slipway_echo(place)), running.enter_context(started(place))]
                 taken = turns.taken(sizes, place, servers)
         except NotMeasured as error:
-            yield figures.missing(f"echo: requests a second against {what}", str(error), goal=_GOALS.get(name))
+            yield figures.missing(f"echo: requests a second against {what}", str(error), judged=name in _GOALS)
             continue
         own += taken["slipway"]
         yield from _against(what, taken["slipway"], taken[name], _GOALS.get(name))
