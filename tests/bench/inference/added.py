@@ -29,9 +29,9 @@ def _added(sizes: Sizes, folder: Path, name: str, port: int, triton_port: int) -
     rate = min(_full(sizes, folder, at) for at in asked_ports.values()) / 2
     p50: dict[str, list[float]] = {who: [] for who in asked_ports}
     p99: dict[str, list[float]] = {who: [] for who in asked_ports}
-    for _ in range(sizes.turns):
+    for _ in range(2 * sizes.turns):
         for who, at in asked_ports.items():
-            times = load.steadily("127.0.0.1", at, asked.INFER, body=asked.BODY, per_second=rate, seconds=2 * sizes.turn_s)
+            times = load.steadily("127.0.0.1", at, asked.INFER, body=asked.BODY, per_second=rate, seconds=sizes.turn_s)
             p50[who].append(figures.quantile(times, 0.5) * 1000)
             p99[who].append(figures.quantile(times, 0.99) * 1000)
     # What else the machine does comes on top of any turn, and of the least disturbed one the least.
