@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator
 
@@ -46,6 +47,7 @@ async def serve_model(model: Model, settings: Settings, configuration: Configura
             return await model.ready() and (parts.features is None or await parts.features.ready())
 
         app = App(configuration, Inference(parts), counts=counts, ready=ready, body_bytes=settings.body_bytes)
+        _keep_what_is_loaded()
         async with _listening(Metrics(counts), settings.host, settings.metrics_port), _listening(app, settings.host, settings.port):
             _log.info("serving %s on port %d", configuration.model, settings.port)
             await stop.wait()
@@ -56,6 +58,12 @@ async def serve_model(model: Model, settings: Settings, configuration: Configura
                     await app.idle()
             model.close()  # who still waits is told so: granian ends when everybody is answered
     _log.info("ended")
+
+
+def _keep_what_is_loaded() -> None:
+    """Modules stay until the end. A full collection that looked through them took 15 to 30 ms, for which requests waited."""
+    gc.collect()
+    gc.freeze()
 
 
 @contextlib.asynccontextmanager
