@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from bench import processor
+
 MEASURED_CORE, OTHER_CORE = "0", "1"
 READY_S = 15.0
 _ENDED_S = 30.0
@@ -19,6 +21,16 @@ FIRST = -15
 def on_core(core: str) -> list[str]:
     """How a command begins that runs on one core, before whatever else is on it, where that is allowed."""
     return ["nice", "-n", str(FIRST), "taskset", "-c", core]
+
+
+def at_once(process: int) -> None:
+    """From now on it and all that it started run as soon as they have something to do, where that is allowed: other work on the machine waits.
+
+    Not for what takes all of a core: the kernel stops it for 50 ms in each second then.
+    """
+    for thread in processor.threads(process):
+        with contextlib.suppress(PermissionError, ProcessLookupError):
+            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(1))
 
 
 @contextlib.contextmanager

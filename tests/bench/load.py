@@ -65,7 +65,10 @@ def at_a_rate(
 
 
 def steadily(host: str, port: int, path: str, *, body: str, per_second: float, seconds: int) -> list[float]:
-    """bench.steady: the seconds that each request took, each sent at a time of its own; all of them are answered with 200."""
+    """bench.steady: the seconds that each request took, each sent at a time of its own; all of them are answered with 200.
+
+    It sends before whatever else is on its core. So should run what it asks: cores.at_once.
+    """
     command = [*on_core(OTHER_CORE), sys.executable, "-m", "bench.steady", host, str(port), path, str(per_second), str(seconds)]
     done = subprocess.run(command, input=body.encode(), capture_output=True, check=False, cwd=layout.REPOSITORY / "tests")
     assert done.returncode == 0, done.stderr.decode()

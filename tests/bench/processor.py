@@ -17,6 +17,14 @@ def used_by_s(process: int) -> float:
     return _process_s(process) + sum(used_by_s(child) for child in children(process))
 
 
+def threads(process: int) -> Iterator[int]:
+    """Of a process and all that it started."""
+    with contextlib.suppress(FileNotFoundError):
+        yield from (int(task.name) for task in Path(f"/proc/{process}/task").iterdir())
+    for child in children(process):
+        yield from threads(child)
+
+
 def children(process: int) -> Iterator[int]:
     """The processes that it started."""
     with contextlib.suppress(FileNotFoundError):

@@ -7,11 +7,14 @@ round up to a millisecond.
 
 import gc
 import json
+import os
 import select
 import socket
 import sys
 import time
 from dataclasses import dataclass, field
+
+from bench import cores
 
 CONNECTIONS = 128
 """Open from the start; who finds all of them busy waits for the first that is free."""
@@ -35,6 +38,7 @@ def main(host: str, port: int, path: str, per_second: float, seconds: float, bod
     took: list[float] = []
     count, sent = int(per_second * seconds), 0
     gc.disable()
+    cores.at_once(os.getpid())
     began = time.perf_counter()
     while len(took) < count:
         now = time.perf_counter() - began
