@@ -38,6 +38,7 @@ def manifest(
     namespace: str = "shop",
     serving: dict[str, Any] | None = None,
     traffic: dict[str, Any] | None = None,
+    transformer: dict[str, Any] | None = None,
     **model_changes: Any,
 ) -> dict[str, Any]:
     """A ModelDeployment as a user writes it."""
@@ -49,6 +50,8 @@ def manifest(
     }
     if serving:
         written["spec"]["serving"] = serving
+    if transformer is not None:
+        written["spec"]["transformer"] = {name: value for name, value in transformer.items() if value is not None}
     if traffic:
         written["spec"]["traffic"] = traffic
     return written

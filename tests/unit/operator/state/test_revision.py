@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from slipway_operator.api.v1alpha1.modeldeployment import EnvironmentVariable, LocalReference, ModelSource, Serving, Tensor
+from slipway_operator.api.fields import LocalReference
+from slipway_operator.api.v1alpha1.modeldeployment import EnvironmentVariable, ModelSource, Serving
+from slipway_operator.api.v1alpha1.tensors import Tensor
 from slipway_operator.state import revision as revisions
 from slipway_operator.state.revision import Revision, revision_name
 from slipway_testing import builders
