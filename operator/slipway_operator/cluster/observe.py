@@ -101,6 +101,7 @@ class Observer:
             command=(body["metadata"].get("annotations") or {}).get(metadata.ROLLOUT_ANNOTATION),
             endpoints=self._endpoints(identity),
             runtimes=self._settings.runtimes,
+            transformer_image=self._settings.transformer_image,
             drain_s=self._settings.drain_seconds,
             route_s=self._settings.route_seconds,
             poll_s=self._settings.poll_seconds,

@@ -17,6 +17,11 @@ def accepted(observed: Observed) -> Verdict:
             conditions.SPEC_UNREADABLE,
             f"This operator cannot read the stored object: {observed.spec_error} Apply it again, or run the operator version that matches its CRD.",
         )
+    if observed.spec.transformer is not None and observed.spec.transformer.image is None and observed.transformer_image is None:
+        return failed(
+            conditions.TRANSFORMER_IMAGE_UNKNOWN,
+            "This operator has no image for transformers: name one in spec.transformer.image, or in its setting SLIPWAY_TRANSFORMER_IMAGE.",
+        )
     return _names_fit(observed.identity)
 
 
