@@ -20,11 +20,12 @@ class Unavailable(Exception):
 class Store:
     """Use ``get``; ``close`` at the end."""
 
-    def __init__(self, address: str, *, timeout_s: float) -> None:
+    def __init__(self, address: str, *, timeout_s: float, password: str = "") -> None:
         self._timeout_s = timeout_s
         # One retry: a kept connection of a store that was restarted is stale, and reading again is safe.
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
-        pool = BlockingConnectionPool.from_url(address, max_connections=CONNECTIONS, timeout=timeout_s, retry=retry)
+        # Of a password in the address and another, that in the address counts.
+        pool = BlockingConnectionPool.from_url(address, password=password or None, max_connections=CONNECTIONS, timeout=timeout_s, retry=retry)
         self._redis: Redis = Redis(connection_pool=pool)
 
     async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
