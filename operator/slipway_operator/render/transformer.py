@@ -56,7 +56,8 @@ def configuration(revision: Revision, transformer: Transformer, *, model_name: s
     if "features" in parts:
         parts["features"].pop("passwordFrom", None)  # it comes by an environment variable
     log = {"log": {"samplePercent": transformer.log.sample_percent, "file": LOG_FILE}} if transformer.log else {}
-    return json.dumps(written | parts | log, indent=2, ensure_ascii=False) + "\n"
+    lines = [f'  "{name}": {json.dumps(value, ensure_ascii=False)}' for name, value in (written | parts | log).items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _tensors(tensors: Iterable[Tensor]) -> list[dict[str, Any]]:
