@@ -305,6 +305,6 @@ def test_a_serving_revision_whose_record_is_gone_keeps_what_routers_know_of_it()
     written = transformed("pvc://models/digits/2")
     live = table("digits-lost", http_only=("digits-lost", "digits-older"))
 
-    told = written_table(modeldeployment.plan(serving(written, table=live, selected="digits-lost")))
+    told = written_table(modeldeployment.plan(serving(written, table=live, selected="digits-lost", revisions=())))
 
     assert told["httpOnly"] == ["digits-lost"]
