@@ -66,12 +66,10 @@ def test_a_transformer_at_its_defaults_is_the_same_and_none_is_another(transform
 
 
 def test_an_empty_part_of_a_transformer_is_another_than_none() -> None:
-    names = {
-        revision_name(strategies.parsed({"model": builders.model(), "transformer": part}), owner="digits")
-        for part in ({}, {"validation": {}}, {"log": {"samplePercent": "5"}})
-    }
+    parts: tuple[dict[str, Any], ...] = ({}, {"validation": {}})
+    names = [revision_name(strategies.parsed({"model": builders.model(), "transformer": part}), owner="digits") for part in parts]
 
-    assert len(names) == 3
+    assert names[0] != names[1]
 
 
 def test_the_image_that_slipway_chose_is_recorded_and_no_part_of_the_name() -> None:
