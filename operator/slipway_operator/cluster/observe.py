@@ -314,7 +314,7 @@ def _spec(body: Object) -> tuple[ModelDeploymentSpec | None, str]:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in ("spec", *first["loc"]))
-        return None, f"{where}: {first['msg']}."
+        return None, f"{where}: {first['msg'].removeprefix('Value error, ')}."
 
 
 def _status(body: Object) -> ModelDeploymentStatus:
