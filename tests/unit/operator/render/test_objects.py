@@ -170,7 +170,7 @@ def test_behind_a_transformer_triton_is_on_loopback_and_probed_by_its_metrics() 
         "startupProbe": metrics,
         "readinessProbe": READINESS | metrics,
         "livenessProbe": metrics,
-        "args": ["--http-address=127.0.0.1", "--http-port=8180", "--grpc-address=127.0.0.1", "--grpc-port=9001"],
+        "args": ["--http-address=127.0.0.1", "--http-port=8180", "--grpc-address=127.0.0.1", "--grpc-port=9001", "--metrics-address=0.0.0.0"],
     }
     assert objects.TERMINATION_GRACE_S > transformer.DRAIN_S + transformer.GRACE_S
 
