@@ -24,6 +24,10 @@ _encoder = msgspec.json.Encoder()
 
 Headers: TypeAlias = list[tuple[str, str]]
 Probe: TypeAlias = Callable[[], Awaitable[bool]]
+Repository: TypeAlias = Callable[[], Awaitable[tuple[int, Any]]]
+"""Status and JSON of the model server's index."""
+
+_INDEX = "/v2/repository/index"
 
 
 class Incoming(Protocol):
@@ -54,12 +58,22 @@ class Connection(Protocol):
 class App:
     """Serves one model."""
 
-    def __init__(self, configuration: Configuration, inference: Inference, *, counts: Meters, ready: Probe, body_bytes: int) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        inference: Inference,
+        *,
+        counts: Meters,
+        ready: Probe,
+        body_bytes: int,
+        repository: Repository | None = None,
+    ) -> None:
         self._model = configuration.model
         self._known = frozenset(tensor.name for tensor in configuration.accepted)
         self._inference = inference
         self._meters = counts
         self._ready = ready
+        self._repository = repository
         self._body_bytes = body_bytes
         self._draining = False
         self._idle = asyncio.Event()
@@ -143,9 +157,12 @@ class App:
             raise Refused("the body ends before its end", reason="truncated") from None
 
     async def _other(self, scope: Incoming) -> tuple[int, Any, Headers]:
+        if scope.path == _INDEX and scope.method == "POST" and self._repository:
+            status, body = await self._repository()  # by which the operator learns why a model does not load; routers pass no client on to it
+            return status, body, [_JSON]
         found = self._answers.get(scope.path) or self._answers.get(unquote(scope.path))
         if found is None:
-            if scope.path in self._infer:
+            if scope.path in self._infer or (scope.path == _INDEX and self._repository):
                 return 405, _error(f"{quoted(scope.method)} is not allowed here: use POST", "method"), [_JSON, ("allow", "POST")]
             return 404, _error(f"there is nothing at this path: use /v2/models/{self._model}/infer", "path"), [_JSON]
         if scope.method not in ("GET", "HEAD"):

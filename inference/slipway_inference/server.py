@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
-from slipway_inference.app import App, Metrics
+from slipway_inference.app import App, Metrics, Repository
 from slipway_inference.configuration import Configuration
 from slipway_inference.features import Features
 from slipway_inference.hooks import Hooks
@@ -35,18 +35,20 @@ async def serve(settings: Settings, configuration: Configuration, stop: asyncio.
         timeout_s=settings.triton_timeout_seconds,
         connections=settings.triton_connections,
     )
-    await serve_model(triton, settings, configuration, stop)
+    await serve_model(triton, settings, configuration, stop, repository=triton.repository)
 
 
-async def serve_model(model: Model, settings: Settings, configuration: Configuration, stop: asyncio.Event) -> None:
+async def serve_model(
+    model: Model, settings: Settings, configuration: Configuration, stop: asyncio.Event, *, repository: Repository | None = None
+) -> None:
     """``serve``, in front of any model."""
     counts = Meters()
-    async with _store(configuration) as store, _parts(model, settings, configuration, counts, store) as parts:
+    async with _store(configuration, settings) as store, _parts(model, settings, configuration, counts, store) as parts:
 
         async def ready() -> bool:
             return await model.ready() and (parts.features is None or await parts.features.ready())
 
-        app = App(configuration, Inference(parts), counts=counts, ready=ready, body_bytes=settings.body_bytes)
+        app = App(configuration, Inference(parts), counts=counts, ready=ready, body_bytes=settings.body_bytes, repository=repository)
         _keep_what_is_loaded()
         async with _listening(Metrics(counts), settings.host, settings.metrics_port), _listening(app, settings.host, settings.port):
             _log.info("serving %s on port %d", configuration.model, settings.port)
@@ -67,11 +69,12 @@ def _keep_what_is_loaded() -> None:
 
 
 @contextlib.asynccontextmanager
-async def _store(configuration: Configuration) -> AsyncIterator[Store | None]:
+async def _store(configuration: Configuration, settings: Settings) -> AsyncIterator[Store | None]:
     if configuration.features is None:
         yield None
         return
-    store = Store(configuration.features.redis, timeout_s=configuration.features.timeout_milliseconds / 1000)
+    timeout_s = configuration.features.timeout_milliseconds / 1000
+    store = Store(configuration.features.redis, password=settings.redis_password, timeout_s=timeout_s)
     try:
         yield store
     finally:

@@ -45,6 +45,9 @@ class Settings:
     triton_connections: int = 32
     """Calls under way at most. Only full batches, and models that do not batch, use more than ``triton_calls``."""
 
+    redis_password: str = dataclasses.field(default="", repr=False)
+    """Of the Redis that features are read from; empty where it asks for none. Not in the configuration, which is no Secret."""
+
     max_rows: int = 16_384
     """Rows of one request; more are refused with 413."""
 

@@ -20,13 +20,14 @@ class Unavailable(Exception):
 class Store:
     """Use ``get``; ``close`` at the end."""
 
-    def __init__(self, address: str, *, timeout_s: float) -> None:
+    def __init__(self, address: str, *, timeout_s: float, password: str = "") -> None:
         self._timeout_s = timeout_s
         # One retry: a kept connection of a store that was restarted is stale, and reading again is safe.
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
-        # redis-py's own times only end what outlives ours.
+        # Of a password in the address and another, that in the address counts. redis-py's own times only end what outlives ours.
         pool = BlockingConnectionPool.from_url(
             address,
+            password=password or None,
             max_connections=CONNECTIONS,
             timeout=2 * timeout_s,
             socket_timeout=2 * timeout_s,

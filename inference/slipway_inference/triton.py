@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -47,6 +48,7 @@ class Triton:
         self._where = f"/v2/models/{quote(configuration.model, safe='')}"
         self._head = f"POST {self._where}/infer HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/octet-stream\r\n".encode()
         self._ready = f"GET {self._where}/ready HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        self._index = f"POST /v2/repository/index HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode()
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(_Answer)
 
@@ -75,6 +77,14 @@ class Triton:
             return (await self._probes.ask([self._ready], timeout_s=READY_S)).status == 200
         except (Unreachable, TimeoutError):
             return False
+
+    async def repository(self) -> tuple[int, Any]:
+        """Status and JSON of Triton's index: its models, and why one is not ready. 503 while there is none."""
+        try:
+            reply = await self._probes.ask([self._index], timeout_s=READY_S)
+            return reply.status, msgspec.json.decode(reply.body)
+        except (Unreachable, TimeoutError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            return 503, Refused(f"the model server has no index: {error}", status=503, reason="unavailable").body
 
     def close(self) -> None:
         """As ``Model`` has it."""

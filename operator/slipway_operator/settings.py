@@ -24,6 +24,9 @@ class Settings:
     router_image: str | None = None
     """Image of the routers. Absent: there are none, a Service leads to the pods of a revision, and spec.traffic has no effect."""
 
+    transformer_image: str | None = None
+    """Image of the transformers whose spec names none. Absent: such a spec is not accepted."""
+
     router_replicas: int = 2
     """Pods of each router."""
 

@@ -82,6 +82,8 @@ class Model:
         self.poison: float | None = None
         """A value that makes the whole call fail with 500."""
         self.ready = True
+        self.index = b"[]"
+        """Of its repository."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._server: asyncio.Server | None = None
@@ -132,13 +134,20 @@ class Model:
                 first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
                 head = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
                 sent = await reader.readexactly(int(head.get("content-length", 0)))
-                status, headers, answer = (200 if self.ready else 400, "", b"") if first.startswith("GET") else await self._infer(head, sent)
+                status, headers, answer = await self._answer(first, head, sent)
                 writer.write(f"HTTP/1.1 {status} Said\r\n{headers}Content-Length: {len(answer)}\r\n\r\n".encode() + answer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             self._open.discard(writer)
             writer.close()
+
+    async def _answer(self, first: str, head: Mapping[str, str], sent: bytes) -> tuple[int, str, bytes]:
+        if first.startswith("GET"):
+            return (200 if self.ready else 400), "", b""
+        if first.startswith("POST /v2/repository/index "):
+            return 200, "Content-Type: application/json\r\n", self.index
+        return await self._infer(head, sent)
 
     async def _infer(self, head: Mapping[str, str], sent: bytes) -> tuple[int, str, bytes]:
         length = int(head["inference-header-content-length"])

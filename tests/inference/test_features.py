@@ -182,3 +182,10 @@ def test_no_connection_to_the_store_is_lost(start: Start, store: RedisServer) ->
 def outcome(answer: Answer) -> object:
     """The data of a good answer, or the status."""
     return answer.output() if answer.status == 200 else answer.status
+
+
+@pytest.mark.parametrize(("password", "said"), [("s3cret", expected(2)), ("another", 503), ("", 503)])
+def test_a_password_comes_by_the_environment(start: Start, store: RedisServer, password: str, said: object) -> None:
+    transformer = start(featured(store, redis=f"redis://127.0.0.1:{store.port}/0"), redis_password=password)
+    assert outcome(transformer.infer(of(2))) == said
+    assert not password or password not in transformer.log

@@ -28,6 +28,24 @@ def test_it_answers_and_describes_itself(start: Start, model: Model) -> None:
     assert transformer.get("/v2/health/ready").status == 503
 
 
+def test_the_servers_index_is_passed_on(start: Start, model: Model) -> None:
+    transformer = start()
+    model.ready = False
+    model.index = b'[{"name": "ranker", "version": "1", "state": "UNAVAILABLE", "reason": "no such operator"}]'
+    told = ask(transformer.port, "/v2/repository/index")
+    assert (told.status, told.said, told.headers["content-type"]) == (200, json.loads(model.index), "application/json")
+    assert ask(transformer.port, "/v2/repository/index", method="GET").status == 405
+    assert ask(transformer.port, "/v2/repository/models/ranker/unload").status == 404
+
+    model.index = b"none"
+    assert (ask(transformer.port, "/v2/repository/index").status, ask(transformer.port, "/v2/repository/index").said["reason"]) == (
+        503,
+        "unavailable",
+    )
+    model.stop()
+    assert ask(transformer.port, "/v2/repository/index").status == 503
+
+
 def test_requests_of_one_moment_are_merged_and_never_beyond_the_batch(start: Start, model: Model) -> None:
     transformer = start()
     model.delay_s = 0.05

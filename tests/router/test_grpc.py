@@ -180,6 +180,45 @@ def test_a_fixed_answer_is_of_http_only(router: Router, call: Any) -> None:
     assert failure(call, x_user_id="u")[0] == grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.parametrize("method", ["ModelInfer", "ModelMetadata", "ServerMetadata", "ModelStreamInfer"])
+def test_a_revision_with_a_transformer_takes_nothing_but_http(router: Router, pod: Any, call: Any, method: str) -> None:
+    server = pod()
+    router.serve(table(httpOnly=["ranker-old"]), pods={"ranker-old": [server]})
+    sentence = "use HTTP: revision ranker-old of ranker has a transformer, which gRPC does not reach"
+    assert failure(call, method, x_user_id="u") == (grpc.StatusCode.UNIMPLEMENTED, sentence)
+    assert server.called == {}
+    assert router.taken()["totals"] == []
+    assert call("ServerReady")[0] == b"\x08\x01"
+
+
+def test_the_revision_that_a_call_would_go_to_decides(router: Router, pod: Any, call: Any) -> None:
+    router.serve(split(3000, httpOnly=["ranker-new"]), pods={"ranker-old": [pod()], "ranker-new": [pod()]})
+
+    def code(unit: str) -> grpc.StatusCode | bytes:
+        try:
+            return bytes(call(x_user_id=unit)[0])
+        except grpc.RpcError as error:
+            found: grpc.StatusCode = error.code()
+            return found
+
+    units = [f"user-{number}" for number in range(50)]
+    expected = [grpc.StatusCode.UNIMPLEMENTED if slot_of("shop/ranker", unit.encode()) >= 7000 else b"got x" for unit in units]
+    assert [code(unit) for unit in units] == expected
+
+
+def test_http_reaches_a_revision_with_a_transformer(router: Router) -> None:
+    router.serve(table(httpOnly=["ranker-old"]), pods={"ranker-old": [router.pod()]})
+    assert router.ask(x_user_id="u").status == 200
+
+
+def test_a_fallback_with_a_transformer_is_none_for_grpc(router: Router, pod: Any, call: Any) -> None:
+    before = pod()
+    fallback = table(fallback={"revision": "ranker-before"}, httpOnly=["ranker-before"])
+    router.serve(fallback, pods={"ranker-old": ["127.9.9.9"], "ranker-before": [before]})
+    assert failure(call, x_user_id="u") == (grpc.StatusCode.UNAVAILABLE, "ranker-old of ranker could not be asked: try again")
+    assert before.called == {}
+
+
 @pytest.mark.parametrize("authority", ["ranker", "ranker.shop", "ranker.shop.svc:9000", "ranker.shop.svc.cluster.local"])
 def test_the_authority_names_the_model(router: Router, pod: Any, call: Any, authority: str) -> None:
     here, there = pod(), pod()

@@ -8,6 +8,7 @@ from slipway_operator.state.observed import Identity, Observed, Workload
 from slipway_operator.state.revision import Revision
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+TRANSFORMER = "slipway/transformer:test"
 RUNTIMES = {"slipway-triton": "slipway-triton-11111111"}
 
 
@@ -38,6 +39,7 @@ def manifest(
     namespace: str = "shop",
     serving: dict[str, Any] | None = None,
     traffic: dict[str, Any] | None = None,
+    transformer: dict[str, Any] | None = None,
     **model_changes: Any,
 ) -> dict[str, Any]:
     """A ModelDeployment as a user writes it."""
@@ -49,6 +51,8 @@ def manifest(
     }
     if serving:
         written["spec"]["serving"] = serving
+    if transformer is not None:
+        written["spec"]["transformer"] = {name: value for name, value in transformer.items() if value is not None}
     if traffic:
         written["spec"]["traffic"] = traffic
     return written
@@ -76,7 +80,7 @@ def identity(**changes: Any) -> Identity:
 
 def revision(of: ModelDeploymentSpec | None = None, *, number: int = 1, runtime: str = "slipway-triton-11111111") -> Revision:
     """The recorded revision of a spec."""
-    made = Revision.of(of or spec(), owner="digits", number=number, runtime=runtime)
+    made = Revision.of(of or spec(), owner="digits", number=number, runtime=runtime, transformer_image=TRANSFORMER)
     return Revision.recorded(name=made.name, number=number, data=made.data)
 
 
@@ -87,7 +91,15 @@ def running(*, replicas: int = 1, **changes: Any) -> Workload:
 
 def observed(**changes: Any) -> Observed:
     """A ModelDeployment seen for the first time."""
-    valid: dict[str, Any] = {"identity": identity(), "spec": spec(), "runtimes": RUNTIMES, "now": NOW, "drain_s": 15.0, "poll_s": 3.0}
+    valid: dict[str, Any] = {
+        "identity": identity(),
+        "spec": spec(),
+        "runtimes": RUNTIMES,
+        "transformer_image": TRANSFORMER,
+        "now": NOW,
+        "drain_s": 15.0,
+        "poll_s": 3.0,
+    }
     return Observed(**(valid | changes))
 
 

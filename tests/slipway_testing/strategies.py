@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from slipway_operator.api import crd
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec
+from slipway_testing import transformers
 
 Schema = dict[str, Any]
 Path = tuple[str | int, ...]
@@ -21,6 +22,7 @@ _KEYS: Final = {
     "requests": ["cpu", "memory", "ephemeral-storage"],
     "limits": ["cpu", "memory", "ephemeral-storage"],
     "nodeSelector": ["disk", "zone"],
+    "parameters": ["floor", "boost"],
 }
 _FOREIGN: Final[dict[str, list[dict[str, Any]]]] = {
     "tolerations": [{"key": "gpu", "operator": "Exists"}, {"key": "spot", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}],
@@ -111,6 +113,10 @@ def _agreeing(written: dict[str, Any]) -> dict[str, Any]:
         _with_tensors(model)
     if any(model["format"] == "triton" for model in models):
         serving.pop("batching", None)
+        written.pop("transformer", None)
+    if "transformer" in written:
+        written["transformer"] = transformers.agreeing(written["transformer"], models, serving)
+        written["serving"] = serving
     replicas = serving.get("replicas", {})
     if "max" in replicas:
         replicas["min"] = min(replicas.get("min", 1), replicas["max"])
@@ -195,11 +201,19 @@ FULL: Final[dict[str, Any]] = {
     },
     "suspend": False,
 }
-"""A spec with every field set that goes with the others."""
+"""A spec with every field set that goes with the others; a transformer goes with few models, and has one of its own."""
+
+
+def leaves_of_a_transformer() -> Iterator[tuple[Path, Any]]:
+    """Each leaf of spec.transformer with another value than ``transformers.WHOLE`` has there."""
+    yield from leaves(SPEC["properties"]["transformer"], path=("transformer",), value=transformers.WHOLE["transformer"])
 
 
 def leaves(schema: Schema = SPEC, *, path: Path = (), value: Any = FULL) -> Iterator[tuple[Path, Any]]:
     """Each leaf of the schema with another value than ``FULL`` has there."""
+    if path in transformers.INSTEAD:
+        yield transformers.INSTEAD[path]
+        return
     if path == ("traffic", "rollout"):
         return  # its fields show while a rollout is under way: test_rollout.py has them
     if path == ("traffic", "router"):
@@ -212,7 +226,8 @@ def leaves(schema: Schema = SPEC, *, path: Path = (), value: Any = FULL) -> Iter
         yield path, {"response": {"body": "{}"}}
     if "properties" in schema:
         for name, child in schema["properties"].items():
-            yield from leaves(child, path=(*path, name), value=value[name])
+            if path or name != "transformer":
+                yield from leaves(child, path=(*path, name), value=value.get(name))
     elif schema.get("type") == "array":
         yield from leaves(schema["items"], path=(*path, 0), value=value[0])
     elif "additionalProperties" in schema:
@@ -222,9 +237,9 @@ def leaves(schema: Schema = SPEC, *, path: Path = (), value: Any = FULL) -> Iter
         yield path, _another(schema, path=path, value=value)
 
 
-def changed(path: Path, value: Any) -> dict[str, Any]:
+def changed(path: Path, value: Any, *, of: dict[str, Any] = FULL) -> dict[str, Any]:
     """``FULL`` with one leaf changed."""
-    written: dict[str, Any] = copy.deepcopy(FULL)
+    written: dict[str, Any] = copy.deepcopy(of)
     node: Any = written
     for step in path[:-1]:
         node = node[step]

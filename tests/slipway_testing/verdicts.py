@@ -50,6 +50,27 @@ def triton(**serving: Any) -> Body:
     return builders.manifest(name="ranker", format="triton", inputs=None, outputs=None, serving=serving)
 
 
+def transformed(**transformer: Any) -> Body:
+    """A valid object whose transformer has one feature of a user and the price that the client sends, and what else is given."""
+    valid: dict[str, Any] = {
+        "request": [{"name": "user", "dtype": "INT64", "shape": [1]}, {"name": "price", "dtype": "FP32", "shape": []}],
+        "features": {
+            "redis": "redis://redis.shop:6379/0",
+            "project": "shop",
+            "into": "x",
+            "columns": [{"view": "user_stats", "feature": "ctr"}, {"input": "price"}],
+            "entities": [{"view": "user_stats", "keys": [{"name": "user_id", "input": "user"}]}],
+        },
+    }
+    return builders.manifest(
+        name="ranker",
+        inputs=[{"name": "x", "dtype": "FP32", "shape": [2]}],
+        outputs=[{"name": "score", "dtype": "FP32", "shape": [1]}, {"name": "text", "dtype": "BYTES", "shape": [1]}],
+        serving={"batching": {"maxBatchSize": 8}},
+        transformer=valid | transformer,
+    )
+
+
 def _refused(because: str, path: str, value: Any, *, field: str | None = None, server_field: str | None = None, of: Body | None = None) -> Refused:
     field = field or path
     return Refused(because=because, body=changed(path, value, of=of), field=field, server_field=server_field or field)
@@ -57,7 +78,7 @@ def _refused(because: str, path: str, value: Any, *, field: str | None = None, s
 
 _TENSOR: Final = {"name": "x", "dtype": "FP32", "shape": [64]}
 
-REFUSED: Final = (
+_REFUSED: Final = (
     _refused("there is no spec", "spec", REMOVED),
     _refused("the spec is a list", "spec", [1]),
     _refused("there is no model", "spec.model", REMOVED),
@@ -188,6 +209,100 @@ REFUSED: Final = (
     _refused("the name holds a dot", "metadata.name", "ranker.v7"),
 )
 
+_RULE: Final = {"input": "price"}
+_TRANSFORMER: Final = "spec.transformer"
+
+
+def _wrong(because: str, path: str, value: Any, *, field: str | None = None, **transformer: Any) -> Refused:
+    """As ``_refused``, of an object with a transformer; paths begin below spec.transformer."""
+    below = f"{_TRANSFORMER}.{path}"
+    return _refused(because, below, value, field=below if field is None else f"{_TRANSFORMER}{field}", of=transformed(**transformer))
+
+
+_REFUSED_TRANSFORMERS: Final = (
+    _refused("a transformer before a repository", "spec.transformer", {}, of=triton()),
+    _refused(
+        "a transformer before the repository of a shadow",
+        "spec.traffic.shadow",
+        {"model": {"uri": "pvc://models/ranker", "format": "triton"}},
+        of=changed("spec.serving", {}, of=changed("spec.transformer", {}, of=valid())),
+        field=_TRANSFORMER,
+    ),
+    _refused(
+        "a transformer before the repository of a fallback",
+        "spec.traffic.fallback",
+        {"model": {"uri": "pvc://models/ranker", "format": "triton"}},
+        of=changed("spec.transformer", {}, of=valid()),
+        field=_TRANSFORMER,
+    ),
+    _wrong("an input of a kind that numpy has not", "request", [{"name": "x", "dtype": "BF16", "shape": [2]}], field="", features=None),
+    _wrong("an input of no values", "request", [{"name": "x", "dtype": "FP32", "shape": [2, 0]}], field="", features=None),
+    _refused("an output of a kind that numpy has not", "spec.model.outputs.1.dtype", "BF16", of=transformed(), field=_TRANSFORMER),
+    _wrong("an input twice", "request", [{"name": "x", "dtype": "FP32", "shape": [2]}] * 2, field=".request[1]", features=None),
+    _wrong("an input of the model that nothing gives", "features", None, field=""),
+    _wrong("a rule about an input that nobody sends", "validation", {"rules": [{"input": "x"}]}),
+    _wrong("a rule about an input that the model does not have", "validation", {"rules": [_RULE]}, request=[], features=None),
+    _wrong("a rule about nothing", "validation", {"rules": [{"column": 0}]}, field=".validation.rules[0].input"),
+    _wrong("a column before the first", "validation", {"rules": [_RULE | {"column": -1}]}, field=".validation.rules[0].column"),
+    _wrong("a bound as a number", "validation", {"rules": [_RULE | {"minimum": 1}]}, field=".validation.rules[0].minimum"),
+    _wrong("a bound of text", "validation", {"rules": [_RULE | {"maximum": "NaN"}]}, field=".validation.rules[0].maximum"),
+    _wrong("no values at all", "validation", {"rules": [_RULE | {"allowed": []}]}, field=".validation.rules[0].allowed"),
+    _wrong("a value that is too long", "validation", {"rules": [_RULE | {"allowed": ["1", "x" * 65]}]}, field=".validation.rules[0].allowed[1]"),
+    _wrong("an unknown way", "validation", {"onInvalid": "Drop"}, field=".validation.onInvalid"),
+    _wrong("an unknown way of a rule", "validation", {"rules": [_RULE | {"onInvalid": "Drop"}]}, field=".validation.rules[0].onInvalid"),
+    _wrong("a rule that puts nothing there", "validation", {"rules": [_RULE | {"onInvalid": "Impute"}]}),
+    _wrong("rules that put nothing there", "validation", {"onInvalid": "Impute", "rules": [_RULE | {"impute": "0"}, _RULE]}),
+    _wrong(
+        "a bound of strings",
+        "validation",
+        {"rules": [{"input": "x", "minimum": "1"}]},
+        request=[{"name": "x", "dtype": "BYTES", "shape": [2]}],
+        features=None,
+    ),
+    _wrong("65 rules", "validation", {"rules": [_RULE] * 65}, field=".validation.rules"),
+    _wrong("a store of another kind", "features.redis", "http://redis.shop"),
+    _wrong("a password in the open", "features.redis", "redis://:secret@redis.shop:6379/0"),
+    _wrong("a port that is none", "features.redis", "redis://redis.shop:65536/0"),
+    _wrong("a database that is no number", "features.redis", "redis://redis.shop/main"),
+    _wrong("features of no project", "features.project", REMOVED),
+    _wrong("features into no input", "features.into", "y", field=".features"),
+    _refused(
+        "features into whole numbers",
+        "spec.model.inputs.0.dtype",
+        "INT64",
+        of=transformed(),
+        field="spec.transformer.features",
+    ),
+    _wrong("features into what is sent", "request.1.name", "x", field=".features"),
+    _wrong("features and nothing that is sent", "request", [], field=".features"),
+    _wrong("no columns", "features.columns", []),
+    _wrong("513 columns", "features.columns", [{"input": "price"}] * 513),
+    _wrong("a column of two kinds", "features.columns.0", {"view": "user_stats", "input": "price"}, field=".features.columns[0]"),
+    _wrong("a column of no kind", "features.columns.0", {}, field=".features.columns[0]"),
+    _wrong("a view without a feature", "features.columns.0", {"view": "user_stats"}, field=".features.columns[0]"),
+    _wrong("a column that nobody sends", "features.columns.1.input", "cost", field=".features"),
+    _wrong("a key that nobody sends", "features.entities.0.keys.0.input", "account", field=".features"),
+    _wrong("a view whose rows cannot be found", "features.columns.0.view", "item_stats", field=".features"),
+    _wrong("a view without keys", "features.entities.0.keys", [], field=".features.entities[0].keys"),
+    _wrong("a default that is no number", "features.default", "none"),
+    _wrong("no time at all", "features.timeoutMilliseconds", 0),
+    _refused("features without rows", "spec.serving.batching", REMOVED, of=transformed(), field=_TRANSFORMER),
+    _wrong("hooks that nobody has", "hooks", {"class": "shop:Ranker"}),
+    _wrong("hooks without a class", "hooks", {"class": "shop"}, field=".hooks.class", image="shop:1"),
+    _wrong("a parameter that is a number", "hooks", {"class": "shop:R", "parameters": {"a": 1}}, field=".hooks.parameters.a", image="shop:1"),
+    _wrong("labels of no output", "answer", {"output": "y"}),
+    _wrong("labels of strings", "answer", {"output": "text"}),
+    _wrong("labels of nothing", "answer", {}, field=".answer.output"),
+    _wrong("the best none", "answer", {"output": "score", "topK": 0}, field=".answer.topK"),
+    _wrong("a threshold of text", "answer", {"output": "score", "threshold": "high"}, field=".answer.threshold"),
+    _wrong("a sample beyond all", "log", {"samplePercent": "101"}, field=".log.samplePercent"),
+    _wrong("a sample as a number", "log", {"samplePercent": 5}, field=".log.samplePercent"),
+    _wrong("a log of nothing", "log", {}, field=".log.samplePercent"),
+    _wrong("an image with a blank", "image", "shop ranker"),
+    _wrong("resources that are too many", "resources", {"limits": {f"r{i}": 1 for i in range(9)}}, field=".resources.limits"),
+)
+REFUSED: Final = _REFUSED + _REFUSED_TRANSFORMERS
+
 ACCEPTED: Final[dict[str, Body]] = {
     "an onnx model with nothing else said": valid(),
     "a python model": builders.manifest(name="ranker", format="python"),
@@ -219,6 +334,27 @@ ACCEPTED: Final[dict[str, Body]] = {
     "labels, annotations and finalizers": changed(
         "metadata",
         {"name": "ranker", "namespace": "shop", "labels": {"a": "b"}, "annotations": {"c": "d"}, "finalizers": ["example.com/keep"]},
+    ),
+    "a transformer of defaults": changed("spec.transformer", {}),
+    "a transformer with features": transformed(),
+    "a transformer with hooks, which may give any input and output": transformed(
+        features=None, hooks={"class": "shop.hooks:Ranker"}, answer={"output": "made_up"}, image="registry.example.com/shop/ranker@sha256:0a1b"
+    ),
+    "a transformer with everything": transformed(
+        validation={
+            "onInvalid": "Flag",
+            "rules": [
+                {"input": "price", "minimum": "-0.5", "maximum": "1000", "nullable": False, "onInvalid": "Impute", "impute": "0"},
+                {"input": "user", "column": 0, "allowed": ["1", "2"]},
+            ],
+        },
+        features=transformed()["spec"]["transformer"]["features"]
+        | {"passwordFrom": {"name": "redis"}, "onMissing": "Null", "default": "-1.5", "onUnavailable": "Default", "timeoutMilliseconds": 20},
+        hooks={"class": "shop:Ranker", "onError": "Skip", "parameters": {"floor": "0.5"}},
+        answer={"output": "score", "labels": ["no", "yes"], "topK": 1, "threshold": "0.25"},
+        log={"samplePercent": "0.5"},
+        image="shop:1",
+        resources={"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}},
     ),
     "every field": builders.manifest(
         name="ranker",

@@ -139,6 +139,7 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "tokens": (lambda value: isinstance(value, bool), "true or false"),
     "exposures": (_absent_or(_object(experiment=_name, stratum=_whole)), 'absent or {"experiment": "…", "stratum": n}'),
     "shadow": (_absent_or(_object(revision=_name, percent=_percent)), 'absent or {"revision": "…", "percent": "0 to 100"}'),
+    "httpOnly": (_absent_or(_list_of(_name)), "absent or a list of names"),
     "fallback": (_absent_or(_fallback), 'absent, {"revision": "…"} or {"response": {"status": n, "contentType": "…", "body": "…"}}'),
 }
 """What each field has to hold, as a test and in words."""

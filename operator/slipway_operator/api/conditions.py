@@ -53,6 +53,9 @@ NAME_TAKEN: Final = "NameTaken"
 SPEC_UNREADABLE: Final = "SpecUnreadable"
 """The stored object does not fit this operator's version of the kind."""
 
+TRANSFORMER_IMAGE_UNKNOWN: Final = "TransformerImageUnknown"
+"""Neither spec.transformer nor the operator's settings name an image for the transformer."""
+
 REJECTED: Final = "Rejected"
 """The API server or an admission webhook refuses an object that the spec needs."""
 
@@ -181,7 +184,7 @@ SETTLED: Final = "Settled"
 
 STALLING_REASONS: Final = frozenset(
     {
-        NAME_TOO_LONG, NAME_TAKEN, SPEC_UNREADABLE, REJECTED, QUOTA_EXCEEDED, APPLY_FIGHT,
+        NAME_TOO_LONG, NAME_TAKEN, SPEC_UNREADABLE, TRANSFORMER_IMAGE_UNKNOWN, REJECTED, QUOTA_EXCEEDED, APPLY_FIGHT,
         ROLLED_BACK, ROLLOUT_PAUSED,
         MODEL_LOAD_FAILED, CLAIM_MISSING, DOWNLOAD_FAILED, IMAGE_PULL_FAILED, CONTAINER_FAILED, POD_REFUSED, RUNTIME_REFUSED,
     }

@@ -22,6 +22,9 @@ UNKNOWN_UID: Final = "00000000-0000-0000-0000-000000000000"
 ROUTER_IMAGE: Final = "slipway/router"
 """Stands for the image that the operator has from SLIPWAY_ROUTER_IMAGE."""
 
+TRANSFORMER_IMAGE: Final = "slipway/transformer"
+"""Stands for the image that the operator has from SLIPWAY_TRANSFORMER_IMAGE."""
+
 _ANY_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)  # no child of a new object carries a time
 
 
@@ -80,6 +83,9 @@ def _print_note(manifest: Manifest, observed: Observed) -> None:
         print(manifest.note(sentence), file=sys.stderr)
     if observed.spec and observed.spec.traffic.router == "Dedicated":
         print(manifest.note(f"image {ROUTER_IMAGE} stands for the one that the cluster's operator has for routers"), file=sys.stderr)
+    transformer = observed.spec.transformer if observed.spec else None
+    if transformer and transformer.image is None:
+        print(manifest.note(f"image {TRANSFORMER_IMAGE} stands for the one that the cluster's operator has for transformers"), file=sys.stderr)
 
 
 def _problems(manifest: Manifest, *, namespace: str) -> list[str]:
@@ -95,4 +101,4 @@ def first_seen(body: Mapping[str, Any], *, namespace: str, runtimes: Mapping[str
     parsed = ModelDeployment.model_validate(validation.fields(body))
     own = parsed.spec.traffic.router == "Dedicated"
     routers = Routers(name=router.dedicated_name(identity.name) if own else router.SHARED, addressed=True, image=ROUTER_IMAGE)
-    return Observed(identity=identity, spec=parsed.spec, runtimes=runtimes, routers=routers, now=_ANY_TIME)
+    return Observed(identity=identity, spec=parsed.spec, runtimes=runtimes, transformer_image=TRANSFORMER_IMAGE, routers=routers, now=_ANY_TIME)

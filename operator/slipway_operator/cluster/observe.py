@@ -101,6 +101,7 @@ class Observer:
             command=(body["metadata"].get("annotations") or {}).get(metadata.ROLLOUT_ANNOTATION),
             endpoints=self._endpoints(identity),
             runtimes=self._settings.runtimes,
+            transformer_image=self._settings.transformer_image,
             drain_s=self._settings.drain_seconds,
             route_s=self._settings.route_seconds,
             poll_s=self._settings.poll_seconds,
@@ -313,7 +314,7 @@ def _spec(body: Object) -> tuple[ModelDeploymentSpec | None, str]:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in ("spec", *first["loc"]))
-        return None, f"{where}: {first['msg']}."
+        return None, f"{where}: {first['msg'].removeprefix('Value error, ')}."
 
 
 def _status(body: Object) -> ModelDeploymentStatus:

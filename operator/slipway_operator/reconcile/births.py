@@ -18,4 +18,5 @@ def revision_of(observed: Observed, spec: ModelDeploymentSpec, *, born_before: i
     remembered = next((entry.runtime for entry in observed.status.revisions if entry.name == name), None)
     runtime = remembered or observed.runtimes.get(spec.serving.runtime, spec.serving.runtime)
     number = max((revision.number for revision in observed.revisions), default=0) + 1 + born_before
-    return revision_objects.born(Revision.of(spec, owner=owner.name, number=number, runtime=runtime), owner=owner)
+    made = Revision.of(spec, owner=owner.name, number=number, runtime=runtime, transformer_image=observed.transformer_image)
+    return revision_objects.born(made, owner=owner)

@@ -15,7 +15,13 @@ def accepted(observed: Observed) -> Verdict:
     if observed.spec is None:
         return failed(
             conditions.SPEC_UNREADABLE,
-            f"This operator cannot read the stored object: {observed.spec_error} Apply it again, or run the operator version that matches its CRD.",
+            f"This operator cannot read the stored object: {observed.spec_error} Change it and apply it again, or run the operator version that"
+            " matches its CRD.",
+        )
+    if observed.spec.transformer is not None and observed.spec.transformer.image is None and observed.transformer_image is None:
+        return failed(
+            conditions.TRANSFORMER_IMAGE_UNKNOWN,
+            "This operator has no image for transformers: name one in spec.transformer.image, or in its setting SLIPWAY_TRANSFORMER_IMAGE.",
         )
     return _names_fit(observed.identity)
 

@@ -12,16 +12,27 @@ _MEBIBYTE = 2**20
 def table(observed: Observed, spec: ModelDeploymentSpec, roles: Cast) -> RouteTable:
     """The table as it should be now."""
     unit, limits = spec.traffic.unit, spec.traffic.limits
+    division = _division(observed, _split(observed, roles))
     return RouteTable(
         namespace=observed.identity.namespace,
         model=observed.identity.name,
-        division=_division(observed, _split(observed, roles)),
+        division=division,
         unit=UnitRule(header=unit.header.lower(), on_missing=unit.on_missing) if unit else None,
         limits=Limits(timeout_ms=limits.timeout_milliseconds, body_bytes=limits.body_mebibytes * _MEBIBYTE, pending_per_pod=limits.pending_per_pod),
         shadow=roles.understudies.shadowing,
         fallback=roles.understudies.falling_back,
         tokens=_asked_for(observed, spec),
+        http_only=_http_only(observed, division, roles),
     )
+
+
+def _http_only(observed: Observed, division: Division, roles: Cast) -> tuple[str, ...]:
+    """Those with a transformer of all that clients' requests may go to; of one whose record is gone, as the live table has it."""
+    fallback = roles.understudies.fallback
+    named = {name for name, _ in division.split.revisions} | ({fallback.name} if fallback else set())
+    known = {part.revision.name: part.revision.transformer is not None for part in roles.parts}
+    before = observed.table.http_only if observed.table else ()
+    return tuple(sorted(name for name in named if known.get(name, name in before)))
 
 
 def _asked_for(observed: Observed, spec: ModelDeploymentSpec) -> bool:

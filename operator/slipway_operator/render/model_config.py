@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from slipway_operator.api.v1alpha1.modeldeployment import Tensor
+from slipway_operator.api.v1alpha1.tensors import Tensor
 from slipway_operator.state.revision import Revision
 
 _BACKENDS = {"onnx": "onnxruntime", "python": "python"}

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import Replicas, Resources
-from slipway_operator.render import model_config, owned, service
+from slipway_operator.render import model_config, owned, service, transformer
 from slipway_operator.state.observed import Identity
 from slipway_operator.state.revision import Rendered, Revision
 
@@ -16,9 +16,11 @@ RATE_METRIC: Final = "slipway_router_requests_per_second"
 """External metrics; docs/guides/autoscaling.md has the rules that make them."""
 
 TERMINATION_GRACE_S: Final = 40
-"""The runtime waits 5 s for the pod's address to be forgotten, then Triton up to 25 s for requests under way; the rest is margin."""
+"""The runtime waits 5 s for the pod's address to be forgotten, then Triton up to 25 s for requests under way; the rest is margin. With a transformer
+it is the transformer that does so, and Triton ends after it."""
 
 _CONFIG_VOLUME: Final = "slipway-model-config"
+_CONFIG_MOUNT: Final = {"name": _CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True}
 
 
 def deployment_name(revision: str) -> str:
@@ -43,13 +45,14 @@ def configured(revision: Revision) -> bool:
 
 
 def config_map(revision: Revision, *, owner: Identity) -> dict[str, Any]:
-    """The rendered config.pbtxt; immutable, as its revision is."""
+    """The rendered config.pbtxt, and transformer.json with a transformer; immutable, as its revision is."""
+    rendered = _rendered(revision, owner=owner)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": owned.child_metadata(owner, name=revision.name),
         "immutable": True,
-        "data": {"config.pbtxt": _rendered(revision, owner=owner).config},
+        "data": {"config.pbtxt": rendered.config} | ({"transformer.json": rendered.transformer} if rendered.transformer else {}),
     }
 
 
@@ -86,6 +89,7 @@ def render(revision: Revision, *, owner: Identity) -> Rendered:
         annotations={"serving.kserve.io/autoscalerClass": "external", "serving.kserve.io/deploymentMode": "Standard"},
         predictor=_predictor(revision, model_name=owner.name),
         config=model_config.config_pbtxt(revision, model_name=owner.name) if configured(revision) else None,
+        transformer=transformer.configuration(revision, revision.transformer, model_name=owner.name) if revision.transformer else None,
     )
 
 
@@ -105,6 +109,9 @@ def _predictor(revision: Revision, *, model_name: str) -> dict[str, Any]:
     }
     if configured(revision):
         predictor["volumes"] = [{"name": _CONFIG_VOLUME, "configMap": {"name": revision.name}}]
+    if revision.transformer:
+        predictor["volumes"] += transformer.volumes(revision.transformer)
+        predictor["containers"] = [transformer.container(revision, revision.transformer, model_name=model_name, mounts=[_CONFIG_MOUNT])]
     return _without_empty(predictor)
 
 
@@ -121,6 +128,8 @@ def _over_nodes(revision: Revision) -> dict[str, Any]:
 def _model(revision: Revision, *, model_name: str) -> dict[str, Any]:
     serving = revision.serving
     own_env = {"SLIPWAY_MODEL_NAME": model_name, "SLIPWAY_MODEL_FORMAT": revision.model.format}
+    if revision.transformer:
+        own_env["SLIPWAY_TRANSFORMER_PORT"] = str(service.HTTP_PORT)  # the runtime's preStop hook waits until nobody listens there
     user_env = {variable.name: variable.value for variable in serving.pod.env}
     model: dict[str, Any] = {
         "modelFormat": {"name": revision.model.format},
@@ -134,7 +143,10 @@ def _model(revision: Revision, *, model_name: str) -> dict[str, Any]:
     if serving.response_cache:
         model["args"] = [f"--cache-config=local,size={serving.response_cache.size_mebibytes * 2**20}"]
     if configured(revision):
-        model["volumeMounts"] = [{"name": _CONFIG_VOLUME, "mountPath": CONFIG_FOLDER, "readOnly": True}]
+        model["volumeMounts"] = [_CONFIG_MOUNT]
+    if revision.transformer:
+        model |= transformer.triton_probes()
+        model["args"] = [*model.get("args", ()), *transformer.LOOPBACK_ARGUMENTS]
     return model
 
 

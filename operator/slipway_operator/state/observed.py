@@ -160,6 +160,9 @@ class Observed:
     runtimes: Mapping[str, str] = field(default_factory=dict)
     """Current ClusterServingRuntime of each family."""
 
+    transformer_image: str | None = None
+    """Image of the transformers whose spec names none; None: there is none."""
+
     drain_s: float = 15.0
     """Seconds that a revision keeps its pods after the Service moved away from it."""
 

@@ -4,7 +4,7 @@ Its name ends in a hash of what the user wrote. Three rules keep an upgrade of S
 
 * A field at the default it was born with is left out of the hash (``BORN``), so a field that a later version adds changes no existing name, and a
   default that a later version changes is still written out in objects stored before.
-* What Slipway itself chose (the ClusterServingRuntime) is recorded beside the inputs and is no part of the hash.
+* What Slipway itself chose (the ClusterServingRuntime, the transformer's image) is recorded beside the inputs and is no part of the hash.
 * What Slipway made of both, word for word, is recorded too: a later version that would write it differently does so for new revisions only.
 """
 
@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 
 from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelSource, Serving
+from slipway_operator.api.v1alpha1.transformer import Transformer
 
 NOT_IN_A_REVISION: Final = frozenset({"serving.replicas", "serving.revisionHistoryLimit"})
 """Settings that change no pod."""
@@ -34,6 +35,19 @@ BORN: Final[Mapping[str, Any]] = {
     "serving.pod.topologySpreadConstraints": [],
     "serving.pod.imagePullSecrets": [],
     "serving.pod.env": [],
+    "transformer.request": [],
+    "transformer.validation.onInvalid": "Reject",
+    "transformer.validation.rules": [],
+    "transformer.features.entities": [],
+    "transformer.features.onMissing": "Default",
+    "transformer.features.default": "0",
+    "transformer.features.onUnavailable": "Fail",
+    "transformer.features.timeoutMilliseconds": 50,
+    "transformer.hooks.onError": "Fail",
+    "transformer.hooks.parameters": {},
+    "transformer.answer.labels": [],
+    "transformer.resources.requests": {"cpu": "500m", "memory": "256Mi"},
+    "transformer.resources.limits": {},
 }
 """Default of each field in the version that introduced it. Entries are added, never changed."""
 
@@ -52,15 +66,25 @@ class Rendered:
     config: str | None
     """config.pbtxt; None where the model repository brings its own."""
 
+    transformer: str | None = None
+    """transformer.json; None without a transformer."""
+
     def data(self) -> dict[str, Any]:
         """As it stands in a record."""
         written = {"labels": dict(self.labels), "annotations": dict(self.annotations), "predictor": dict(self.predictor)}
-        return written if self.config is None else written | {"config": self.config}
+        files = {"config": self.config, "transformer": self.transformer}
+        return written | {name: text for name, text in files.items() if text is not None}
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
         """Out of a record; raises KeyError for one that is not whole."""
-        return cls(labels=data["labels"], annotations=data["annotations"], predictor=data["predictor"], config=data.get("config"))
+        return cls(
+            labels=data["labels"],
+            annotations=data["annotations"],
+            predictor=data["predictor"],
+            config=data.get("config"),
+            transformer=data.get("transformer"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +102,10 @@ class Revision:
     runtime: str
     """The ClusterServingRuntime it was pinned to when it was made."""
 
+    transformer: Transformer | None = None
+    transformer_image: str | None = None
+    """Of the transformer: the spec's, or the one that the operator had when the revision was made."""
+
     data: Mapping[str, Any]
     """What its ControllerRevision holds, as stored: a newer operator may have written fields that this one does not know."""
 
@@ -91,16 +119,19 @@ class Revision:
         return dataclasses.replace(self, data={**self.data, "rendered": rendered.data()})
 
     @classmethod
-    def of(cls, spec: ModelDeploymentSpec, *, owner: str, number: int, runtime: str) -> Self:
-        """A new revision of ``spec`` for the ModelDeployment ``owner``."""
+    def of(cls, spec: ModelDeploymentSpec, *, owner: str, number: int, runtime: str, transformer_image: str | None = None) -> Self:
+        """A new revision of ``spec`` for the ModelDeployment ``owner``; ``transformer_image`` is the one for who names none."""
         inputs = hashed_inputs(spec)
-        data = {"apiVersion": metadata.API_VERSION, "inputs": inputs, "runtime": runtime}
+        image = (spec.transformer.image or transformer_image) if spec.transformer else None
+        data = {"apiVersion": metadata.API_VERSION, "inputs": inputs, "runtime": runtime} | ({"transformerImage": image} if image else {})
         return cls(
             name=f"{owner}-{_hash(inputs)}",
             number=number,
             model=spec.model,
             serving=_without_replicas(spec.serving),
             runtime=runtime,
+            transformer=spec.transformer,
+            transformer_image=image,
             data=data,
         )
 
@@ -109,7 +140,17 @@ class Revision:
         """The revision that a ControllerRevision holds; raises KeyError or pydantic.ValidationError when its data does not fit."""
         inputs = restore(data["inputs"])
         model, serving = ModelSource.model_validate(inputs["model"]), Serving.model_validate(inputs["serving"])
-        read = cls(name=name, number=number, model=model, serving=serving, runtime=str(data["runtime"]), data=data)
+        transformer = Transformer.model_validate(inputs["transformer"]) if "transformer" in inputs else None
+        read = cls(
+            name=name,
+            number=number,
+            model=model,
+            serving=serving,
+            runtime=str(data["runtime"]),
+            transformer=transformer,
+            transformer_image=data.get("transformerImage"),
+            data=data,
+        )
         _ = read.rendered
         return read
 
@@ -121,16 +162,17 @@ def revision_name(spec: ModelDeploymentSpec, *, owner: str) -> str:
 
 def hashed_inputs(spec: ModelDeploymentSpec) -> dict[str, Any]:
     """What the hash is taken of: the fields that change a pod, as the user writes them, without those at their born default."""
-    whole = spec.model_dump(mode="json", by_alias=True, include={"model", "serving"}, exclude_none=True)
-    amounts = whole["serving"]["resources"]
-    for kind in amounts:
-        amounts[kind] = {name: str(amount) for name, amount in amounts[kind].items()}
+    whole = spec.model_dump(mode="json", by_alias=True, include={"model", "serving", "transformer"}, exclude_none=True)
+    for part in ("serving", "transformer"):
+        amounts = whole.get(part, {}).get("resources", {})
+        for kind in amounts:
+            amounts[kind] = {name: str(amount) for name, amount in amounts[kind].items()}
     return {part: _without_born(value, path=part) for part, value in whole.items()}
 
 
 def restore(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs with the born defaults written out again, so that a later default never leaks into an old revision."""
-    restored: dict[str, Any] = {"model": dict(inputs.get("model", {})), "serving": dict(inputs.get("serving", {}))}
+    restored: dict[str, Any] = {"model": {}, "serving": {}} | {part: dict(inputs[part]) for part in _PARTS if part in inputs}
     for path, value in BORN.items():
         *parents, leaf = path.split(".")
         node = restored
@@ -144,7 +186,8 @@ def restore(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return restored
 
 
-_ABSENT_MEANS_NONE = frozenset({"accelerator", "batching"})
+_PARTS: Final = ("model", "serving", "transformer")
+_ABSENT_MEANS_NONE: Final = frozenset({"accelerator", "batching", "transformer", "validation", "features", "hooks", "answer"})
 
 
 def _without_born(value: Any, *, path: str) -> Any:

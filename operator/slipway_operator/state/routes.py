@@ -114,6 +114,9 @@ class RouteTable:
     tokens: bool = False
     """Whether requests need one of the tokens that the router has mounted."""
 
+    http_only: tuple[str, ...] = ()
+    """Names of revisions that are not asked over gRPC: those with a transformer, which Triton's gRPC port would go around."""
+
     def text(self) -> str:
         """As routers read it; the same table gives the same bytes."""
         return json.dumps(self._data(), sort_keys=True, separators=(",", ":"))
@@ -145,6 +148,8 @@ class RouteTable:
             data["shadow"] = {"revision": self.shadow.revision, "percent": str(self.shadow.percent)}
         if self.fallback is not None:
             data["fallback"] = _told_fallback(self.fallback)
+        if self.http_only:
+            data["httpOnly"] = sorted(self.http_only)
         return data
 
     @classmethod
@@ -174,6 +179,7 @@ class RouteTable:
             shadow=_read_shadow(data.get("shadow")),
             fallback=_read_fallback(data.get("fallback")),
             tokens=bool(data["tokens"]),
+            http_only=tuple(str(name) for name in data.get("httpOnly") or ()),
         )
 
 

@@ -59,7 +59,7 @@ def facts(schema: dict[str, Any], path: str, *, required: bool) -> Iterator[str]
             yield f"at most {schema[keyword]} {unit}"
     if "default" in schema and "properties" not in schema and path.startswith("spec"):
         yield f"default `{json.dumps(schema['default'])}`"
-    if path.startswith(("spec.model", "spec.serving")):
+    if path.startswith(("spec.model", "spec.serving", "spec.transformer")):
         unpinned = any(f"{path}.".startswith(f"spec.{setting}.") for setting in revision.NOT_IN_A_REVISION)
         yield "no new revision" if unpinned else "new revision"
 

@@ -23,6 +23,7 @@ def test_every_setting_can_be_given() -> None:
         {
             "SLIPWAY_RUNTIMES": "a=a-1, b = b-2",
             "SLIPWAY_NAMESPACE": "shop",
+            "SLIPWAY_TRANSFORMER_IMAGE": "a/transformer:1",
             "SLIPWAY_LEASE_NAMESPACE": "system",
             "SLIPWAY_LEASE_NAME": "other",
             "SLIPWAY_LEASE_SECONDS": "5",
@@ -42,6 +43,7 @@ def test_every_setting_can_be_given() -> None:
     assert read == Settings(
         runtimes={"a": "a-1", "b": "b-2"},
         namespace="shop",
+        transformer_image="a/transformer:1",
         lease_namespace="system",
         lease_name="other",
         lease_seconds=5.0,

@@ -161,7 +161,7 @@ local function send(r, model)
     if r.infer and model.unit and not r.unit then
         counts.total(revision, r.protocol, "noUnit")
     end
-    if r.infer and model.fallback and #model.fallback.pods > 0 then
+    if r.infer and model.fallback and #model.fallback.pods > 0 and not (r.protocol == "grpc" and model.fallback.http_only) then
         r.fallback = model.fallback
     end
     if #revision.pods == 0 then
@@ -298,6 +298,10 @@ function request.grpc()
         r.revision = model.stable
     elseif model.stable and assign(r, model) ~= true then
         return
+    end
+    if r.revision and r.revision.http_only then
+        -- Its pods listen to HTTP alone, so that nothing goes around what stands before the model.
+        return answers.refuse(r, 501, "use HTTP: revision " .. r.revision.name .. " of " .. model.name .. " has a transformer, which gRPC does not reach")
     end
     if path.kind == "infer" then
         -- A body that nginx has whole can be sent to a second pod. Later versions of the Lua module will not read one of unknown length.

@@ -129,6 +129,24 @@ local function read_shadow(value)
     return { revision = value.revision, share = percent / 100 }
 end
 
+-- Revisions that are not asked over gRPC, as a set. Tables of operators that know of none have no such list.
+local function read_http_only(value)
+    local set = {}
+    if not present(value) then
+        return set
+    end
+    if not list(value, 1000) then
+        return nil, "httpOnly must be a list of revisions"
+    end
+    for _, revision in ipairs(value) do
+        if not name(revision) then
+            return nil, "httpOnly must be a list of revisions"
+        end
+        set[revision] = true
+    end
+    return set
+end
+
 local function read_response(value)
     if type(value) ~= "table" or not whole(value.status, 200, 599) or not text(value.contentType, 256) or type(value.body) ~= "string" then
         return nil, "fallback.response needs a status from 200 to 599, a contentType and a body"
@@ -188,6 +206,7 @@ function routes.read(model, source)
         take("exposures", read_exposures(value.exposures))
         take("shadow", read_shadow(value.shadow))
         take("fallback", read_fallback(value.fallback))
+        take("http_only", read_http_only(value.httpOnly))
         route.stable = stable
     end
     if not wrong then

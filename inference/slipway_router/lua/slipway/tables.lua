@@ -108,6 +108,7 @@ local function revision_of(route, addresses, revision_name, role)
     return {
         name = revision_name,
         role = role,
+        http_only = route.http_only[revision_name] or false,
         pods = list,
         pending = underway.tally("revision " .. revision_name),
         pending_most = route.limits.pending_per_pod * #list,

@@ -9,35 +9,18 @@ from slipway_operator.api.fields import (
     ATOMIC_MAP,
     FOREIGN,
     FromList,
+    LocalReference,
     Model,
     ObjectName,
     Quantity,
     Share,
+    all_of,
     keyed_list,
     rules,
 )
-
-DataType = Literal[
-    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BF16", "BYTES"
-]  # fmt: skip
-
-Dimension = Annotated[int, Field(ge=-1, le=2**31 - 1)]
-
-
-class Tensor(Model):
-    """One named input or output of a model."""
-
-    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:/-]+$")] = Field(
-        description="Name of the tensor, as the model file has it."
-    )
-    dtype: DataType = Field(description="Element type, in the words of the Open Inference Protocol.")
-    shape: Annotated[tuple[Dimension, ...], FromList] = Field(
-        max_length=8,
-        description="Size of each dimension; -1 for one that varies. With serving.batching the batch dimension is left out, as in Triton's own"
-        " configuration, so that [] is one value a row; without it the whole shape is given.",
-        json_schema_extra=ATOMIC_LIST,
-    )
-
+from slipway_operator.api.v1alpha1 import transformer_fit
+from slipway_operator.api.v1alpha1.tensors import Tensor
+from slipway_operator.api.v1alpha1.transformer import TRANSFORMER_RULES, Transformer
 
 _TRITON_HAS_NO_TENSORS = "inputs and outputs are refused with format triton: the repository's own config.pbtxt says them"
 _TENSORS_NEEDED = "inputs and outputs are needed with format onnx and python: they become the model's config.pbtxt"
@@ -180,12 +163,6 @@ class EnvironmentVariable(Model):
 
     name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(description="Name of the variable.")
     value: Annotated[str, Field(max_length=4096)] = Field(default="", description="Its value.")
-
-
-class LocalReference(Model):
-    """An object of the same namespace, by name."""
-
-    name: ObjectName = Field(description="Name of the object.")
 
 
 class Pod(Model):
@@ -486,6 +463,12 @@ class ModelDeploymentSpec(Model):
 
     model: ModelSource = Field(description="The model.", json_schema_extra=MODEL_SOURCE_RULES)
     serving: Serving = Field(default=Serving(), description="How the model is served.")
+    transformer: Transformer | None = Field(
+        default=None,
+        description="What stands before the model in its pods, and before those of spec.traffic: checks of values, features, hooks, labels, a log."
+        " Absent: requests go to Triton as they are. Refused with format triton.",
+        json_schema_extra=TRANSFORMER_RULES,
+    )
     traffic: Traffic = Field(
         default=Traffic(), description="How requests reach it. Changing it makes no new revision.", json_schema_extra=TRAFFIC_RULES
     )
@@ -500,8 +483,21 @@ class ModelDeploymentSpec(Model):
             raise ValueError(_TRITON_HAS_NO_BATCHING)
         return self
 
+    @model_validator(mode="after")
+    def _transformer_fits_every_model(self) -> Self:
+        if self.transformer is None:
+            return self
+        models = (self.model, *self.traffic.models)
+        if any(model.format == "triton" for model in models):
+            raise ValueError(transformer_fit.TRITON_HAS_NO_TRANSFORMER)
+        for model in models:
+            batched = self.serving.batching is not None
+            for sentence in transformer_fit.misfits(self.transformer, inputs=model.inputs, outputs=model.outputs, batched=batched):
+                raise ValueError(sentence)
+        return self
 
-SPEC_RULES = rules(
+
+_BATCHING_RULES = rules(
     (
         "!has(self.serving.batching) || (self.model.format != 'triton'"
         " && (!has(self.traffic.shadow) || self.traffic.shadow.model.format != 'triton')"
@@ -510,6 +506,7 @@ SPEC_RULES = rules(
     ),
     field=".serving.batching",
 )
+SPEC_RULES = all_of(_BATCHING_RULES, *transformer_fit.SPEC_RULES)
 
 RevisionRole = Literal["Stable", "Candidate", "Shadow", "Fallback", "Draining", "Parked"]
 ConditionStatus = Literal["True", "False", "Unknown"]

@@ -181,6 +181,21 @@ def test_render_prints_the_children(file: Path, capsys: pytest.CaptureFixture[st
     golden.check("render/ranker.yaml", out)
 
 
+def test_render_prints_the_children_of_an_object_with_a_transformer(capsys: pytest.CaptureFixture[str]) -> None:
+    page = REPOSITORY / "docs/guides/transformer.yaml"
+    status, out, err = _run("render", str(page), "--runtime", "slipway-triton=slipway-triton-1a2b3c4d", capsys=capsys)
+    assert (status, err) == (0, "")
+    golden.check("render/transformer.yaml", out)
+
+
+def test_render_says_which_image_of_transformers_it_does_not_know(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD + "  transformer: {}\n")
+    status, out, err = _run("render", "model.yaml", "--runtime", "slipway-triton=slipway-triton-1a2b3c4d", capsys=capsys)
+    sentence = "image slipway/transformer stands for the one that the cluster's operator has for transformers"
+    assert (status, err) == (0, f"model.yaml:1: ModelDeployment shop/ranker: {sentence}\n")
+    assert "image: slipway/transformer\n" in out
+
+
 def test_render_gives_the_same_bytes_in_every_process(file: Path) -> None:
     file.write_text(GOOD)
     argv = [sys.executable, "-m", "slipway_operator.cli", "render", str(file.absolute())]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from slipway_operator.render import revision as objects
 from slipway_operator.state.revision import Revision, revision_name
-from slipway_testing import builders, strategies
+from slipway_testing import builders, strategies, transformers
 from slipway_testing.simulator import Cluster, Name
 
 # The same examples each time: a red build must be somebody's change.
@@ -119,6 +119,7 @@ def lived(written: dict[str, Any]) -> dict[str, Any]:
 
 
 LEAVES = list(strategies.leaves())
+TRANSFORMER = list(strategies.leaves_of_a_transformer())
 
 
 @pytest.mark.parametrize(("path", "value"), LEAVES, ids=[".".join(map(str, path)) for path, _ in LEAVES])
@@ -127,3 +128,19 @@ def test_every_field_of_the_spec_changes_a_child_or_a_condition(path: strategies
     other = strategies.changed(path, history.get(str(path[-1]), value))
 
     assert lived(other) != lived(strategies.FULL)
+
+
+@pytest.mark.parametrize(("path", "value"), TRANSFORMER, ids=[".".join(map(str, path)) for path, _ in TRANSFORMER])
+def test_every_field_of_a_transformer_makes_another_revision_with_other_pods(path: strategies.Path, value: Any) -> None:
+    specs = transformers.WHOLE, strategies.changed(path, value, of=transformers.WHOLE)
+    names, pods = zip(*(_pods(spec) for spec in specs), strict=True)
+
+    assert names[0] != names[1]
+    assert pods[0] != pods[1]
+
+
+def _pods(written: dict[str, Any]) -> tuple[str, Any]:
+    """The name of a revision, and what its pods are made of but for the name."""
+    made = builders.revision(strategies.parsed(written))
+    rendered = objects.render(made, owner=builders.identity())
+    return made.name, (json.dumps(rendered.predictor).replace(made.name, ""), rendered.config, rendered.transformer)

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 
 from slipway_operator.api import conditions
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec
+from slipway_operator.api.v1alpha1.transformer import Transformer
 from slipway_operator.reconcile import failure, modeldeployment, summary
 from slipway_operator.state.observed import Failure, Observed, Workload
 from slipway_operator.state.plan import Done, Event, Plan, Scale, Stalled, Wait
+from slipway_operator.state.revision import Revision
 from slipway_testing import builders
 from slipway_testing.builders import at, entry, long_ago, observed, running, status
 
@@ -409,3 +412,26 @@ def test_a_second_pass_within_the_same_second_tells_of_no_parking_again() -> Non
     once_more = plan(**world, workloads=running_both | {FIRST.name: Workload(stopped=True)}, status=made.status)
 
     assert once_more.events == ()
+
+
+def test_a_transformer_without_any_image_is_refused_and_what_serves_is_left_alone() -> None:
+    written = ModelDeploymentSpec.model_validate({"model": builders.model(), "transformer": {}})
+    made = plan(**serving_first(spec=written, transformer_image=None))
+
+    assert (made.objects, made.prune) == ((), False)
+    assert said(made)["Stalled"] == ("True", "TransformerImageUnknown")
+    named = written.model_copy(update={"transformer": Transformer(image="shop:1")})
+    assert said(plan(**serving_first(spec=named, transformer_image=None)))["Accepted"] == ("True", "SpecAccepted")
+
+
+def test_a_new_image_of_the_operators_makes_no_new_revision_and_changes_none() -> None:
+    written = ModelDeploymentSpec.model_validate({"model": builders.model(), "transformer": {}})
+    made = plan(spec=written, transformer_image="slipway/transformer:1")
+    records = [child for child in made.objects if child["kind"] == "ControllerRevision"]
+    known = tuple(Revision.recorded(name=each["metadata"]["name"], number=each["revision"], data=each["data"]) for each in records)
+
+    later = plan(spec=written, transformer_image="slipway/transformer:2", revisions=known)
+
+    assert [child for child in later.objects if child["kind"] in ("ControllerRevision", "InferenceService")] == [
+        child for child in made.objects if child["kind"] in ("ControllerRevision", "InferenceService")
+    ]

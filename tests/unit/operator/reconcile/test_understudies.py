@@ -276,3 +276,35 @@ def test_silent_routers_leave_the_last_figures_of_this_shadow_only() -> None:
 def test_what_does_not_go_together_is_refused(traffic: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         spec(serving={"batching": {"maxBatchSize": 8}}, **traffic)
+
+
+def transformed(uri: str, **traffic: Any) -> ModelDeploymentSpec:
+    return ModelDeploymentSpec.model_validate({"model": builders.model(uri=uri), "transformer": {}, "traffic": traffic})
+
+
+def test_routers_are_told_which_revisions_have_a_transformer() -> None:
+    """The one that serves has none yet; the new one and the fallback have the spec's."""
+    written = transformed("pvc://models/digits/2", fallback={"model": OTHER_MODEL}, rollout={})
+    new = Revision.of(written, owner="digits", number=3, runtime="r")
+    fallback = Revision.of(written.model_copy(update={"model": written.traffic.models[0]}), owner="digits", number=4, runtime="r")
+    ready = {name: builders.running() for name in (NOW.name, new.name, fallback.name)}
+
+    made = modeldeployment.plan(serving(written, workloads=ready))
+    told = written_table(made)
+
+    assert [entry["name"] for entry in told["revisions"]] == [NOW.name, new.name]
+    assert told["httpOnly"] == sorted([new.name, fallback.name])
+    assert RouteTable.parse(json.dumps(told)).http_only == tuple(sorted([new.name, fallback.name]))
+
+
+def test_routers_are_told_nothing_of_transformers_where_there_are_none() -> None:
+    assert "httpOnly" not in written_table(modeldeployment.plan(serving(spec())))
+
+
+def test_a_serving_revision_whose_record_is_gone_keeps_what_routers_know_of_it() -> None:
+    written = transformed("pvc://models/digits/2")
+    live = table("digits-lost", http_only=("digits-lost", "digits-older"))
+
+    told = written_table(modeldeployment.plan(serving(written, table=live, selected="digits-lost", revisions=())))
+
+    assert told["httpOnly"] == ["digits-lost"]

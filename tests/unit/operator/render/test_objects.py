@@ -1,9 +1,13 @@
 """The children as the API server takes them."""
 
+import dataclasses
+
+from slipway_inference import settings as inference_settings
 from slipway_operator.api.v1alpha1.modeldeployment import Replicas
 from slipway_operator.render import revision as objects
-from slipway_operator.render import service
-from slipway_testing import builders
+from slipway_operator.render import service, transformer
+from slipway_operator.state.revision import Revision
+from slipway_testing import builders, strategies, transformers
 
 OWNER = builders.identity()
 REFERENCE = {
@@ -114,6 +118,93 @@ def test_a_whole_repository_on_gpus_with_every_pod_setting() -> None:
             "args": ["--cache-config=local,size=2097152"],
         },
     }
+
+
+def with_transformer() -> Revision:
+    return builders.revision(strategies.parsed({"model": builders.model(), "transformer": {}}))
+
+
+def test_the_container_of_a_plain_transformer() -> None:
+    predictor = objects.inference_service(with_transformer(), owner=OWNER, stopped=False)["spec"]["predictor"]
+
+    live = {"httpGet": {"path": "/v2/health/live", "port": 8080}}
+    assert predictor["containers"] == [
+        {
+            "name": "transformer-container",
+            "image": "slipway/transformer:test",
+            "imagePullPolicy": "IfNotPresent",
+            "env": [{"name": "SLIPWAY_GRACE_SECONDS", "value": "25"}],
+            "ports": [
+                {"name": "http", "containerPort": 8080, "protocol": "TCP"},
+                {"name": "transformer", "containerPort": 8082, "protocol": "TCP"},
+            ],
+            "startupProbe": live | {"periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 150},
+            "readinessProbe": READINESS | {"timeoutSeconds": 3},
+            "livenessProbe": live | {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
+            "terminationMessagePolicy": "FallbackToLogsOnError",
+            "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}},
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+                "runAsGroup": 1000,
+                "runAsNonRoot": True,
+                "runAsUser": 1000,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "volumeMounts": [
+                {"name": "slipway-model-config", "mountPath": "/etc/slipway", "readOnly": True},
+                {"name": "slipway-transformer-tmp", "mountPath": "/tmp"},
+            ],
+        }
+    ]
+
+
+def test_behind_a_transformer_triton_is_on_loopback_and_probed_by_its_metrics() -> None:
+    plain = objects.inference_service(builders.revision(), owner=OWNER, stopped=False)["spec"]["predictor"]
+    behind = objects.inference_service(with_transformer(), owner=OWNER, stopped=False)["spec"]["predictor"]
+
+    metrics = {"httpGet": {"path": "/metrics", "port": 8002}}
+    assert behind["model"] == plain["model"] | {
+        "env": [*plain["model"]["env"], {"name": "SLIPWAY_TRANSFORMER_PORT", "value": "8080"}],
+        "startupProbe": metrics,
+        "readinessProbe": READINESS | metrics,
+        "livenessProbe": metrics,
+        "args": ["--http-address=127.0.0.1", "--http-port=8180", "--grpc-address=127.0.0.1", "--grpc-port=9001", "--metrics-address=0.0.0.0"],
+    }
+    assert objects.TERMINATION_GRACE_S > transformer.DRAIN_S + transformer.GRACE_S
+
+
+def test_what_the_runtime_and_the_cache_say_of_triton_stays_before_the_addresses() -> None:
+    spec = strategies.parsed({"model": builders.model(), "serving": {"responseCache": {"sizeMebibytes": 2}}, "transformer": {}})
+
+    model = objects.inference_service(builders.revision(spec), owner=OWNER, stopped=False)["spec"]["predictor"]["model"]
+
+    assert model["args"] == ["--cache-config=local,size=2097152", *transformer.LOOPBACK_ARGUMENTS]
+
+
+def test_a_log_has_a_bounded_volume_and_a_password_comes_from_its_secret() -> None:
+    rendered = objects.inference_service(builders.revision(strategies.parsed(transformers.WHOLE)), owner=OWNER, stopped=False)
+    predictor = rendered["spec"]["predictor"]
+
+    assert {"name": "slipway-predictions", "emptyDir": {"sizeLimit": "512Mi"}} in predictor["volumes"]
+    assert {"name": "slipway-predictions", "mountPath": "/var/log/slipway"} in predictor["containers"][0]["volumeMounts"]
+    assert predictor["containers"][0]["env"][1:] == [
+        {"name": "SLIPWAY_REDIS_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "redis", "key": "password"}}}
+    ]
+    settings = inference_settings.Settings()
+    assert (settings.predictions_files + 1) * settings.predictions_bytes < 512 * 2**20
+
+
+def test_the_settings_of_the_container_are_those_that_the_operator_counts_on() -> None:
+    settings = inference_settings.Settings()
+
+    found = (settings.port, settings.metrics_port, settings.triton_port, settings.drain_seconds, settings.transformer_config)
+    expected = (service.HTTP_PORT, transformer.METRICS_PORT, transformer.TRITON_HTTP_PORT, transformer.DRAIN_S, "/etc/slipway/transformer.json")
+    assert found == expected
+    names = {f"SLIPWAY_{field.name.upper()}" for field in dataclasses.fields(settings)}
+    containers = objects.inference_service(builders.revision(strategies.parsed(transformers.WHOLE)), owner=OWNER, stopped=False)
+    assert {variable["name"] for variable in containers["spec"]["predictor"]["containers"][0]["env"]} <= names
 
 
 def test_a_stopped_revision_differs_in_one_annotation() -> None:

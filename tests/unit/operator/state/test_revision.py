@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from slipway_operator.api.v1alpha1.modeldeployment import EnvironmentVariable, LocalReference, ModelSource, Serving, Tensor
+from slipway_operator.api.fields import LocalReference
+from slipway_operator.api.v1alpha1.modeldeployment import EnvironmentVariable, ModelSource, Serving
+from slipway_operator.api.v1alpha1.tensors import Tensor
+from slipway_operator.api.v1alpha1.transformer import FeatureColumn, FeatureEntity, JoinKey, Transformer, ValidationRule
 from slipway_operator.state import revision as revisions
 from slipway_operator.state.revision import Revision, revision_name
-from slipway_testing import builders
+from slipway_testing import builders, strategies, transformers
 
 
 def name(serving: dict[str, Any] | None = None, **model: Any) -> str:
@@ -40,6 +43,42 @@ def test_the_name_of_a_revision_with_everything_set_never_changes() -> None:
     }
 
     assert name(everything, serviceAccountName="reader") == "digits-8d43ecc2"
+
+
+def test_the_name_of_a_revision_with_a_transformer_never_changes() -> None:
+    assert revision_name(strategies.parsed(transformers.WHOLE), owner="digits") == "digits-0acc5d7a"
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        {},
+        {"request": [], "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {}}},
+        {"resources": {"requests": {"memory": "256Mi", "cpu": "500m"}}},
+    ],
+    ids=["nothing said", "defaults written out", "another order"],
+)
+def test_a_transformer_at_its_defaults_is_the_same_and_none_is_another(transformer: dict[str, Any]) -> None:
+    def named(**written: Any) -> str:
+        return revision_name(strategies.parsed({"model": builders.model(), **written}), owner="digits")
+
+    assert named(transformer=transformer) == named(transformer={}) != named() == name()
+
+
+def test_an_empty_part_of_a_transformer_is_another_than_none() -> None:
+    parts: tuple[dict[str, Any], ...] = ({}, {"validation": {}})
+    names = [revision_name(strategies.parsed({"model": builders.model(), "transformer": part}), owner="digits") for part in parts]
+
+    assert names[0] != names[1]
+
+
+def test_the_image_that_slipway_chose_is_recorded_and_no_part_of_the_name() -> None:
+    written = strategies.parsed({"model": builders.model(), "transformer": {}})
+    old, new = (Revision.of(written, owner="digits", number=1, runtime="r", transformer_image=image) for image in ("a:1", "a:2"))
+
+    read = Revision.recorded(name=old.name, number=1, data=old.data)
+
+    assert (old.name, old.transformer_image, new.transformer_image, read) == (new.name, "a:1", "a:2", old)
 
 
 @pytest.mark.parametrize(
@@ -127,18 +166,19 @@ def test_fields_of_a_newer_operator_stay_in_the_record() -> None:
 
 def test_every_default_of_a_field_that_changes_pods_is_recorded_as_born() -> None:
     """A new field without an entry in BORN would change every revision's name on upgrade."""
-    missing = [path for path in _defaulted("model", ModelSource) + _defaulted("serving", Serving) if path not in revisions.BORN]
+    fields = _defaulted("model", ModelSource) + _defaulted("serving", Serving) + _defaulted("transformer", Transformer)
+    missing = [path for path in fields if path not in revisions.BORN]
 
     assert missing == []
 
 
 def test_items_of_lists_have_no_default_that_a_later_version_could_add() -> None:
     """Items are hashed as they are: a new field of one must be absent (None) unless somebody sets it."""
-    known = {"EnvironmentVariable.value"}
+    known = {"EnvironmentVariable.value", "ValidationRule.nullable"}
 
     added = [
         f"{item.__name__}.{name}"
-        for item in (Tensor, EnvironmentVariable, LocalReference)
+        for item in (Tensor, EnvironmentVariable, LocalReference, ValidationRule, FeatureColumn, FeatureEntity, JoinKey)
         for name, field in item.model_fields.items()
         if not field.is_required() and field.default is not None
     ]

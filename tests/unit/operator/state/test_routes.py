@@ -44,6 +44,7 @@ def test_a_table_is_what_routers_read() -> None:
         {"unit": None},
         {"shadow": Shadow(revision="ranker-3", percent=10)},
         {"fallback": "ranker-3"},
+        {"http_only": ("ranker-1", "ranker-3")},
         {"fallback": FixedResponse(status=203, content_type="text/plain", body="later")},
         {"division": Division(seed="s", epoch=1, split=Split.whole(None))},
         {"division": Division(seed="s", epoch=1, split=Split.whole("ranker-1"))},

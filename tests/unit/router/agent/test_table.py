@@ -20,6 +20,7 @@ def test_a_table_with_everything_in_it() -> None:
         exposures={"experiment": "ranker-v8", "stratum": 0},
         shadow={"revision": "ranker-77777777", "percent": "10"},
         fallback={"revision": "ranker-5e5e5e5e"},
+        httpOnly=["ranker-9f8e7d6c"],
     )
 
     assert parsed(text) == Table(
@@ -30,6 +31,10 @@ def test_a_table_with_everything_in_it() -> None:
         shadow="ranker-77777777",
         digest=hashlib.sha256(text.encode()).hexdigest()[:16],
     )
+
+
+def test_what_a_later_operator_adds_is_left_to_later_routers() -> None:
+    assert parsed(routes_json(later={"a": 1})).revisions == ("ranker-0a1b2c3d", "ranker-9f8e7d6c")
 
 
 def test_a_table_before_anything_has_been_ready() -> None:
@@ -71,6 +76,8 @@ def test_a_fallback_may_be_a_fixed_answer_or_a_revision_that_takes_requests_too(
         ({"exposures": {"experiment": "x"}}, "'exposures' is"),
         ({"shadow": {"revision": "x", "percent": 10}}, "'shadow' is"),
         ({"shadow": {"revision": "x", "percent": "101"}}, "'shadow' is"),
+        ({"httpOnly": "ranker-0a1b2c3d"}, "'httpOnly' is"),
+        ({"httpOnly": [7]}, "'httpOnly' is"),
         ({"fallback": {}}, "'fallback' is"),
         ({"fallback": {"revision": "x", "response": RESPONSE}}, "'fallback' is"),
         ({"fallback": {"response": RESPONSE | {"status": 99}}}, "'fallback' is"),
