@@ -1,4 +1,5 @@
-"""`make demo`: a cluster, Slipway on it, a trained model behind an address, 360 predictions; then a good and a bad rollout, while users ask.
+"""`make demo`: a cluster, Slipway on it, a trained model behind an address, 360 predictions; a good and a bad rollout, while users ask; then a model
+whose features come from Redis.
 
 Standard library only, like the box: it runs before anything is installed. Every step can be run again on top of itself.
 """
@@ -16,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY / "box"), str(Path(__file__).resolve().parent)]
+HERE = Path(__file__).resolve().parent
+RANKER = HERE.parent / "ranker"
+sys.path[:0] = [str(REPOSITORY / "box"), str(HERE), str(RANKER)]
 
 import rollouts  # noqa: E402
+import shop_features  # noqa: E402
 
-from slipway_box import clusters, environments, installation  # noqa: E402
+from slipway_box import clusters, environments, installation, on_box, redis  # noqa: E402
 from slipway_box.errors import BoxError  # noqa: E402
 from slipway_box.progress import step  # noqa: E402
 
-HERE = Path(__file__).resolve().parent
 BUILD = REPOSITORY / "build"
 NAMESPACE = "slipway-demo"
 MODEL = "digits"
@@ -36,16 +39,17 @@ class Demo:
     def __init__(self) -> None:
         self._cluster = clusters.chosen()
 
-    def run(self, *, roll_out: bool) -> None:
-        """All of it; without ``roll_out`` up to the first predictions."""
+    def run(self, *, everything: bool) -> None:
+        """All of it, or only up to the first predictions."""
         self._cluster.up()
         installation.install(self._cluster)
         self._train()
         self._store()
         self._deploy()
         self._predict()
-        if roll_out:
+        if everything:
             self._roll_out()
+            self._serve_features()
         self._say_what_next()
 
     def _train(self) -> None:
@@ -104,6 +108,31 @@ class Demo:
         print()
         print(self._kubectl("get", "mdep", f"--namespace={NAMESPACE}"))
 
+    def _serve_features(self) -> None:
+        """A model whose requests name a user, and whose features of that user come from Redis."""
+        if not isinstance(self._cluster, on_box.OnBox):
+            print("\nThe model with features is left out: the demo has a Redis on the box only.")
+            return
+        box = self._cluster.box
+        box.start(redis.NAME)
+        with step("having Feast define, materialise and join features, and training on them", usual_s=30):
+            model = shop_features.train(BUILD / "ranker", redis=redis.url(box.site))
+        with step("waiting for examples/ranker/modeldeployment.yaml to be Ready", usual_s=25):
+            write = "mkdir -p /models/ranker/1 && cat > /models/ranker/.new && mv /models/ranker/.new /models/ranker/1/model.onnx"
+            self._kubectl("exec", "--stdin", "uploader", f"--namespace={NAMESPACE}", "--", "sh", "-c", write, stdin=model.read_bytes())
+            self._kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(redis.service(box.site, namespace=NAMESPACE)).encode())
+            self._kubectl("apply", "--server-side", "-f", str(RANKER / "modeldeployment.yaml"))
+            self._kubectl("wait", "--for=condition=Ready", "mdep/ranker", f"--namespace={NAMESPACE}", "--timeout=180s")
+        print("\nA model of clicks, which knows users by features that Feast keeps in Redis:")
+        with self._endpoint("ranker") as (host, port):
+            for user, price in ((7, 5.0), (7, 95.0), (8, 5.0), (7, -5.0)):
+                status, said = infer(host, port, "ranker", [tensor("user_id", "INT64", [user]), tensor("price", "FP32", [price])])
+                outputs = {output["name"]: output["data"][0] for output in said.get("outputs", ())}
+                told = f"{outputs['probabilities_labels']}, {outputs['probabilities_scores']:.3f}" if outputs else json.dumps(said)
+                print(f"  user {user}, price {price:5.1f}  ->  {status}  {told}")
+        print()
+        print(self._kubectl("get", "mdep", f"--namespace={NAMESPACE}"))
+
     def _apply(self, changes: dict[str, Any]) -> None:
         """examples/digits/modeldeployment.yaml with another model, as its owner would apply it."""
         written = json.loads(self._kubectl("create", "--dry-run=client", "-o", "json", "-f", str(HERE / "modeldeployment.yaml")))
@@ -116,13 +145,13 @@ class Demo:
         return status
 
     @contextmanager
-    def _endpoint(self) -> Iterator[tuple[str, int]]:
-        """Where this machine reaches the model's Service: its own address on the box, a forwarded port elsewhere."""
+    def _endpoint(self, name: str = MODEL) -> Iterator[tuple[str, int]]:
+        """Where this machine reaches a model's Service: its own address on the box, a forwarded port elsewhere."""
         if os.environ.get("CLUSTER", "box") == "box":
-            address = self._kubectl("get", "service", MODEL, f"--namespace={NAMESPACE}", "-o", "jsonpath={.spec.clusterIP}")
+            address = self._kubectl("get", "service", name, f"--namespace={NAMESPACE}", "-o", "jsonpath={.spec.clusterIP}")
             yield address, 80
             return
-        command = self._cluster.kubectl("port-forward", f"service/{MODEL}", ":80", f"--namespace={NAMESPACE}")
+        command = self._cluster.kubectl("port-forward", f"service/{name}", ":80", f"--namespace={NAMESPACE}")
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
             try:
                 assert forwarding.stdout is not None  # noqa: S101 - it is a pipe
@@ -161,27 +190,36 @@ class Answer:
 
 
 def predict(host: str, port: int, image: list[float]) -> Answer:
-    """Ask the endpoint about one image, in the Open Inference Protocol."""
-    asked = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, len(image)], "data": image}], "outputs": [{"name": "label"}]}
+    """Ask the digits about one image."""
     started = time.perf_counter()
+    status, said = infer(host, port, MODEL, [tensor("x", "FP32", image)], outputs=[{"name": "label"}])
+    if status != http.HTTPStatus.OK:
+        raise BoxError(f"the endpoint answered {status}: {said}")
+    return Answer(label=int(said["outputs"][0]["data"][0]), seconds=time.perf_counter() - started)
+
+
+def tensor(name: str, datatype: str, row: list[float]) -> dict[str, Any]:
+    """One row of an input, in the Open Inference Protocol."""
+    return {"name": name, "datatype": datatype, "shape": [1, len(row)], "data": row}
+
+
+def infer(host: str, port: int, model: str, inputs: list[dict[str, Any]], **more: Any) -> tuple[int, dict[str, Any]]:
+    """Status and body of one answer."""
     connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
-        connection.request("POST", f"/v2/models/{MODEL}/infer", json.dumps(asked), {"Content-Type": "application/json"})
+        connection.request("POST", f"/v2/models/{model}/infer", json.dumps({"inputs": inputs} | more), {"Content-Type": "application/json"})
         response = connection.getresponse()
-        answer: dict[str, Any] = json.loads(response.read())
+        return response.status, json.loads(response.read())
     except OSError as error:
         raise BoxError(f"http://{host}:{port} does not answer ({error}): see kubectl get mdep,pods -n {NAMESPACE}") from error
     finally:
         connection.close()
-    if response.status != http.HTTPStatus.OK:
-        raise BoxError(f"the endpoint answered {response.status}: {answer}")
-    return Answer(label=int(answer["outputs"][0]["data"][0]), seconds=time.perf_counter() - started)
 
 
 def main() -> int:
     """Run the demo; what cannot be done is one sentence, not a traceback."""
     try:
-        Demo().run(roll_out="--without-rollouts" not in sys.argv[1:])
+        Demo().run(everything="--only-predictions" not in sys.argv[1:])
     except BoxError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

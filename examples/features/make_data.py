@@ -1,4 +1,4 @@
-"""Writes data/*.parquet and entities.csv: two days of what users did. Usage: make_data.py"""
+"""Writes data/*.parquet and entities.csv: two days of what users did, and offers of the last day with what came of them. Usage: make_data.py"""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 USERS, ITEMS = 50, ["apple", "pear", "plum"]
+SHOWN = 2000
 
 
 def main() -> int:
@@ -28,6 +29,12 @@ def main() -> int:
     pairs["affinity"] = random.normal(size=len(pairs)).astype(np.float32)
     pairs["taste"] = list(random.normal(size=(len(pairs), 4)).astype(np.float32))
     pairs.to_parquet(data / "user_item.parquet")
+
+    shown = pd.DataFrame({"user_id": random.integers(0, USERS, SHOWN), "price": random.uniform(1, 100, SHOWN).astype(np.float32)})
+    shown["event_timestamp"] = end - pd.to_timedelta(random.integers(0, 24 * 60, SHOWN), unit="min")
+    latest = stats[stats["event_timestamp"] == end].set_index("user_id")["ctr"]
+    shown["clicked"] = (random.random(SHOWN) < latest.loc[shown["user_id"]].to_numpy() * np.exp(-shown["price"] / 50)).astype(np.int64)
+    shown.to_parquet(data / "shown.parquet")
 
     pairs[["user_id", "item_id"]].to_csv("entities.csv" if len(sys.argv) == 1 else sys.argv[1], index=False)
     print(f"{len(stats)} rows of user_stats, {len(pairs)} of user_item")

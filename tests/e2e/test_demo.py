@@ -23,4 +23,4 @@ def test_the_demo_predicts_and_rolls_out_what_it_promises_and_can_be_run_again()
     assert "failed: none" in good
     assert "was rolled back at" in bad
     assert "digits   False   pvc://models/digits/2" in bad
-    demo("--without-rollouts")
+    demo("--only-predictions")
