@@ -33,8 +33,8 @@ LOOPBACK_ARGUMENTS: Final = (
     f"--grpc-port={TRITON_GRPC_PORT}",
     "--metrics-address=0.0.0.0",
 )
-"""Nothing goes around the transformer. serve gives the ports too; of a flag given twice Triton takes the last one. Metrics would follow the address of
-HTTP, and Prometheus and the kubelet ask for them from outside the pod."""
+"""Nothing goes around the transformer. serve gives the ports too; of a flag given twice Triton takes the last one. Metrics would follow the address
+of HTTP, and Prometheus and the kubelet ask for them from outside the pod."""
 
 # Five files of 64 MiB at most, and room for the one that is about to go.
 _LOG_SIZE: Final = "512Mi"
