@@ -8,7 +8,7 @@ from slipway_box.loading import LOADED
 from slipway_box.progress import step
 
 OVERLAY = REPOSITORY / "kustomize/overlays/box"
-IMAGES = ("operator", "router", "triton-cpu")
+IMAGES = ("operator", "router", "transformer", "triton-cpu")
 _DEPLOYMENT = "deployment/slipway-operator"
 _NAMESPACE = "--namespace=slipway-system"
 

@@ -76,10 +76,21 @@ class Stage:
         self.run("exec", "-i", self.uploader, "--", "sh", "-c", f"mkdir -p {folder} && cat > /models/{path}", stdin=content)
         return f"pvc://{self.volume}/{Path(path).parent}"
 
-    def apply(self, name: str, *, uri: str, serving: dict[str, Any] | None = None, traffic: dict[str, Any] | None = None, **model: Any) -> None:
+    def apply(
+        self,
+        name: str,
+        *,
+        uri: str,
+        serving: dict[str, Any] | None = None,
+        traffic: dict[str, Any] | None = None,
+        transformer: dict[str, Any] | None = None,
+        **model: Any,
+    ) -> None:
         """Apply a ModelDeployment as a user does."""
         small = {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}}}
-        manifest = builders.manifest(name=name, namespace=self.namespace, uri=uri, serving=small | (serving or {}), traffic=traffic, **model)
+        manifest = builders.manifest(
+            name=name, namespace=self.namespace, uri=uri, serving=small | (serving or {}), traffic=traffic, transformer=transformer, **model
+        )
         self.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(manifest))
 
     def live(self, name: str) -> Object:

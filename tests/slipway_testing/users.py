@@ -20,7 +20,9 @@ BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2],
 class Users:
     """Clients with connections that they keep, from enter to exit; each request is by the next of ``users`` in turn."""
 
-    def __init__(self, stage: Stage, name: str, *, users: int = 500, clients: int = 4, pause_s: float = 0.0, requests: int = REQUESTS) -> None:
+    def __init__(
+        self, stage: Stage, name: str, *, users: int = 500, clients: int = 4, pause_s: float = 0.0, requests: int = REQUESTS, body: str = BODY
+    ) -> None:
         self.users = users
         self.requests = requests
         """After so many, of all clients together, they stop."""
@@ -38,7 +40,7 @@ class Users:
         """By user: the revisions that answered, one after the other, repetitions left out."""
 
         self._address, self._path = stage.address(name), f"/v2/models/{name}/infer"
-        self._pause_s = pause_s
+        self._pause_s, self._body = pause_s, body
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -74,7 +76,7 @@ class Users:
         while not self._stop.wait(self._pause_s) and (number := next(self._numbers)) < self.requests:
             user = f"user-{number % self.users}"
             try:
-                connection.request("POST", self._path, BODY, {"x-user-id": user})
+                connection.request("POST", self._path, self._body, {"x-user-id": user})
                 answer = connection.getresponse()
                 answer.read()
             except (OSError, http.client.HTTPException) as error:
