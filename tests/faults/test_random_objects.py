@@ -29,7 +29,7 @@ numbers = itertools.count(1)
 def kube(plane: ControlPlane) -> Iterator[Kube]:
     """A namespace with an operator that looks after it."""
     plane.kubectl("create", "namespace", NAMESPACE)
-    options: dict[str, Any] = {"namespace": NAMESPACE, "lease_namespace": NAMESPACE}
+    options: dict[str, Any] = {"namespace": NAMESPACE, "lease_namespace": NAMESPACE, "transformer_image": "slipway/transformer:test"}
     with RunningOperator(plane.kubeconfig, probe_port=ports.free(1)[0], **options):
         yield Kube(plane.kubeconfig)
 
