@@ -142,9 +142,9 @@ def test_grpc_does_not_go_around_it(stage: Stage) -> None:
     command = ["curl", "--silent", "--max-time", "10", "--http2-prior-knowledge", "--dump-header", "-", "--data-binary", "@-"]
     headers = ["--header", "content-type: application/grpc", "--header", "te: trailers"]
 
-    said = subprocess.run(
-        [*command, *headers, address], input=b"\x00" + len(asked).to_bytes(4) + asked, capture_output=True, check=True
-    ).stdout.decode()
+    # The answer may come before all of the request is read, and the stream ends there: curl calls that an error.
+    content = b"\x00" + len(asked).to_bytes(4) + asked
+    said = subprocess.run([*command, *headers, address], input=content, capture_output=True, check=False).stdout.decode()
 
     assert "grpc-status: 12" in said
     assert "transformer" in said
