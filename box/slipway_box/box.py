@@ -30,6 +30,7 @@ from slipway_box import (
     preflight,
     programs,
     proxy,
+    redis,
     resource_metrics,
     scheduler,
     volumes,
@@ -38,6 +39,7 @@ from slipway_box import (
 from slipway_box.api import Api
 from slipway_box.component import Component, Supervisor
 from slipway_box.errors import BoxError
+from slipway_box.extras import Extra, Packaged
 from slipway_box.kubectl import Kubectl
 from slipway_box.programs import PROGRAMS, Programs
 from slipway_box.progress import step
@@ -46,9 +48,14 @@ from slipway_box.status import Row
 
 _EXTRAS: dict[str, Callable[[Site, str], Component]] = {
     object_store.NAME: object_store.component,
+    redis.NAME: redis.component,
     resource_metrics.NAME: resource_metrics.component,
 }
-_PROGRAMS = {object_store.NAME: object_store.PROGRAM, resource_metrics.NAME: resource_metrics.PROGRAM}
+_PROGRAMS: dict[str, Extra | Packaged] = {
+    object_store.NAME: object_store.PROGRAM,
+    redis.NAME: redis.PROGRAM,
+    resource_metrics.NAME: resource_metrics.PROGRAM,
+}
 _APPLIED = "/api/v1/namespaces/kube-system/configmaps/slipway-box"
 
 
@@ -92,7 +99,7 @@ class Box:
         return loading.load(self.site, wanted)
 
     def start(self, extra: str) -> None:
-        """Start the object store or the metrics server beside the cluster; what it keeps stays until the box goes down."""
+        """Start the object store, Redis or the metrics server beside the cluster; what the object store keeps stays until the box goes down."""
         self.require_up()
         program = _PROGRAMS[extra].build()
         if extra == resource_metrics.NAME:

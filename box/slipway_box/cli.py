@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from slipway_box import clusters, environments, installation, object_store, programs, resource_metrics, volumes
+from slipway_box import clusters, environments, installation, object_store, programs, redis, resource_metrics, volumes
 from slipway_box.box import Box
 from slipway_box.errors import BoxError
 from slipway_box.programs import PROGRAMS
@@ -55,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     command("build", _build, "build the programs, without starting anything")
     s3 = command("s3", _s3, "an S3 server that pods reach; prints its endpoint and keys")
     s3.add_argument("action", choices=("up", "down"))
+    features = command("redis", _redis, "a Redis that pods reach, for online features; prints its address")
+    features.add_argument("action", choices=("up", "down"))
     metrics = command("metrics", _metrics, "a metrics server, for autoscalers and `kubectl top`")
     metrics.add_argument("action", choices=("up", "down"))
     storage = command("volumes", _volumes, "empty the volumes whose claims are gone, and offer them again")
@@ -125,6 +127,16 @@ def _s3(given: argparse.Namespace) -> int:
         return 0
     box.start(object_store.NAME)
     print(object_store.described(box.site))
+    return 0
+
+
+def _redis(given: argparse.Namespace) -> int:
+    box = Box()
+    if given.action == "down":
+        box.stop(redis.NAME)
+        return 0
+    box.start(redis.NAME)
+    print(redis.url(box.site))
     return 0
 
 

@@ -1,10 +1,10 @@
-"""Programs that few need: each a Go module of its own, built when first asked for."""
+"""Programs that few need, built or installed when first asked for."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway_box import toolchain
+from slipway_box import packages, toolchain
 from slipway_box.errors import BoxError
 from slipway_box.layout import cache
 from slipway_box.programs import build_failure
@@ -13,7 +13,7 @@ from slipway_box.progress import step
 
 @dataclass(frozen=True, kw_only=True)
 class Extra:
-    """One program: the folder of its module below box/, its package, and the seconds a cold build takes on 2 cores."""
+    """A Go module of its own: the folder of the module below box/, the program's package, and the seconds a cold build takes on 2 cores."""
 
     name: str
     module: str
@@ -34,3 +34,17 @@ class Extra:
             raise BoxError(build_failure(self.name, done.stderr))
         Path(f"{made}.new").replace(made)
         return str(made)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packaged:
+    """A program of a Debian package: where it lies, and the seconds that installing takes."""
+
+    package: str
+    path: str
+    usual_s: float
+
+    def build(self) -> str:
+        """The program, installed if it is not there. Raises BoxError with apt's last lines."""
+        packages.need(self.package, usual_s=self.usual_s)
+        return self.path

@@ -16,7 +16,7 @@ _CONTAINER_LOGS = Path("/var/log/containers")
 _DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 _OWN_DEVICE_FILES = ("kubelet.sock", "kubelet_internal_checkpoint", "DEPRECATION")
 # Not kubectl: a port-forward that somebody left running names our kubeconfig too, and is theirs.
-_COMPONENTS = frozenset({*PROGRAMS, "containerd", "versitygw"} - {"kubectl"})
+_COMPONENTS = frozenset({*PROGRAMS, "containerd", "versitygw", "redis-server"} - {"kubectl"})
 
 
 def end_components(site: Site, *, but: frozenset[int] = frozenset()) -> None:

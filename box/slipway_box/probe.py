@@ -49,6 +49,20 @@ class Https:
 
 
 @dataclass(frozen=True)
+class Tcp:
+    """Up when somebody accepts on the port."""
+
+    address: str
+    port: int
+
+    def healthy(self) -> bool:
+        """Whether somebody accepts now."""
+        with socket.socket() as caller:
+            caller.settimeout(TIMEOUT_S)
+            return caller.connect_ex((self.address, self.port)) == 0
+
+
+@dataclass(frozen=True)
 class UnixSocket:
     """Up when somebody accepts on the socket."""
 

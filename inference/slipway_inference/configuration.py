@@ -58,7 +58,7 @@ class Rule(_Part, frozen=True):
 class Validation(_Part, frozen=True):
     """Rules, in their order."""
 
-    on_invalid: OnInvalid = "Flag"
+    on_invalid: OnInvalid = "Reject"
     rules: tuple[Rule, ...] = ()
 
 

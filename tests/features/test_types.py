@@ -69,7 +69,6 @@ def test_every_type_may_be_null(shop: Shop) -> None:
     assert {name: answer[name][0] for name in VALUES} == dict.fromkeys(VALUES)
 
 
-@feature_rows.steady
 @given(feature_rows.rows())
 def test_a_row_goes_through_feasts_values_unchanged(sample: feature_rows.Sample) -> None:
     dtypes = {column.name: column.dtype for column in sample.schema.columns}
@@ -120,7 +119,6 @@ def test_a_view_without_entities_has_one_row(shop: Shop) -> None:
     assert shop.client.exists(b"slipway:row:shop:world:")
 
 
-@feature_rows.steady
 @given(st.datetimes(timezones=st.sampled_from([None, UTC])))
 def test_times_keep_their_microseconds(moment: datetime) -> None:
     assert views.moment(views.microseconds(moment)) == moment.replace(tzinfo=UTC)

@@ -141,12 +141,10 @@ def test_a_store_that_hangs(start: Start, store: RedisServer, on_unavailable: st
     transformer = start(featured(store, onUnavailable=on_unavailable, timeoutMilliseconds=100))
     if known:
         assert transformer.infer(of(3)).output() == expected(3)
-    with redis.Redis.from_url(store.url) as client:
-        client.client_pause(60_000)
+    with store.hanging():
         begun = time.monotonic()
         answers = asyncio.run(many(transformer.port, [of(3)] * 40))
         took = time.monotonic() - begun
-        client.client_unpause()
     assert [outcome(each) for each in answers] == [said] * 40
     assert took < 2  # all of them together waited for one time, not each after another: that would be 4 s
     until = time.monotonic() + 5
@@ -174,8 +172,7 @@ def test_a_store_without_the_view_says_what_to_do(start: Start, store: RedisServ
 def test_no_connection_to_the_store_is_lost(start: Start, store: RedisServer) -> None:
     transformer = start(featured(store, timeoutMilliseconds=50, onUnavailable="Default"))
     for _ in range(3):
-        with redis.Redis.from_url(store.url) as client:
-            client.client_pause(100)
+        with store.hanging():
             asyncio.run(many(transformer.port, [of(1)] * 60))
     with redis.Redis.from_url(store.url) as client:
         assert len(client.client_list()) <= 34

@@ -4,15 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from slipway_features.blob import Value, Writer
 from slipway_features.schema import DTYPES, Schema
 
 NOW_US = 1_800_000_000_000_000
-
-steady = settings(derandomize=True, deadline=None, database=None)
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _SCALARS: Mapping[str, st.SearchStrategy[object]] = {

@@ -413,7 +413,8 @@ async def watch(operator: Operator, *, stop: asyncio.Event) -> None:
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-            if not (running.done() or over.done()):
+            # The task may be cancelled, with everything else in the loop, and its thread live on.
+            if not over.done() and (not running.done() or running.cancelled()):
                 over.set_result(None)
         if stop.is_set():
             await asyncio.wait({running})

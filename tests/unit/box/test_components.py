@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from slipway_box import apiserver, containerd, controllers, dns, etcd, kserve, kubelet, object_store, proxy, scheduler
+from slipway_box import apiserver, containerd, controllers, dns, etcd, kserve, kubelet, object_store, proxy, redis, scheduler
 from slipway_box.component import Component
 from slipway_box.programs import Programs
 from slipway_box.site import Site
@@ -26,6 +26,7 @@ def everything(site: Site, programs: Programs) -> list[Component]:
         dns.component(site, programs),
         kserve.component(site, programs),
         object_store.component(site, "/programs/versitygw"),
+        redis.component(site, "/usr/bin/redis-server"),
     ]
 
 

@@ -114,6 +114,12 @@ def test_whatever_the_dockerfile_copies_is_an_input(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ON_PYTHON)
+def test_whatever_the_dockerfile_copies_may_enter_a_build(name: str) -> None:
+    let_in = [line[1:] for line in (layout.REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert [source for source in _copied(name) if not any(Path(source).is_relative_to(path) for path in let_in)] == []
+
+
+@pytest.mark.parametrize("name", ON_PYTHON)
 def test_a_final_stage_runs_nothing(name: str) -> None:
     """So that no cache, certificate or setting of the build is left in an image."""
     stages = _stages()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from slipway_features.blob import Reader, Row, Status, Writer
 from slipway_features.schema import NUMBERS, Schema
 from slipway_testing import feature_rows
-from slipway_testing.feature_rows import NOW_US, Sample, number, steady
+from slipway_testing.feature_rows import NOW_US, Sample, number
 
 WIDE = Schema.of([(f"f{at}", "float32") for at in range(200)])
 MIXED = Schema.of(
@@ -32,7 +32,6 @@ def test_a_row_is_laid_out_as_documented() -> None:
     )
 
 
-@steady
 @given(feature_rows.rows())
 def test_every_row_comes_back(sample: Sample) -> None:
     found = Reader(sample.schema, sample.names).values(sample.blob, NOW_US)
@@ -40,7 +39,6 @@ def test_every_row_comes_back(sample: Sample) -> None:
     assert found == Row(Status.OK, sample.event_us, sample.created_us, sample.values)
 
 
-@steady
 @given(st.data(), st.lists(feature_rows.rows(NUMBERS), min_size=1, max_size=1), st.integers(0, 4))
 def test_every_number_comes_back_in_the_order_asked_for(data: st.DataObject, samples: list[Sample], copies: int) -> None:
     sample = samples[0]
@@ -54,7 +52,6 @@ def test_every_number_comes_back_in_the_order_asked_for(data: st.DataObject, sam
     assert status.tolist() == [Status.OK, Status.MISSING] * copies
 
 
-@steady
 @given(feature_rows.rows(), st.data())
 def test_numbers_are_read_beside_strings_and_lists(sample: Sample, data: st.DataObject) -> None:
     names = [column.name for column in sample.schema.columns if column.is_number]
@@ -67,7 +64,6 @@ def test_numbers_are_read_beside_strings_and_lists(sample: Sample, data: st.Data
     assert np.isnan(found[[0, 2, 3]]).all()
 
 
-@steady
 @given(feature_rows.rows(), st.data())
 def test_a_blob_that_was_cut_or_grew_is_refused(sample: Sample, data: st.DataObject) -> None:
     blob, reader = sample.blob, Reader(sample.schema, sample.names)
@@ -76,7 +72,6 @@ def test_a_blob_that_was_cut_or_grew_is_refused(sample: Sample, data: st.DataObj
     assert reader.values(blob + data.draw(st.binary(min_size=1, max_size=9)), NOW_US) == Row(Status.STALE)
 
 
-@steady
 @given(feature_rows.rows())
 def test_a_flipped_bit_is_refused_or_confined_to_one_value(sample: Sample) -> None:
     blob, reader = sample.blob, Reader(Schema(sample.schema.columns), sample.names)
@@ -92,7 +87,6 @@ def test_a_flipped_bit_is_refused_or_confined_to_one_value(sample: Sample) -> No
         assert len(changed) + times <= 1, f"bit {bit}"
 
 
-@steady
 @given(feature_rows.schemas(), feature_rows.rows())
 def test_a_blob_of_another_schema_is_stale(schema: Schema, sample: Sample) -> None:
     if schema.fingerprint == sample.schema.fingerprint:

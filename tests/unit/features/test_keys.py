@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway_features import keys
-from slipway_testing.feature_rows import steady
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 VALUES = st.one_of(
@@ -33,7 +32,6 @@ def test_a_key_is_readable() -> None:
     assert keys.schema_key("shop", "user_stats") == b"slipway:schema:shop:user_stats"
 
 
-@steady
 @given(NAMES, NAMES, NAMES, NAMES, ENTITIES, ENTITIES)
 def test_two_rows_never_share_a_key(project: str, view: str, project2: str, view2: str, one: dict[str, object], other: dict[str, object]) -> None:
     other = {name: other.get(name, one[name]) for name in one}
@@ -43,7 +41,6 @@ def test_two_rows_never_share_a_key(project: str, view: str, project2: str, view
     assert (keys.schema_key(project, view) == keys.schema_key(project2, view2)) is ((project, view) == (project2, view2))
 
 
-@steady
 @given(st.lists(VALUES, max_size=3), st.lists(VALUES, max_size=3))
 def test_values_that_follow_each_other_are_never_taken_for_others(one: list[keys.JoinValue], other: list[keys.JoinValue]) -> None:
     keys_ = [keys.row_key("p", "v", {f"k{at}": value for at, value in enumerate(values)}) for values in (one, other)]
@@ -51,7 +48,6 @@ def test_values_that_follow_each_other_are_never_taken_for_others(one: list[keys
     assert (keys_[0] == keys_[1]) is ([identity(value) for value in one] == [identity(value) for value in other])
 
 
-@steady
 @given(NAMES, NAMES, NAMES)
 def test_the_keys_of_a_view_are_found_by_its_prefix_and_those_of_no_other(project: str, view: str, other: str) -> None:
     pattern = keys.prefix(project, view).decode() + "*"

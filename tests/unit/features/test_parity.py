@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway_features.parity import Column, Difference, Report, compare
-from slipway_testing.feature_rows import steady
 
 ENTITIES = [f"user_id={at}" for at in range(4)]
 TRAINING: dict[str, Column] = {"ctr": np.array([0.1, 0.2, math.nan, 0.4], np.float32), "name": ["a", None, "c", "d"]}
@@ -21,7 +20,6 @@ def test_what_is_equal_is_equal() -> None:
     assert report.text() == "equal: 4 rows x 2 columns, bit by bit"
 
 
-@steady
 @given(st.integers(0, 3), st.integers(0, 31))
 def test_a_planted_bit_is_found(row: int, bit: int) -> None:
     training = np.array([0.1, 0.2, 0.3, 0.4], np.float32)

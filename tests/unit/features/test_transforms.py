@@ -27,7 +27,6 @@ from slipway_features.transforms import (
     Standardise,
     Transform,
 )
-from slipway_testing.feature_rows import steady
 
 NULL = math.nan
 ALL = Pipeline(
@@ -100,7 +99,6 @@ def test_the_columns_that_come_out_have_names() -> None:
     assert ALL.outputs == ("a", "b", "c", "d", "ratio", "e=0", "e=1", "e=2.5", "t_sin", "t_cos")
 
 
-@steady
 @given(st.sampled_from([np.float32, np.float64]), st.data())
 def test_a_row_gives_the_same_bits_alone_and_within_any_batch(dtype: Any, data: st.DataObject) -> None:
     rows: npt.NDArray[np.floating] = data.draw(hnp.arrays(dtype, st.tuples(st.integers(1, 40), st.just(6)), elements=NUMBERS))
@@ -131,7 +129,6 @@ def test_long_and_short_arrays_give_the_same_bits(dtype: Any) -> None:
         assert bits(np.vstack([ALL(rows[at : at + length]) for at in range(0, len(rows), length)])) == bits(whole)
 
 
-@steady
 @given(st.one_of(st.floats(-0.999999, 1e300), st.floats(-1e-5, 1e-5)))
 def test_the_logarithm_is_within_four_units_in_the_last_place(value: float) -> None:
     (found,) = arithmetic.log1p(np.array([value]))
@@ -139,7 +136,6 @@ def test_the_logarithm_is_within_four_units_in_the_last_place(value: float) -> N
     assert abs(found - math.log1p(value)) <= 4 * math.ulp(math.log1p(value))
 
 
-@steady
 @given(st.integers(0, 2**40 - 1))
 def test_sine_and_cosine_are_within_four_units_in_the_last_place_of_one(part: int) -> None:
     turns = part / 2**40
@@ -186,7 +182,6 @@ def test_ids_spread_over_the_buckets() -> None:
     assert counts.max() < 1150
 
 
-@steady
 @given(hnp.arrays(np.float32, st.tuples(st.integers(0, 3), st.just(6)), elements=NUMBERS))
 def test_a_pipeline_comes_back_from_json(rows: npt.NDArray[np.float32]) -> None:
     again = Pipeline.parse(ALL.json())

@@ -35,7 +35,7 @@ def test_parts_at_and_around_every_threshold(module: Module) -> None:
         assert [hashed for hashed in near if int(lua.part(hashed, parts)) != part(hashed, parts)] == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(hashed=st.integers(0, MASK), parts=st.sampled_from([64, 10000]))
 def test_the_quick_part_is_the_defined_one(hashed: int, parts: int) -> None:
     assert part(hashed, parts) == defined(hashed, parts)

@@ -1,12 +1,10 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway_statistics import boundary
-
-steady = settings(derandomize=True, deadline=None, max_examples=100, database=None)
 
 ALPHAS = st.floats(1e-6, 0.4)
 
@@ -25,14 +23,12 @@ def test_the_boundary(requests: int, expected: float) -> None:
     assert boundary.boundary(requests, alpha=0.01 / 6) == pytest.approx(expected, abs=1e-6)
 
 
-@steady
 @given(alpha=ALPHAS, requests=st.integers(1, 10**7))
 def test_the_boundary_is_above_that_of_a_single_look(alpha: float, requests: int) -> None:
     """Φ(-b) ≤ exp(-b²/2)/2, so one look at the boundary must have a smaller chance than alpha."""
     assert math.erfc(boundary.boundary(requests, alpha=alpha) / math.sqrt(2)) / 2 <= alpha
 
 
-@steady
 @given(alpha=st.floats(1e-6, 0.05), requests=st.integers(1, 10**6), factor=st.floats(0.1, 0.99))
 def test_a_smaller_error_moves_the_boundary_away(alpha: float, requests: int, factor: float) -> None:
     assert boundary.boundary(requests, alpha=alpha * factor) > boundary.boundary(requests, alpha=alpha)
@@ -64,13 +60,11 @@ def test_a_t_weighs_what_its_tail_says_or_little_less(t: float, freedom: float, 
     assert tail * 0.99 < math.erfc(z / math.sqrt(2)) / 2 < tail * 1.13
 
 
-@steady
 @given(z=st.floats(-12, 12), freedom=st.floats(1, 1000))
 def test_there_and_back(z: float, freedom: float) -> None:
     assert boundary.normal_of_t(boundary.t_of_normal(z, freedom=freedom), freedom=freedom) == pytest.approx(z, abs=1e-6)
 
 
-@steady
 @given(t=st.floats(0.01, 50), freedom=st.floats(0.5, 100), more=st.floats(1.1, 10))
 def test_more_groups_make_the_same_t_weigh_more_but_never_more_than_itself(t: float, freedom: float, more: float) -> None:
     assert 0 < boundary.normal_of_t(t, freedom=freedom) < boundary.normal_of_t(t, freedom=freedom * more) < t

@@ -2,13 +2,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway_statistics import counts
 from slipway_statistics.counts import Cell, Counts
-
-steady = settings(derandomize=True, deadline=None, max_examples=100, database=None)
 
 
 def cells_of(**by_bucket: Cell) -> tuple[Cell, ...]:
@@ -117,7 +115,6 @@ COUNTS = st.builds(
 )
 
 
-@steady
 @given(parts=st.lists(COUNTS, min_size=1, max_size=4), order=st.randoms(use_true_random=False))
 def test_the_order_of_routers_does_not_matter_and_nothing_is_lost(parts: list[Counts], order: Any) -> None:
     merged = counts.merge(parts)

@@ -1,13 +1,11 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway_statistics import latency
 from slipway_statistics.latency import Edges
-
-steady = settings(derandomize=True, deadline=None, max_examples=100, database=None)
 
 
 @pytest.mark.parametrize(
@@ -18,7 +16,6 @@ def test_the_bin_of_a_latency(seconds: float, expected: int) -> None:
     assert latency.bin_of(seconds) == expected
 
 
-@steady
 @given(number=st.integers(0, 479))
 def test_a_bin_begins_at_its_edge(number: int) -> None:
     assert latency.bin_of(latency.edge_s(number) * 1.000001) == number
@@ -60,7 +57,6 @@ def test_the_quantile_is_the_95th_percentile_unless_another_is_asked_for() -> No
     assert latency.edges(requests, max_increase=0.0, share=0.9) == Edges(stable=101, candidate=101)
 
 
-@steady
 @given(requests=st.dictionaries(st.integers(0, 479), st.integers(1, 500), min_size=1), share=st.sampled_from([0.5, 0.9, 0.95, 0.99]))
 def test_the_quantile_is_the_first_such_bin(requests: dict[int, int], share: float) -> None:
     total = sum(requests.values())
@@ -95,7 +91,6 @@ def test_a_margin_below_stable_is_refused() -> None:
         latency.edges({100: 1000}, max_increase=-0.1)
 
 
-@steady
 @given(scale=st.integers(1, 50))
 def test_edges_move_with_the_latencies(scale: int) -> None:
     assert latency.edges({100 + scale: 950, 130 + scale: 50}, max_increase=0.2) == Edges(stable=101 + scale, candidate=109 + scale)

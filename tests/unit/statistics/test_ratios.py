@@ -11,7 +11,7 @@ from slipway_statistics import boundary, counts, ratios
 from slipway_statistics.counts import Cell, Counts
 from slipway_statistics.ratios import Look, Outcome
 
-steady = settings(derandomize=True, deadline=None, max_examples=50, database=None)
+steady = settings(max_examples=50)
 
 ALPHA = 0.01 / 6
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import itertools
+import threading
 from typing import Any
 
 import kopf
@@ -54,3 +56,26 @@ async def test_a_probe_fails_with_what_our_loop_found() -> None:
 
     with pytest.raises(kopf.PermanentError, match="no word"):
         await asyncio.to_thread(asyncio.run, app.at(asyncio.get_running_loop(), ill))
+
+
+async def test_kopf_ends_when_everything_on_our_loop_is_cancelled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the end of asyncio.run: a thread that lived on would keep the process from ending."""
+    began, ended = threading.Event(), threading.Event()
+
+    async def runs(operator: Any, *, home: asyncio.AbstractEventLoop, over: "concurrent.futures.Future[None]") -> None:
+        began.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                await asyncio.wrap_future(over)
+                ended.set()
+
+    monkeypatch.setattr(app, "shell", runs)
+    ours = asyncio.all_tasks()
+    watching = asyncio.create_task(app.watch(None, stop=asyncio.Event()))  # type: ignore[arg-type]
+    await asyncio.to_thread(began.wait)
+    for task in asyncio.all_tasks() - ours - {watching}:
+        task.cancel()
+    watching.cancel()
+    await asyncio.wait({watching})
+
+    assert await asyncio.to_thread(ended.wait, 2)

@@ -13,7 +13,7 @@ from slipway_testing import builders, strategies, transformers
 from slipway_testing.simulator import Cluster, Name
 
 # The same examples each time: a red build must be somebody's change.
-thorough = settings(derandomize=True, deadline=None, max_examples=200, database=None)
+thorough = settings(max_examples=200)
 
 
 def settled(*written: dict[str, Any]) -> Cluster:

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway_router.agent import bins
@@ -66,7 +66,6 @@ def test_a_sparse_counter_stops_at_its_end() -> None:
     st.integers(0, 10),
     st.integers(0, 3),
 )
-@settings(deadline=None)
 def test_blocks_say_the_same_packed_merged_or_not_in_whatever_order_things_come(
     added: list[tuple[int, int, int, int]], edge: int, halvings: int
 ) -> None:

@@ -17,7 +17,7 @@ from slipway_router.agent.totals import Totals
 from slipway_testing.fake_nginx import routes_json
 
 SCALARS = st.none() | st.booleans() | st.integers(-2, 2**70) | st.floats() | st.text(max_size=3) | st.sampled_from(["FP32", "BYTES", "Stable"])
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=60)
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=8)
 FULL = json.loads(
     routes_json(exposures={"experiment": "x", "stratum": 0}, shadow={"revision": "s", "percent": "1"}, fallback={"revision": "f"}),
