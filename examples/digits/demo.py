@@ -125,7 +125,7 @@ class Demo:
             self._kubectl("wait", "--for=condition=Ready", "mdep/ranker", f"--namespace={NAMESPACE}", "--timeout=180s")
         print("\nA model of clicks, which knows users by features that Feast keeps in Redis:")
         with self._endpoint("ranker") as (host, port):
-            for user, price in ((7, 5.0), (7, 95.0), (8, 5.0), (7, -5.0)):
+            for user, price in ((7, 5.0), (7, 95.0), (35, 5.0), (7, -5.0)):
                 status, said = infer(host, port, "ranker", [tensor("user_id", "INT64", [user]), tensor("price", "FP32", [price])])
                 outputs = {output["name"]: output["data"][0] for output in said.get("outputs", ())}
                 told = f"{outputs['probabilities_labels']}, {outputs['probabilities_scores']:.3f}" if outputs else json.dumps(said)

@@ -33,7 +33,7 @@ def main() -> int:
     shown = pd.DataFrame({"user_id": random.integers(0, USERS, SHOWN), "price": random.uniform(1, 100, SHOWN).astype(np.float32)})
     shown["event_timestamp"] = end - pd.to_timedelta(random.integers(0, 24 * 60, SHOWN), unit="min")
     latest = stats[stats["event_timestamp"] == end].set_index("user_id")["ctr"]
-    shown["clicked"] = (random.random(SHOWN) < latest.loc[shown["user_id"]].to_numpy() * np.exp(-shown["price"] / 50)).astype(np.int64)
+    shown["clicked"] = (random.random(SHOWN) < latest.loc[shown["user_id"]].to_numpy() * np.exp(-shown["price"] / 150)).astype(np.int64)
     shown.to_parquet(data / "shown.parquet")
 
     pairs[["user_id", "item_id"]].to_csv("entities.csv" if len(sys.argv) == 1 else sys.argv[1], index=False)

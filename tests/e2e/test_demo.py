@@ -1,5 +1,6 @@
 """`make demo`, and its first part again."""
 
+import re
 import subprocess
 import sys
 
@@ -23,4 +24,8 @@ def test_the_demo_predicts_and_rolls_out_what_it_promises_and_can_be_run_again()
     assert "failed: none" in good
     assert "was rolled back at" in bad
     assert "digits   False   pvc://models/digits/2" in bad
+    answered = told.partition("which knows users by features")[2]
+    assert re.search(r"user 7, price   5\.0  ->  200  clicked, 0\.\d+", answered)
+    assert re.search(r"user 7, price  95\.0  ->  200  ignored, 0\.\d+", answered)
+    assert '422  {"error": "input price: row 0, column 0 is -5.0: it should be at least 0"' in answered
     demo("--only-predictions")

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import redis
 
-from slipway_box import packages
+from slipway_box import environments
 from slipway_box import redis as box_redis
 from slipway_box.box import Box
+from slipway_box.layout import REPOSITORY
 from slipway_features import keys
 from slipway_features.blob import Writer
 from slipway_features.schema import Schema
@@ -134,20 +136,27 @@ def test_what_breaks_a_rule_is_refused_with_the_reason(stage: Stage) -> None:
 
 
 @pytest.mark.usefixtures("serving")
+def test_clients_that_others_wrote_ask_it_unchanged(stage: Stage) -> None:
+    python = environments.need("clients") / "bin/python"
+    command = [str(python), str(REPOSITORY / "tests/slipway_testing/foreign_clients.py"), stage.address(NAME), NAME, "3", "1.5"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told == {"tritonclient, binary": [3.0, 3.0], "tritonclient, JSON": [3.0, 3.0], "kserve": [3.0, 3.0]}
+
+
+@pytest.mark.usefixtures("serving")
 def test_grpc_does_not_go_around_it(stage: Stage) -> None:
-    """ModelInfer by hand: {model_name: "ranker"}; grpc-status 12 is UNIMPLEMENTED."""
-    packages.need("curl")
-    asked = b"\x0a" + bytes([len(NAME)]) + NAME.encode()
-    address = f"http://{stage.address(NAME)}:9000/inference.GRPCInferenceService/ModelInfer"
-    command = ["curl", "--silent", "--max-time", "10", "--http2-prior-knowledge", "--dump-header", "-", "--data-binary", "@-"]
-    headers = ["--header", "content-type: application/grpc", "--header", "te: trailers"]
+    asked = b"\x0a" + bytes([len(NAME)]) + NAME.encode()  # ModelInferRequest {model_name: "ranker"}
+    with grpc.insecure_channel(f"{stage.address(NAME)}:9000") as channel:
+        infer_by_grpc = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.RpcError) as refused:
+            infer_by_grpc(asked, timeout=10)
 
-    # The answer may come before all of the request is read, and the stream ends there: curl calls that an error.
-    content = b"\x00" + len(asked).to_bytes(4) + asked
-    said = subprocess.run([*command, *headers, address], input=content, capture_output=True, check=False).stdout.decode()
-
-    assert "grpc-status: 12" in said
-    assert "transformer" in said
+    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert "transformer" in refused.value.details()
 
 
 CASES = {

@@ -58,6 +58,15 @@ def test_server_paths_go_by_host(router: Router, host: str) -> None:
     assert (unknown.status, unknown.json) == (404, {"error": "no model ranker.other.svc is served here: check the name of the ModelDeployment"})
 
 
+def test_health_is_told_as_the_protocol_describes_it(router: Router) -> None:
+    """KServe's client reads the body."""
+    router.serve(table(), pods={"ranker-old": [router.pod()]})
+    assert [router.ask("GET", f"/v2/health/{what}", host="ranker").json for what in ("live", "ready")] == [{"live": True}, {"ready": True}]
+    head = router.raw(b"HEAD /v2/health/ready HTTP/1.1\r\nHost: ranker\r\nConnection: close\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert head.endswith(b"\r\n\r\n")
+
+
 def test_any_host_is_that_of_the_only_model(router: Router) -> None:
     router.serve(table(), pods={"ranker-old": [router.pod()]})
     assert router.ask("GET", "/v2/health/ready", host="models.example.com").status == 200

@@ -127,7 +127,15 @@ def triton_probes() -> dict[str, Any]:
 
 
 def _environment(transformer: Transformer) -> Iterator[dict[str, Any]]:
-    yield {"name": "SLIPWAY_GRACE_SECONDS", "value": str(GRACE_S)}
+    # Ports are said although they are the defaults: of a Service named slipway the kubelet would make a SLIPWAY_PORT that is none.
+    settings = {
+        "SLIPWAY_PORT": service.HTTP_PORT,
+        "SLIPWAY_METRICS_PORT": METRICS_PORT,
+        "SLIPWAY_TRITON_PORT": TRITON_HTTP_PORT,
+        "SLIPWAY_DRAIN_SECONDS": DRAIN_S,
+        "SLIPWAY_GRACE_SECONDS": GRACE_S,
+    }
+    yield from ({"name": name, "value": str(value)} for name, value in settings.items())
     secret = transformer.features.password_from if transformer.features else None
     if secret:
         yield {"name": "SLIPWAY_REDIS_PASSWORD", "valueFrom": {"secretKeyRef": {"name": secret.name, "key": "password"}}}

@@ -232,9 +232,11 @@ local function answer_health(r, kind, model)
         ngx.header["content-type"] = "application/grpc"
         return ngx.exec("@grpc_health")
     end
+    -- Triton leaves the body empty; KServe's client reads the one that the protocol describes.
+    local body = kind == "live" and '{"live":true}' or '{"ready":true}'
     ngx.header["content-type"] = "application/json"
-    ngx.header["content-length"] = 0
-    ngx.send_headers()
+    ngx.header["content-length"] = #body
+    ngx.print(body)
     return ngx.exit(200)
 end
 

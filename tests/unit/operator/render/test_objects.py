@@ -133,7 +133,13 @@ def test_the_container_of_a_plain_transformer() -> None:
             "name": "transformer-container",
             "image": "slipway/transformer:test",
             "imagePullPolicy": "IfNotPresent",
-            "env": [{"name": "SLIPWAY_GRACE_SECONDS", "value": "25"}],
+            "env": [
+                {"name": "SLIPWAY_PORT", "value": "8080"},
+                {"name": "SLIPWAY_METRICS_PORT", "value": "8082"},
+                {"name": "SLIPWAY_TRITON_PORT", "value": "8180"},
+                {"name": "SLIPWAY_DRAIN_SECONDS", "value": "5"},
+                {"name": "SLIPWAY_GRACE_SECONDS", "value": "25"},
+            ],
             "ports": [
                 {"name": "http", "containerPort": 8080, "protocol": "TCP"},
                 {"name": "transformer", "containerPort": 8082, "protocol": "TCP"},
@@ -189,22 +195,22 @@ def test_a_log_has_a_bounded_volume_and_a_password_comes_from_its_secret() -> No
 
     assert {"name": "slipway-predictions", "emptyDir": {"sizeLimit": "512Mi"}} in predictor["volumes"]
     assert {"name": "slipway-predictions", "mountPath": "/var/log/slipway"} in predictor["containers"][0]["volumeMounts"]
-    assert predictor["containers"][0]["env"][1:] == [
+    assert predictor["containers"][0]["env"][5:] == [
         {"name": "SLIPWAY_REDIS_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "redis", "key": "password"}}}
     ]
     settings = inference_settings.Settings()
     assert (settings.predictions_files + 1) * settings.predictions_bytes < 512 * 2**20
 
 
-def test_the_settings_of_the_container_are_those_that_the_operator_counts_on() -> None:
-    settings = inference_settings.Settings()
+def test_the_environment_of_the_container_is_what_a_transformer_reads() -> None:
+    rendered = objects.inference_service(with_transformer(), owner=OWNER, stopped=False)["spec"]["predictor"]["containers"][0]
+    environment = {variable["name"]: variable["value"] for variable in rendered["env"]}
 
-    found = (settings.port, settings.metrics_port, settings.triton_port, settings.drain_seconds, settings.transformer_config)
-    expected = (service.HTTP_PORT, transformer.METRICS_PORT, transformer.TRITON_HTTP_PORT, transformer.DRAIN_S, "/etc/slipway/transformer.json")
-    assert found == expected
-    names = {f"SLIPWAY_{field.name.upper()}" for field in dataclasses.fields(settings)}
-    containers = objects.inference_service(builders.revision(strategies.parsed(transformers.WHOLE)), owner=OWNER, stopped=False)
-    assert {variable["name"] for variable in containers["spec"]["predictor"]["containers"][0]["env"]} <= names
+    read = inference_settings.Settings.from_environment(environment)
+
+    assert read == inference_settings.Settings(grace_seconds=25)
+    assert environment.keys() <= {f"SLIPWAY_{field.name.upper()}" for field in dataclasses.fields(read)}
+    assert read.transformer_config == f"{objects.CONFIG_FOLDER}/transformer.json"
 
 
 def test_a_stopped_revision_differs_in_one_annotation() -> None:
