@@ -1,4 +1,4 @@
-"""Writes data/*.parquet and entities.csv: two days of what users did, and offers of the last day with what came of them. Usage: make_data.py"""
+"""Writes data/*.parquet and entities.csv: two days of what users did, and offers of the hour after it with what came of them. Usage: make_data.py"""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -31,9 +31,10 @@ def main() -> int:
     pairs.to_parquet(data / "user_item.parquet")
 
     shown = pd.DataFrame({"user_id": random.integers(0, USERS, SHOWN), "price": random.uniform(1, 100, SHOWN).astype(np.float32)})
-    shown["event_timestamp"] = end - pd.to_timedelta(random.integers(0, 24 * 60, SHOWN), unit="min")
+    shown["event_timestamp"] = end + pd.to_timedelta(random.integers(2, 60, SHOWN), unit="min")
     latest = stats[stats["event_timestamp"] == end].set_index("user_id")["ctr"]
-    shown["clicked"] = (random.random(SHOWN) < latest.loc[shown["user_id"]].to_numpy() * np.exp(-shown["price"] / 150)).astype(np.int64)
+    liking = 8 * latest.loc[shown["user_id"]].to_numpy() - shown["price"] / 10 - 3
+    shown["clicked"] = (random.random(SHOWN) < 1 / (1 + np.exp(-liking))).astype(np.int64)
     shown.to_parquet(data / "shown.parquet")
 
     pairs[["user_id", "item_id"]].to_csv("entities.csv" if len(sys.argv) == 1 else sys.argv[1], index=False)

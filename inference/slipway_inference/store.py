@@ -24,11 +24,7 @@ class Store:
         self._timeout_s = timeout_s
         # One retry: a kept connection of a store that was restarted is stale, and reading again is safe.
         retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
-<<<<<<< HEAD
-        # Of a password in the address and another, that in the address counts. redis-py's own times only end what outlives ours.
-=======
         # redis-py's own times only end what outlives ours. Of a password in the address and another, that in the address counts.
->>>>>>> wiring
         pool = BlockingConnectionPool.from_url(
             address,
             password=password or None,
