@@ -12,7 +12,7 @@ SOURCES := operator box/slipway_box inference components tests examples
 ##@ Use
 
 .PHONY: demo
-demo: ## Bring up the box, install Slipway, serve a model trained on digits (CLUSTER=kind or CLUSTER=existing for another cluster)
+demo: ## Bring up the box, install Slipway, serve models, roll out others, fetch features (CLUSTER=kind or CLUSTER=existing for another cluster)
 	@/usr/bin/env python3 examples/digits/demo.py
 
 .PHONY: up
