@@ -1,4 +1,4 @@
-"""Every metric that the operator and the routers tell Prometheus, with its labels and what they may hold, from the code that tells them."""
+"""Every metric that the operator, routers and transformers tell Prometheus, with its labels and what they may hold, from the code that tells them."""
 
 import asyncio
 import dataclasses
@@ -9,6 +9,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from slipway_inference import meters as transformer_meters
+from slipway_inference.refusals import Refused
 from slipway_operator.controller import keeper, worker
 from slipway_operator.metrics import Metrics
 from slipway_operator.render import router
@@ -32,6 +34,10 @@ SCRAPED = {"namespace", "pod", "job", "instance", "container", "endpoint"}
 """Labels that a PodMonitor adds."""
 OPERATOR_PODS = {"namespace": {"slipway-system"}, "pod": {"slipway-operator-7c6d78-582f4"}}
 ROUTER_PODS = {"namespace": {"shop"}, "pod": {f"{router.SHARED}-7c6d78-582f4"}}
+
+MODEL_LABEL, REVISION_LABEL = "slipway_dev_modeldeployment", "slipway_dev_revision"
+"""Labels of pods, as Prometheus writes them."""
+MODEL_PODS = {"namespace": {"shop"}, "pod": {"ranker-0a1b2c3d-predictor-7c6d78-582f4"}, MODEL_LABEL: {"ranker"}, REVISION_LABEL: {"ranker-0a1b2c3d"}}
 
 OPERATOR_LABELS: Mapping[str, tuple[str, ...]] = {
     "name": (worker.CONTROLLER, keeper.CONTROLLER),
@@ -64,7 +70,7 @@ Exported = Mapping[str, Mapping[str, set[str]]]
 
 def everything(folder: Path) -> Exported:
     """All of it; ``folder`` is for what an agent writes."""
-    return {**asyncio.run(_agent(folder)), **_operator()}
+    return {**asyncio.run(_agent(folder)), **_operator(), **_transformer()}
 
 
 def _samples(text: bytes, *, pods: Mapping[str, set[str]]) -> Exported:
@@ -73,7 +79,7 @@ def _samples(text: bytes, *, pods: Mapping[str, set[str]]) -> Exported:
     for family in text_string_to_metric_families(text.decode()):
         for sample in family.samples:
             assert not SCRAPED & sample.labels.keys(), f"the scrape renames labels of {sample.name}"
-            labels = found.setdefault(sample.name, {label: pods.get(label, set()) for label in SCRAPED})
+            labels = found.setdefault(sample.name, {label: pods.get(label, set()) for label in SCRAPED | pods.keys()})
             for label, value in sample.labels.items():
                 labels.setdefault(label, set()).add(value)
     return found
@@ -88,6 +94,18 @@ def _operator() -> Exported:
         for chosen in itertools.product(*(values[label] for label in instrument._labelnames)):
             instrument.labels(*chosen)
     return _samples(generate_latest(registry), pods=OPERATOR_PODS)
+
+
+def _transformer() -> Exported:
+    """Of a transformer that everything has happened to once."""
+    counts = transformer_meters.Meters()
+    counts.requests["200"] += 1
+    counts.refuse(Refused("no", reason="minimum", input="price"), known=("price",))
+    counts.flagged["price", "minimum"] += 1
+    counts.imputed["price", "null"] += 1
+    counts.feature("users", "missing", 1)
+    counts.hook_failed("pre")
+    return _samples(counts.text(), pods=MODEL_PODS)
 
 
 async def _agent(folder: Path) -> Exported:

@@ -1,4 +1,4 @@
-"""The dashboard's queries, held against what the operator and the routers really tell Prometheus."""
+"""The dashboard's queries, held against what the operator, routers and transformers really tell Prometheus."""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ import yaml
 
 from slipway_operator.render import router
 from slipway_testing import promql
-from slipway_testing.exported import OUTCOMES, Exported, everything
+from slipway_testing.exported import MODEL_LABEL, OUTCOMES, Exported, everything
 from slipway_testing.golden import REPOSITORY
 
 COMPONENTS = REPOSITORY / "kustomize/components"
@@ -23,6 +23,8 @@ VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"][
 MONITORS = {monitor["metadata"]["name"]: monitor["spec"] for monitor in yaml.safe_load_all((COMPONENTS / "prometheus/monitors.yaml").read_text())}
 UNITS = {"cps", "none", "percentunit", "reqps", "s"}
 """As Grafana calls them: another one is right when Grafana has it."""
+NARROWED = {"slipway_router_": {"namespace": "namespace", "model": "model"}, "slipway_transformer_": {"namespace": "namespace", MODEL_LABEL: "model"}}
+"""By the beginning of a metric's name: the variable that each label is compared with."""
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 def labels(exported: Exported) -> Mapping[str, set[str]]:
     return {metric: set(values) for metric, values in exported.items()}
+
+
+def narrowed(metric: str) -> Mapping[str, str]:
+    return next((labels for beginning, labels in NARROWED.items() if metric.startswith(beginning)), {})
+
+
+def monitor_of(metric: str) -> str:
+    of = {"slipway_router_": "slipway-routers", "slipway_transformer_": "slipway-models"}
+    return next((monitor for beginning, monitor in of.items() if metric.startswith(beginning)), "slipway-operator")
 
 
 def queries(panel: Mapping[str, Any], exported: Exported) -> Iterator[promql.Query]:
@@ -56,8 +67,9 @@ def test_every_matcher_takes_a_value_that_there_is(panel: Mapping[str, Any], exp
     for selector in (selector for query in queries(panel, exported) for selector in query.selectors):
         for matcher in selector.matchers:
             if matcher.value.startswith("$"):
-                assert (matcher.operator, matcher.value) == ("=~", f"${matcher.label}")
-                assert matcher.label in VARIABLES
+                variable = narrowed(selector.metric)[matcher.label]
+                assert (matcher.operator, matcher.value) == ("=~", f"${variable}")
+                assert variable in VARIABLES
             else:
                 there_are = exported[selector.metric][matcher.label]
                 for alternative in matcher.value.split("|"):
@@ -65,10 +77,10 @@ def test_every_matcher_takes_a_value_that_there_is(panel: Mapping[str, Any], exp
 
 
 @EACH_PANEL
-def test_the_variables_narrow_what_routers_tell(panel: Mapping[str, Any], exported: Exported) -> None:
+def test_the_variables_narrow_what_is_told_of_models(panel: Mapping[str, Any], exported: Exported) -> None:
     for selector in (selector for query in queries(panel, exported) for selector in query.selectors):
         chosen = {matcher.label for matcher in selector.matchers if matcher.value.startswith("$")}
-        assert chosen == ({"namespace", "model"} if selector.metric.startswith("slipway_router_") else set())
+        assert chosen == set(narrowed(selector.metric))
 
 
 @EACH_PANEL
@@ -82,7 +94,7 @@ def test_a_legend_names_labels_of_the_answer(panel: Mapping[str, Any], exported:
 @EACH_PANEL
 def test_ranges_are_as_long_as_the_scrapes_need(panel: Mapping[str, Any], exported: Exported) -> None:
     selectors = [selector for query in queries(panel, exported) for selector in query.selectors]
-    (monitor,) = {"slipway-routers" if selector.metric.startswith("slipway_router_") else "slipway-operator" for selector in selectors}
+    (monitor,) = {monitor_of(selector.metric) for selector in selectors}
 
     assert {selector.range for selector in selectors} <= {"", "$__rate_interval"}
     assert panel["interval"] == MONITORS[monitor]["podMetricsEndpoints"][0]["interval"]
