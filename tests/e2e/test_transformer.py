@@ -1,5 +1,6 @@
 """The request path whole: routers, transformer, a real Redis, a real Triton."""
 
+import contextlib
 import itertools
 import json
 import random
@@ -32,6 +33,8 @@ USERS = Schema.of([("ctr", "float32"), ("age", "int64")], ttl_s=3600)
 SMALL = {"requests": {"cpu": "50m", "memory": "96Mi"}}
 REQUEST = [{"name": "user", "dtype": "INT64", "shape": [1]}, {"name": "price", "dtype": "FP32", "shape": [1]}]
 MUTATIONS = 1_000
+LEAK_BYTES = 20 * 2**20
+"""What both transformers may keep more after them: 10 KiB for each, if all of them leaked."""
 HEAD = b"POST /v2/models/ranker/infer HTTP/1.1\r\nHost: ranker\r\nConnection: close\r\ncontent-type: application/json\r\n"
 
 
@@ -205,7 +208,7 @@ def test_10_000_rows_are_answered(stage: Stage) -> None:
 
 @pytest.mark.usefixtures("serving")
 def test_random_mutations_are_the_clients_fault_and_restart_nothing(stage: Stage) -> None:
-    before = restarts(stage)
+    before, kept = restarts(stage), kept_bytes(stage)
     dice = random.Random(7)  # noqa: S311 - the same mutations in every run
     valid = json.dumps(body()).encode()
     found: Counter[int] = Counter()
@@ -217,6 +220,14 @@ def test_random_mutations_are_the_clients_fault_and_restart_nothing(stage: Stage
         assert answer.status == 200 or answer.error, content
     assert found[400] > MUTATIONS / 2
     assert restarts(stage) == before
+    assert kept_bytes(stage) < kept + LEAK_BYTES
+
+
+def kept_bytes(stage: Stage) -> int:
+    """Resident memory of all transformers."""
+    statuses = [process.joinpath("status").read_text() for process in processes_of(stage, "transformer-container", "slipway_inference")]
+    assert statuses
+    return sum(int(line.split()[1]) * 1024 for status in statuses for line in status.splitlines() if line.startswith("VmRSS:"))
 
 
 def mutated(valid: bytes, dice: random.Random) -> bytes:
@@ -270,26 +281,30 @@ def test_a_store_that_is_down_is_503_and_used_again_when_it_is_back(stage: Stage
 def test_a_triton_that_is_killed_comes_back_under_the_same_transformer(stage: Stage) -> None:
     before = restarts(stage)
     pod = pods(stage)[0]["metadata"]["name"]
-    # The first process of a container takes no SIGKILL from within: what serves is ended the way a crash ends it, from outside its namespace.
-    containers = {each["name"]: each["containerID"].removeprefix("containerd://") for each in pods(stage)[0]["status"]["containerStatuses"]}
-    end_process_of(containers["kserve-container"])
+    (triton,) = processes_of(stage, "kserve-container", "--model-repository", pod=pod)
+    subprocess.run(["kill", "-KILL", triton.name], check=True)
     eventually(lambda: restarts(stage)["kserve-container"] > before["kserve-container"], within_s=60)
     stage.run("wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=90s")
     assert [outcome(stage) for _ in range(10)] == [[3.0, 3.0]] * 10
     assert restarts(stage)["transformer-container"] == before["transformer-container"]
 
 
-def end_process_of(container: str) -> None:
-    """SIGKILL to the first process of a container of the box."""
+def processes_of(stage: Stage, container: str, word: str, *, pod: str = "") -> list[Path]:
+    """Folders in /proc of processes whose command line has a word, in containers of the model's pods, or of one: they run on this machine."""
+    identities = [
+        each["containerID"].removeprefix("containerd://")
+        for live in pods(stage)
+        if pod in ("", live["metadata"]["name"])
+        for each in live["status"]["containerStatuses"]
+        if each["name"] == container
+    ]
+    found = []
     for group in Path("/proc").glob("[0-9]*/cgroup"):
-        try:
-            belongs = container in group.read_text()
-        except OSError:
-            continue
-        if belongs and "tritonserver" in (group.parent / "cmdline").read_text():
-            subprocess.run(["kill", "-KILL", group.parent.name], check=True)
-            return
-    raise AssertionError(f"no tritonserver runs in {container}")
+        with contextlib.suppress(OSError):
+            within = group.read_text()
+            if any(identity in within for identity in identities) and word in (group.parent / "cmdline").read_text():
+                found.append(group.parent)
+    return found
 
 
 @pytest.mark.usefixtures("serving")
