@@ -77,17 +77,17 @@ class Shop:
         """Write the EndpointSlice that the stable Service has once it selects the revision's ready pods."""
         self.lead_to(f"{revision}-predictor-abc-def")
 
-    def lead_to(self, pod: str) -> None:
-        """Write the EndpointSlice of the stable Service."""
+    def lead_to(self, pod: str, *, service: str = "digits") -> None:
+        """Write the EndpointSlice of a Service, which is the stable one."""
         self.kube.apply(
             {
                 "apiVersion": "discovery.k8s.io/v1",
                 "kind": "EndpointSlice",
                 "metadata": {
-                    "name": "digits-1",
+                    "name": f"{service}-1",
                     "namespace": self.namespace,
                     "labels": {
-                        "kubernetes.io/service-name": "digits",
+                        "kubernetes.io/service-name": service,
                         "app.kubernetes.io/managed-by": "slipway",
                         "slipway.dev/modeldeployment": "digits",
                     },
@@ -103,6 +103,17 @@ class Shop:
                 "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
             }
         )
+
+    def start_pod(self, revision: str) -> str:
+        """A ready pod of a revision, as the kubelet tells of it; its name."""
+        name = f"{revision}-predictor-abc-def"
+        labels = {"app.kubernetes.io/managed-by": "slipway", "slipway.dev/modeldeployment": "digits", "slipway.dev/revision": revision}
+        spec = {"containers": [{"name": "kserve-container", "image": "slipway/triton-cpu:test"}], "automountServiceAccountToken": False}
+        metadata = {"name": name, "namespace": self.namespace, "labels": labels}
+        self.kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        status = {"phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}], "conditions": [{"type": "Ready", "status": "True"}]}
+        self.kube.merge(resources.PODS, name, {"status": status}, namespace=self.namespace, subresource="status")
+        return name
 
     def serve(self, **changes: Any) -> str:
         """Apply, let the pods get ready, wait until it serves; returns the revision."""

@@ -59,9 +59,10 @@ class Stage:
         self.run("wait", "--for=condition=Ready", f"pod/{self.uploader}", "--timeout=60s")
 
     def tear_down(self) -> None:
-        """Everything goes; waits for the pods, so that the next test finds the machine at rest. The rest of the namespace takes half a minute."""
+        """Everything goes; waits for pods and objects, so that the next test finds machine and operator at rest. The namespace may take longer."""
         self.run("delete", "namespace", self.namespace, "--wait=false")
-        eventually(lambda: not self.kube.list(resources.PODS, namespace=self.namespace), within_s=120)
+        for kind in (resources.PODS, resources.MODEL_DEPLOYMENTS):
+            eventually(lambda kind=kind: not self.kube.list(kind, namespace=self.namespace), within_s=120)  # type: ignore[misc]
 
     def run(self, *arguments: str, stdin: str | bytes | None = None) -> str:
         """kubectl in this namespace; what it printed."""

@@ -232,6 +232,13 @@ class Observer:
         own = [piece for piece in pieces if _service_of(piece) == router_objects.pods_service_name(router)]
         return frozenset(pod for piece in own for pod, ready in _pods_of(piece) if ready)
 
+    def _announced_model_pods(self, identity: Identity, *, revision: str) -> frozenset[str]:
+        """Names of a revision's pods that Kubernetes' controller of endpoints knows to be ready. Routers learn of pods by it, and it can be a minute
+        late after the API server was away."""
+        pieces = self._caches.endpoint_slices.by_index((identity.namespace, identity.name))
+        own = [piece for piece in pieces if _service_of(piece) == revision_objects.deployment_name(revision)]
+        return frozenset(pod for piece in own for pod, ready in _pods_of(piece) if ready)
+
     def _endpoint_pods(self, identity: Identity) -> Iterator[tuple[str, bool]]:
         """The pod of each endpoint of the stable Service, and whether it is ready; KServe's own Services carry our label too: told apart by name."""
         for piece in self._caches.endpoint_slices.by_index((identity.namespace, identity.name)):
@@ -253,11 +260,15 @@ class Observer:
         current = [pod for pod in pods if not _terminating(pod)]
         spec, status = (deployment or {}).get("spec") or {}, (deployment or {}).get("status") or {}
         repositories = await self._repositories(current)
+        announced = self._announced_model_pods(identity, revision=name)
+        heard = sum(_ready(pod) and pod["metadata"]["name"] in announced for pod in current)
+        available = int(status.get("availableReplicas") or 0)
         return Workload(
             stopped=revision_objects.STOP_ANNOTATION in (service["metadata"].get("annotations") or {}),
             settled=_settled(deployment),
             replicas=spec.get("replicas"),
-            available=int(status.get("availableReplicas") or 0),
+            # Of pods that are not seen yet nothing is known, but that the Deployment counts them.
+            available=min(available, heard) if current else available,
             loading=any(_running(pod) and not _ready(pod) for pod in current),
             failures=diagnosis.diagnose(model=identity.name, service=service, deployment=deployment, pods=current, repositories=repositories),
         )

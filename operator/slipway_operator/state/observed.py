@@ -44,7 +44,7 @@ class Workload:
     """Pods that its Deployment asks for; None without a Deployment."""
 
     available: int = 0
-    """Pods that passed their readiness probe, which asks Triton for the model by the ModelDeployment's name."""
+    """Pods that passed their readiness probe, which asks Triton for the model by the ModelDeployment's name, and that are endpoints already."""
 
     loading: bool = False
     """A pod runs and is not ready: what it is about is known to Triton alone, and must be asked."""

@@ -109,6 +109,20 @@ def test_a_stranger_of_the_routers_name_is_left_alone_and_told(shop: Shop, kube:
     assert (kube.get(resources.DEPLOYMENTS, ROUTER, namespace=shop.namespace) or {})["spec"] == theirs["spec"]
 
 
+def test_pods_that_are_no_endpoints_yet_get_no_units(shop: Shop, router: FakeRouter) -> None:
+    """Routers would find none: they learn of pods by EndpointSlices, which can be a minute late after the API server was away."""
+    first = shop.serve_through_routers(uri=ONE)
+    shop.apply(uri=TWO)
+    second = shop.candidate()
+    pod = shop.start_pod(second)
+    shop.roll_out(second)
+    assert steady(lambda: routed_to(shop), for_s=2.5) == first
+
+    shop.lead_to(pod, service=f"{second}-predictor")
+
+    eventually(lambda: routed_to(shop) == second)
+
+
 def test_an_update_is_ready_when_every_router_follows_and_pods_stay_until_then(shop: Shop, router: FakeRouter, kube: Kube) -> None:
     first = shop.serve_through_routers(uri=ONE)
     with FakeRouter(kube, shop.namespace, f"{ROUTER}-2") as late:
