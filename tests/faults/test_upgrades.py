@@ -73,7 +73,8 @@ def test_the_next_version_restarts_no_pod(plane: ControlPlane, shop: Shop, next_
     monkeypatch.setattr(objects, "TERMINATION_GRACE_S", 99)
     monkeypatch.setattr(model_config, "config_pbtxt", lambda revision, *, model_name: f"# {model_name}, written anew\n")
     with operator(plane, shop, runtimes={"slipway-triton": "slipway-triton-newer"}):
-        shop.apply(uri=ONE, serving={"patienceSeconds": 5, "replicas": {"min": 1}})
+        newer = {"patienceSeconds": 5, "replicas": {"min": 1}}
+        eventually(lambda: shop.apply(uri=ONE, serving=newer))  # an API server takes a moment to know a new field everywhere
         eventually(lambda: shop.ready() and shop.digits()["spec"]["serving"]["patienceSeconds"] == 5)
 
         assert steady(lambda: children(shop), for_s=3) == before
@@ -81,7 +82,7 @@ def test_the_next_version_restarts_no_pod(plane: ControlPlane, shop: Shop, next_
 
 def test_an_earlier_version_takes_nothing_from_what_a_later_one_wrote(plane: ControlPlane, shop: Shop, next_crd: Path) -> None:
     apply_crd(plane, next_crd)
-    live = shop.apply(uri=ONE, serving={"patienceSeconds": 9})
+    live = eventually(lambda: shop.apply(uri=ONE, serving={"patienceSeconds": 9}))
     owner = Identity(name="digits", namespace=shop.namespace, uid=live["metadata"]["uid"], generation=1)
     ours = objects.born(Revision.of(builders.spec(uri=ONE), owner="digits", number=1, runtime="slipway-triton-test"), owner=owner)
     record = json.loads(json.dumps(objects.controller_revision(ours, owner=owner)))
