@@ -3,12 +3,13 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from slipway_box import clusters, environments, installation, object_store, programs, redis, resource_metrics, volumes
 from slipway_box.box import Box
 from slipway_box.errors import BoxError
 from slipway_box.programs import PROGRAMS
+from slipway_box.site import Site
 
 _ABOUT = """A real Kubernetes cluster with KServe on one Debian 12 machine, without a container engine or a registry.
 CLUSTER=kind or CLUSTER=existing sends up, down, status, load, kubeconfig and kubectl to another cluster."""
@@ -121,31 +122,25 @@ def _build(given: argparse.Namespace) -> int:
 
 
 def _s3(given: argparse.Namespace) -> int:
-    box = Box()
-    if given.action == "down":
-        box.stop(object_store.NAME)
-        return 0
-    box.start(object_store.NAME)
-    print(object_store.described(box.site))
-    return 0
+    return _extra(object_store.NAME, given, described=object_store.described)
 
 
 def _redis(given: argparse.Namespace) -> int:
-    box = Box()
-    if given.action == "down":
-        box.stop(redis.NAME)
-        return 0
-    box.start(redis.NAME)
-    print(redis.url(box.site))
-    return 0
+    return _extra(redis.NAME, given, described=redis.url)
 
 
 def _metrics(given: argparse.Namespace) -> int:
+    return _extra(resource_metrics.NAME, given)
+
+
+def _extra(name: str, given: argparse.Namespace, *, described: Callable[[Site], str] | None = None) -> int:
     box = Box()
     if given.action == "down":
-        box.stop(resource_metrics.NAME)
-    else:
-        box.start(resource_metrics.NAME)
+        box.stop(name)
+        return 0
+    box.start(name)
+    if described:
+        print(described(box.site))
     return 0
 
 

@@ -213,7 +213,7 @@ def test_random_mutations_are_the_clients_fault_and_restart_nothing(stage: Stage
     valid = json.dumps(body()).encode()
     found: Counter[int] = Counter()
     for _ in range(MUTATIONS):
-        content = mutated(valid, dice)
+        content = malformed.mutated(valid, dice)
         answer = malformed.sent(stage.address(NAME), HEAD + b"content-length: %d\r\n\r\n" % len(content) + content, timeout_s=10)
         found[answer.status] += 1
         assert answer.status in (200, 400, 413, 422), (content, answer)
@@ -228,22 +228,6 @@ def kept_bytes(stage: Stage) -> int:
     statuses = [process.joinpath("status").read_text() for process in processes_of(stage, "transformer-container", "slipway_inference")]
     assert statuses
     return sum(int(line.split()[1]) * 1024 for status in statuses for line in status.splitlines() if line.startswith("VmRSS:"))
-
-
-def mutated(valid: bytes, dice: random.Random) -> bytes:
-    """One to four bytes changed, left out or repeated."""
-    content = bytearray(valid)
-    for _ in range(dice.randint(1, 4)):
-        place = dice.randrange(len(content))
-        how = dice.randrange(3)
-        if how == 0:
-            content[place] = dice.randrange(256)
-        elif how == 1:
-            del content[place : place + dice.randint(1, 20)]
-        else:
-            content[place:place] = content[place : place + dice.randint(1, 20)]
-        content = content or bytearray(b" ")
-    return bytes(content)
 
 
 @pytest.mark.usefixtures("serving")

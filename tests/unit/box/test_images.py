@@ -136,8 +136,8 @@ def test_every_installation_is_checked_by_hash() -> None:
 
 
 def test_mounts_are_found_by_path_and_not_by_prefix() -> None:
-    table = "overlay /var/buildah/root/merged overlay rw 0 0\ntmpfs /var/buildah-old tmpfs rw 0 0\ntmpfs /var/buildah/my\\040dir tmpfs rw 0 0\n"
-    assert buildah.mounted_under(Path("/var/buildah"), table) == ["/var/buildah/my dir", "/var/buildah/root/merged"]
+    table = "overlay /var/buildah/store/merged overlay rw 0 0\ntmpfs /var/buildah-old tmpfs rw 0 0\ntmpfs /var/buildah/my\\040dir tmpfs rw 0 0\n"
+    assert buildah.mounted_under(Path("/var/buildah"), table) == ["/var/buildah/my dir", "/var/buildah/store/merged"]
 
 
 def test_the_environment_wins_over_pips_files() -> None:
