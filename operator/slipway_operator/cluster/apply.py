@@ -55,18 +55,21 @@ class Applier:
         self._meters = meters
         self._sent: Recent[tuple[Reference, str], _Sent] = Recent(limit=50_000)
 
-    async def apply(self, body: Mapping[str, Any]) -> Object | None:
+    async def apply(self, body: Mapping[str, Any], *, known: Mapping[str, Any] | None = None) -> Object | None:
         """Make the object be as ``body`` says, which needs a controller owner reference. None when nothing had to be sent.
 
         Raises NameTaken where an object of that name is not controlled by that owner, ApplyFight where the same body had to be
-        restored more than five times within a minute, and ApiError: Conflict where the object is not as the cache has it, for then the
-        decision was made from another world. A terminating object is left to go: None.
+        restored more than five times within a minute, and ApiError: Conflict where the object is not as the cache has it, or not as it was
+        ``known`` when ``body`` was decided on, for then that was decided in another world. An object that was known and went is not made again
+        either: whoever took it may have taken its owner first. A terminating object is left to go: None.
         """
         owner = resources.controller(body)
         if owner is None:
             raise ValueError(f"{resources.reference(body)} has no controller owner reference")
         reference = resources.reference(body)
         live = await self._writes.cached(reference)
+        if live is None and known is not None:
+            raise errors.Conflict(f"apply {reference}: it went while it was decided what it should be", status=409, reason="Conflict")
         if live is None:
             created, live = await self._create(body, owner)
             if created:
@@ -77,7 +80,7 @@ class Applier:
         if live["metadata"].get("deletionTimestamp"):
             self._count(body, "terminating")
             return None
-        return await self._update(body, live, owner)
+        return await self._update(body, live, owner, known=known)
 
     async def apply_status(self, body: Mapping[str, Any], *, live: Mapping[str, Any] | None = None) -> Object | None:
         """Apply ``{apiVersion, kind, metadata, status}`` to the status subresource; None when the status is like that already.
@@ -122,7 +125,7 @@ class Applier:
 
         What the resource's cache does not hold is None; a resource without informer always costs a GET.
         """
-        return await self._writes.cached(Reference(resource.api_version, resource.kind, namespace, name))
+        return await self._writes.cached(resource.reference(namespace, name))
 
     def wrote(self, obj: Mapping[str, Any], *, subresource: str = "") -> bool:
         """Whether ``obj`` is the very version that our last apply of it (or of its ``subresource``) made."""
@@ -161,10 +164,14 @@ class Applier:
             return await self._client.create(body, field_manager=self._manager)
         return (await self._client.apply(_at(body, version=_NEVER), force=False, field_manager=self._manager)).object
 
-    async def _update(self, body: Mapping[str, Any], live: Object, owner: Mapping[str, Any]) -> Object | None:
+    async def _update(self, body: Mapping[str, Any], live: Object, owner: Mapping[str, Any], *, known: Mapping[str, Any] | None) -> Object | None:
         if self._unchanged(body, live) or self._found(body, live):
             self._count(body, "unchanged")
             return None
+        if known is not None and _edition(known) != _edition(live):
+            raise errors.Conflict(
+                f"apply {resources.reference(body)}: it changed while it was decided what it should be", status=409, reason="Conflict"
+            )
         restored_at = self._restores(body)
         if len(restored_at) > RESTORES:
             raise await self._fight(body, times=len(restored_at) - 1)
@@ -311,6 +318,11 @@ def _sent(body: Mapping[str, Any], answer: Mapping[str, Any], *, restored_at: tu
 def _lasting(obj: Mapping[str, Any]) -> bool:
     """Whether an object is as a rule never changed again, and no default or webhook adds anything to it."""
     return obj["kind"] in _LASTING or bool(obj.get("immutable"))
+
+
+def _edition(obj: Mapping[str, Any]) -> Any:
+    """What changes with an object, its status aside where the server counts without it."""
+    return obj["metadata"].get("generation") or obj["metadata"]["resourceVersion"]
 
 
 def _carried(live: Mapping[str, Any], body: Mapping[str, Any]) -> bytes:

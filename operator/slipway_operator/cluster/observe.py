@@ -12,7 +12,7 @@ import pydantic
 from slipway_operator import settings as settings_
 from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
-from slipway_operator.cluster import client, diagnosis, informer, triton
+from slipway_operator.cluster import diagnosis, informer, triton
 from slipway_operator.cluster import routers as routers_
 from slipway_operator.cluster.resources import Object
 from slipway_operator.render import revision as revision_objects
@@ -122,18 +122,6 @@ class Observer:
         )
         return tuple(obj for kind in kinds for obj in kind.by_index((namespace, name)))
 
-    async def up_to_date(self, api: client.ApiClient, namespace: str, revision: str) -> bool:
-        """Whether the caches have the newest Deployment and InferenceService of a revision, by asking the server."""
-        for cache, name in (
-            (self._caches.deployments, revision_objects.deployment_name(revision)),
-            (self._caches.inference_services, revision),
-        ):
-            known = cache.get(namespace, name)
-            live = await api.get(cache.resource, name, namespace=namespace)
-            if known is None or known["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]:
-                return False
-        return True
-
     def _ours(self, cache: informer.Informer, identity: Identity) -> tuple[Object, ...]:
         return tuple(obj for obj in cache.by_index((identity.namespace, identity.name)) if owned_by(obj, identity.uid))
 
@@ -150,7 +138,7 @@ class Observer:
         return (live.get("spec") or {}).get("selector") or {}
 
     def _table(self, identity: Identity) -> RouteTable | None:
-        live = self._caches.config_maps.get(identity.namespace, route_objects.name(identity))
+        live = self._caches.config_maps.get(identity.namespace, route_objects.table_name(identity.name))
         if live is None or not owned_by(live, identity.uid) or _terminating(live):
             return None
         try:

@@ -45,6 +45,10 @@ class Resource:
         path = "/".join(parts)
         return f"{path}?{urlencode(query)}" if query else path
 
+    def reference(self, namespace: str, name: str) -> "Reference":
+        """To one object of this kind."""
+        return Reference(self.api_version, self.kind, namespace, name)
+
 
 class Reference(NamedTuple):
     """Which object: what an applier, a prune list or a cache is keyed by."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,10 +12,12 @@ from slipway_operator import errors, logs, metrics
 from slipway_operator.api import conditions, metadata
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentStatus
 from slipway_operator.cluster import apply, client, events, observe, resources
-from slipway_operator.cluster.resources import Object
+from slipway_operator.cluster.resources import Object, Reference
 from slipway_operator.controller import queue, store
 from slipway_operator.controller.store import Key
 from slipway_operator.reconcile import failure, modeldeployment
+from slipway_operator.render import revision as revision_objects
+from slipway_operator.render import routes
 from slipway_operator.state.observed import Observed
 from slipway_operator.state.plan import Done, Plan, Stalled, Wait
 
@@ -133,43 +135,47 @@ class Worker:
                     self._keys.drop(key)
                     return "success"
                 body = current
+                known = self._known(body)
                 observed = await self._observer.observe(body)
                 planned = modeldeployment.plan(observed)
-                if self._weighty(observed, planned) and not await self._still_so(body, moving_to=_moving_to(observed, planned)):
+                if _weighty(observed, planned, known=known) and not await self._still_so(body, _grounds(observed, planned), known=known):
                     return self._later(key)
-                await self._carry_out(body, planned)
+                await self._carry_out(body, planned, known=known)
         except Exception as error:
             self._meters.reconcile_errors.labels(CONTROLLER).inc()
             await self._troubled(key, body, observed, error)
             return "error"
         return self._again(key, planned)
 
-    def _weighty(self, observed: Observed, planned: Plan) -> bool:
-        """Whether an object that was looked after before gets or loses children, or its revisions change their roles."""
-        if observed.status.observed_generation is None or planned.status is None:
-            return False
-        owner = observed.identity
-        live = self._observer.children(owner.namespace, owner.name)
-        there = {resources.reference(child) for child in live if observe.owned_by(child, owner.uid)}
-        return there != {resources.reference(child) for child in planned.objects} or _roles(observed.status) != _roles(planned.status)
+    def _known(self, body: Object) -> Mapping[Reference, Object]:
+        """What the caches have of its children, its Deployments among them; asked before a decision, so that it is no newer than that is."""
+        meta = body["metadata"]
+        return {resources.reference(child): child for child in self._observer.children(meta["namespace"], meta["name"])}
 
-    async def _still_so(self, body: Object, *, moving_to: str | None = None) -> bool:
-        """Ask the server whether the object, and the pods of the revision that is to serve, are as we know them.
+    async def _still_so(self, body: Object, grounds: Iterable[Reference] = (), *, known: Mapping[Reference, Object] | None = None) -> bool:
+        """Ask the server whether the object, and what a step is decided from besides, are as they were known.
 
         Each cache is as old as its own watch: put together they may show a world that never was. And children may be missing because the object was
         deleted: kopf holds events back for a moment, and after a lost watch it tells of no deletion.
         """
         meta = body["metadata"]
-        try:
-            live = await self._api.get(resources.MODEL_DEPLOYMENTS, meta["name"], namespace=meta["namespace"])
-        except errors.NotFound:
+        live = await self._live(resources.reference(body))
+        if live is None:
             self._objects.remove(body)
             self._gone(meta["namespace"])
             return False
         self._objects.put(live)
-        if live["metadata"]["resourceVersion"] != meta["resourceVersion"]:
+        if _version(live) != _version(body):
             return False
-        return moving_to is None or await self._observer.up_to_date(self._api, meta["namespace"], moving_to)
+        return all([_version(await self._live(one)) == _version((known or {}).get(one)) for one in grounds])
+
+    async def _live(self, reference: Reference) -> Object | None:
+        try:
+            return await self._api.get(resources.by_kind(reference.api_version, reference.kind), reference.name, namespace=reference.namespace)
+        except errors.NotFound as error:
+            if error.kind_missing:
+                raise
+            return None
 
     def _later(self, key: Key) -> str:
         self._keys.retry(key)
@@ -188,9 +194,9 @@ class Worker:
                 self._keys.add_after(key, delay_s=self._resync_s, priority=queue.Priority.RESYNC)
         return "success"
 
-    async def _carry_out(self, body: Object, planned: Plan) -> None:
+    async def _carry_out(self, body: Object, planned: Plan, *, known: Mapping[Reference, Object]) -> None:
         for child in planned.objects:
-            await self._applier.apply(child)
+            await self._applier.apply(child, known=known.get(resources.reference(child)))
         namespace = body["metadata"]["namespace"]
         for scale in planned.scales:
             patch = {"spec": {"replicas": scale.replicas}}
@@ -251,6 +257,24 @@ class Worker:
         self._tell(body, failure.warning(observed, reason=reason, message=message))
 
 
+def _weighty(observed: Observed, planned: Plan, *, known: Mapping[Reference, Object]) -> bool:
+    """Whether an object that was looked after before gets or loses children, or its revisions change their roles."""
+    if observed.status.observed_generation is None or planned.status is None:
+        return False
+    there = {reference for reference, child in known.items() if observe.owned_by(child, observed.identity.uid)}
+    return there != {resources.reference(child) for child in planned.objects} or _roles(observed.status) != _roles(planned.status)
+
+
+def _grounds(observed: Observed, planned: Plan) -> Iterator[Reference]:
+    """What a step is decided from, the object itself aside: the table that says where requests go, and the revision that is to serve."""
+    namespace = observed.identity.namespace
+    if observed.routers is not None:
+        yield resources.CONFIG_MAPS.reference(namespace, routes.table_name(observed.identity.name))
+    if (revision := _moving_to(observed, planned)) is not None:
+        yield resources.DEPLOYMENTS.reference(namespace, revision_objects.deployment_name(revision))
+        yield resources.INFERENCE_SERVICES.reference(namespace, revision)
+
+
 def _roles(status: ModelDeploymentStatus) -> frozenset[tuple[str, str]]:
     return frozenset((entry.name, entry.role) for entry in status.revisions)
 
@@ -259,6 +283,10 @@ def _moving_to(observed: Observed, planned: Plan) -> str | None:
     """The revision that the Service moves to."""
     serving = planned.status.revision if planned.status else None
     return serving if serving != observed.selected else None
+
+
+def _version(obj: Object | None) -> str | None:
+    return obj["metadata"]["resourceVersion"] if obj is not None else None
 
 
 def _passing(error: Exception) -> bool:

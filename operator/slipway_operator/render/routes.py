@@ -10,9 +10,9 @@ from slipway_operator.state.routes import RouteTable
 KEY: Final = "routes.json"
 
 
-def name(owner: Identity) -> str:
+def table_name(modeldeployment: str) -> str:
     """``<modeldeployment>-routes``: no revision is named so, for their names end in eight hexadecimal digits."""
-    return f"{owner.name}-routes"
+    return f"{modeldeployment}-routes"
 
 
 def config_map(table: RouteTable, *, owner: Identity, dedicated: str | None) -> dict[str, Any]:
@@ -21,6 +21,6 @@ def config_map(table: RouteTable, *, owner: Identity, dedicated: str | None) -> 
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": owned.child_metadata(owner, name=name(owner), labels=labels),
+        "metadata": owned.child_metadata(owner, name=table_name(owner.name), labels=labels),
         "data": {KEY: table.text()},
     }

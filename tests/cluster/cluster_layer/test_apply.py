@@ -86,6 +86,55 @@ async def test_what_is_missing_is_created(applier: Applier, owner: Object, someb
     assert [entry["manager"] for entry in answer["metadata"]["managedFields"]] == ["slipway"]
 
 
+async def test_what_was_there_when_it_was_decided_on_and_went_is_not_made_again(
+    applier: Applier, owner: Object, somebody: ApiClient, maps: Followed
+) -> None:
+    """The garbage collector takes children before anybody tells of their owner's deletion."""
+    body = owned(owner, step="1")
+    known = await applier.apply(body)
+    assert known
+    await maps.caught_up(known)
+    await somebody.delete(resources.CONFIG_MAPS, known["metadata"]["name"], namespace=known["metadata"]["namespace"])
+    await maps.informer.until(lambda: maps.informer.get(known["metadata"]["namespace"], known["metadata"]["name"]) is None, timeout_s=10)
+
+    with pytest.raises(errors.Conflict, match="went while"):
+        await applier.apply(body, known=known)
+    assert await applier.apply(body)
+
+
+async def test_what_changed_since_it_was_decided_on_is_left_to_the_next_decision(
+    applier: Applier, owner: Object, somebody: ApiClient, maps: Followed
+) -> None:
+    known = await applier.apply(owned(owner, step="1"))
+    assert known
+    await edit(somebody, maps, owned(owner), {"data": {"theirs": "x"}})
+
+    with pytest.raises(errors.Conflict, match="changed while"):
+        await applier.apply(owned(owner, step="2"), known=known)
+    assert (await live(somebody, owned(owner)))["data"] == {"step": "1", "theirs": "x"}
+    assert await applier.apply(owned(owner, step="2"))
+
+
+async def test_what_only_its_own_controller_wrote_to_is_not_changed(
+    client: ApiClient, follow: Follow, owner: Object, somebody: ApiClient, meters: metrics.Metrics
+) -> None:
+    """A status is written at any time, and is no reason to decide again."""
+    budgets = await follow(resources.POD_DISRUPTION_BUDGETS)
+    applier = Applier(client, informers={resources.POD_DISRUPTION_BUDGETS: budgets.informer}, meters=meters)
+    known = await applier.apply(a_budget(owner))
+    assert known
+    written = await somebody.merge_patch(
+        resources.POD_DISRUPTION_BUDGETS,
+        known["metadata"]["name"],
+        {"status": {"observedGeneration": 1, "currentHealthy": 3}},
+        namespace=known["metadata"]["namespace"],
+        subresource="status",
+    )
+    await budgets.caught_up(written)
+
+    assert await applier.apply(a_budget(owner, down=2), known=known)
+
+
 async def test_any_character_arrives_as_it_was_written(applier: Applier, owner: Object, somebody: ApiClient) -> None:
     """YAML, as which an apply is read, has its own mind about escapes and control characters."""
     value = '🚢 𢕆 ä \x7f \x85 \x9f \u2028 \ufeff \uffff " \\ud83d \t'
@@ -133,10 +182,10 @@ def a_record(owner: Object, **labels: str) -> Object:
     return body
 
 
-def a_budget(owner: Object) -> Object:
+def a_budget(owner: Object, *, down: int = 1) -> Object:
     body = owned(owner) | {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget"}
     del body["data"]
-    return body | {"spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "x"}}}}
+    return body | {"spec": {"maxUnavailable": down, "selector": {"matchLabels": {"app": "x"}}}}
 
 
 def for_ever(owner: Object) -> Object:

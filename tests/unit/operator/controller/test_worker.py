@@ -8,8 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from slipway_operator import errors, metrics
+from slipway_operator.cluster import resources
 from slipway_operator.controller import queue, store, worker
-from slipway_operator.state.observed import Observed
+from slipway_operator.state.observed import Observed, Routers
 from slipway_testing import builders
 
 KEY = ("shop", "digits")
@@ -33,7 +34,12 @@ class World:
         self.applying, self.observing, self.caught_up = applying, observing, settled
         self.live: dict[str, Any] | None = BODY
         """What the server has."""
-        self.pods_known = True
+        self.children_known: dict[str, dict[str, Any]] = {}
+        """By name, what the caches have of its children."""
+
+        self.children_live: dict[str, dict[str, Any]] = {}
+        """By name, what the server has of them."""
+
         self.seen = builders.observed()
         self.applied: list[str] = []
         self.statuses: list[dict[str, Any]] = []
@@ -62,20 +68,18 @@ class World:
         return self.seen
 
     async def get(self, resource: Any, name: str, *, namespace: str) -> Any:
-        if self.live is None:
+        found = self.live if resource is resources.MODEL_DEPLOYMENTS else self.children_live.get(name)
+        if found is None:
             raise GONE
-        return self.live
+        return found
 
-    async def up_to_date(self, api: Any, namespace: str, revision: str) -> bool:
-        return self.pods_known
-
-    def children(self, namespace: str, name: str) -> tuple[()]:
-        return ()
+    def children(self, namespace: str, name: str) -> tuple[dict[str, Any], ...]:
+        return tuple(self.children_known.values())
 
     async def settled(self, uid: str) -> bool:
         return self.caught_up
 
-    async def apply(self, body: Any) -> None:
+    async def apply(self, body: Any, *, known: Any) -> None:
         self.applying()
         self.applied.append(body["kind"])
 
@@ -221,16 +225,65 @@ async def test_children_are_put_back_only_as_the_newest_version_of_the_object_sa
     assert (world.applied, world.objects.get(KEY), world.keys.failures(KEY)) == ([], world.live, 1)
 
 
-async def test_the_service_moves_only_when_the_pods_are_known_as_they_are() -> None:
+GROUNDS = {
+    "digits-routes": ("v1", "ConfigMap"),
+    f"{builders.revision().name}-predictor": ("apps/v1", "Deployment"),
+    builders.revision().name: ("serving.kserve.io/v1beta1", "InferenceService"),
+}
+
+
+def promoting() -> World:
+    """A pass that moves to a new revision, which everything is known for as the server has it."""
     world = World()
     revision = builders.revision()
     world.seen = builders.observed(
         revisions=(revision,),
         workloads={revision.name: builders.running()},
         status=builders.status(builders.entry(revision, "Candidate", served=False), observedGeneration=1),
+        routers=Routers(name="slipway-router", image="router", replicas=2, digests={}),
     )
-    world.pods_known = False
+    for name, (version, kind) in GROUNDS.items():
+        meta = {"namespace": "shop", "name": name, "resourceVersion": "7"}
+        world.children_known[name] = world.children_live[name] = {"apiVersion": version, "kind": kind, "metadata": meta}
+    return world
 
+
+async def test_a_step_is_taken_from_what_the_server_has() -> None:
+    world = promoting()
+
+    await world.one_pass()
+
+    assert "Service" in world.applied
+    assert world.statuses[-1]["revision"] == builders.revision().name
+
+
+@pytest.mark.parametrize("name", GROUNDS)
+@pytest.mark.parametrize("state", ["newer", "gone", "unheard of"])
+async def test_no_step_is_taken_from_a_cache_that_is_behind(name: str, state: str) -> None:
+    world = promoting()
+    match state:
+        case "newer":
+            world.children_live[name] = world.children_live[name] | {"metadata": {"resourceVersion": "8"}}
+        case "gone":
+            del world.children_live[name]
+        case _:
+            del world.children_known[name]
+
+    await world.one_pass()
+
+    assert (world.applied, world.keys.failures(KEY)) == ([], 1)
+
+
+async def test_what_a_step_was_decided_from_counts_as_it_was_then() -> None:
+    """A cache that catches up during a pass does not make what was decided before any newer."""
+    world = promoting()
+    table = world.children_known["digits-routes"]
+    newer = table | {"metadata": table["metadata"] | {"resourceVersion": "8"}}
+
+    def caught_up() -> None:
+        world.children_known["digits-routes"] = world.children_live["digits-routes"] = newer
+
+    world.observing = caught_up
     await world.one_pass()
 
     assert (world.applied, world.keys.failures(KEY)) == ([], 1)
