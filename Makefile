@@ -82,7 +82,11 @@ bench-router: $(DEV) ## The router against nginx and Envoy on one core, into bui
 
 .PHONY: bench-features
 bench-features: $(FEAST) ## Reading features against Feast's own client, into build/bench/features.json: a minute
-	@PYTHONPATH=components:box:tests $(FEAST)/bin/python -m bench.features
+	@PYTHONPATH=components:inference:box:tests $(FEAST)/bin/python -m bench.features
+
+.PHONY: bench-path
+bench-path: $(DEV) install ## What router, transformer, features and Triton carry together on the box, into build/bench/path.json: three minutes
+	@PYTHONPATH=operator:inference:components:box:tests $(PYTHON) -m bench.path
 
 .PHONY: bench-inference
 bench-inference: $(DEV) ## The transformer against kserve, FastAPI and others, into build/bench/inference.json: a quarter of an hour (BENCH=short: three minutes)

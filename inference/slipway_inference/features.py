@@ -56,8 +56,10 @@ class _Asked:
     """The rows of one request: each key once, however many rows have it."""
 
     keys: list[bytes]
-    index: dict[str, NDArray[np.intp]]
-    """By view, for each row of the request: the place of its key."""
+    """Those of a view follow each other."""
+
+    found_at: dict[str, tuple[slice, NDArray[np.intp]]]
+    """By view: where its keys are, and for each row of the request which of them is its own."""
 
 
 class Features:
@@ -105,13 +107,11 @@ class Features:
         blobs = await self._store.get(asked.keys)
         now_us = int(self._clock() * 1e6)
         for view in self._views:
-            index = asked.index[view.name]
-            distinct, inverse = np.unique(index, return_inverse=True)
-            values, status = readers[view.name].rows([blobs[place] for place in distinct], now_us)
+            here, own = asked.found_at[view.name]
+            values, status = readers[view.name].rows(blobs[here], now_us)
             self._count(view, status)
-            made[:, view.places] = (
-                self._filled(view, np.asarray(values, np.float64), status)[inverse] if status.any() or np.isnan(values).any() else values[inverse]
-            )
+            whole = not status.any() and not np.isnan(values).any()
+            made[:, view.places] = (values if whole else self._filled(view, np.asarray(values, np.float64), status))[own]
 
     def _filled(self, view: _View, values: Array, status: NDArray[np.uint8]) -> Array:
         """Values with something in the place of what is missing: a row, or a value that its row has not."""
@@ -133,14 +133,16 @@ class Features:
 
     def _asked(self, tensors: Tensors, rows: int) -> _Asked:
         places: dict[bytes, int] = {}
-        index: dict[str, NDArray[np.intp]] = {}
+        found_at: dict[str, tuple[slice, NDArray[np.intp]]] = {}
         for view in self._views:
             columns = {key.name: _key_values(tensors[key.input].reshape(rows), key.input) for key in view.entity.keys}
             made = (
                 keys.row_key(self._chosen.project, view.name, dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)
             )
-            index[view.name] = np.fromiter((places.setdefault(key, len(places)) for key in made), np.intp, rows)
-        return _Asked(list(places), index)
+            start = len(places)
+            own = np.fromiter((places.setdefault(key, len(places)) - start for key in made), np.intp, rows)
+            found_at[view.name] = slice(start, len(places)), own
+        return _Asked(list(places), found_at)
 
     async def _new_readers(self) -> Mapping[str, Reader]:
         """Asked for once, however many requests wait. Unavailable: a schema is not there, or is another than the configuration was written for."""

@@ -1,16 +1,21 @@
-"""Redis, as far as reading goes: many keys at once, within a time."""
+"""Redis, as far as reading goes: many keys at once, within a time.
+
+hiredis reads and writes the protocol. Why redis-py's client does not do the rest is said in ``connections``.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import Any, cast
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self, cast
+from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+import hiredis
 
-CONNECTIONS = 32
+from slipway_inference.connections import Connection, Connections, Unreachable
+
+CONNECTIONS: Final = 32
+_PORT: Final = 6379
 
 
 class Unavailable(Exception):
@@ -21,57 +26,119 @@ class Store:
     """Use ``get``; ``close`` at the end."""
 
     def __init__(self, address: str, *, timeout_s: float, password: str = "") -> None:
+        """``password``: where ``address`` holds none."""
         self._timeout_s = timeout_s
-        # One retry: a kept connection of a store that was restarted is stale, and reading again is safe.
-        retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
-        # redis-py's own times only end what outlives ours. Of a password in the address and another, that in the address counts.
-        pool = BlockingConnectionPool.from_url(
-            address,
-            password=password or None,
-            max_connections=CONNECTIONS,
-            timeout=2 * timeout_s,
-            socket_timeout=2 * timeout_s,
-            socket_connect_timeout=2 * timeout_s,
-            retry=retry,
-        )
-        self._redis: Redis = Redis(connection_pool=pool)
+        self._server = _Server.parse(address, password=password)
+        self._connections = Connections(self._server.opened, most=CONNECTIONS)
 
     async def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """What is at these keys, in their order, with one MGET. Unavailable."""
-        try:
-            return cast("list[bytes | None]", await self._in_time(self._redis.mget(keys)))
-        except TimeoutError:
-            raise Unavailable(f"it took longer than {self._timeout_s * 1000:g} ms") from None
-        except (RedisError, OSError) as error:
-            raise Unavailable(type(error).__name__) from None
+        found: list[bytes | None] = await self._ask(b"MGET", *keys)
+        return found
 
     async def ready(self) -> bool:
         """Whether it answers."""
         try:
-            return bool(await self._in_time(self._redis.ping()))
-        except (RedisError, OSError, TimeoutError):
+            return bool(await self._ask(b"PING") == b"PONG")
+        except Unavailable:
             return False
-
-    async def _in_time(self, asked: Awaitable[Any]) -> Any:
-        """Its result. TimeoutError: it is cancelled and left alone, for redis-py now and then swallows a cancellation and tries again."""
-        asking = asyncio.ensure_future(asked)
-        try:
-            done, _ = await asyncio.wait((asking,), timeout=self._timeout_s)
-        finally:
-            if not asking.done():
-                asking.add_done_callback(_given_up)
-                asking.cancel()
-        if not done:
-            raise TimeoutError
-        return asking.result()
 
     async def close(self) -> None:
         """Close what is kept."""
-        await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
+        self._connections.close()
+
+    async def _ask(self, *command: bytes) -> Any:
+        try:
+            return _checked(await self._connections.ask([_packed(command)], timeout_s=self._timeout_s))
+        except TimeoutError:
+            raise Unavailable(f"it took longer than {self._timeout_s * 1000:g} ms") from None
+        except Unreachable as error:
+            raise Unavailable(str(error)) from None
 
 
-def _given_up(asked: "asyncio.Future[Any]") -> None:
-    """Look at its error, which asyncio would otherwise log as never looked at."""
-    if not asked.cancelled():
-        asked.exception()
+@dataclass(frozen=True, kw_only=True)
+class _Server:
+    """Where a Redis is, and who asks it."""
+
+    host: str
+    port: int
+    path: str
+    """Of a socket on this machine, in place of host and port."""
+
+    encrypted: bool
+    database: int
+    user: str
+    password: str
+
+    @classmethod
+    def parse(cls, address: str, *, password: str) -> Self:
+        """Read ``redis://user:password@host:6379/0``, ``rediss://…`` or ``unix:///path``; ValueError for a port or database that is no number."""
+        url = urlsplit(address)
+        local = url.scheme == "unix"
+        return cls(
+            host=url.hostname or "localhost",
+            port=url.port or _PORT,
+            path=unquote(url.path) if local else "",
+            encrypted=url.scheme == "rediss",
+            database=0 if local else int(url.path.strip("/") or 0),
+            user=unquote(url.username or ""),
+            password=unquote(url.password or "") or password,
+        )
+
+    async def opened(self) -> Connection[Any]:
+        """A connection that may be asked: known to the server, and in its database. Unreachable."""
+        connection = await self._connected()
+        if self.password:
+            await _said(connection, b"AUTH", *([self.user.encode()] if self.user else []), self.password.encode())
+        if self.database:
+            await _said(connection, b"SELECT", b"%d" % self.database)
+        return connection
+
+    async def _connected(self) -> Connection[Any]:
+        loop = asyncio.get_running_loop()
+        try:
+            if self.path:
+                _, connection = await loop.create_unix_connection(_Connection, self.path)
+            else:
+                secured = ssl.create_default_context() if self.encrypted else None
+                _, connection = await loop.create_connection(_Connection, self.host, self.port, ssl=secured)
+        except OSError as error:  # a certificate that is not trusted among them
+            raise Unreachable(f"it cannot be connected to: {error.strerror or type(error).__name__}") from None
+        return connection
+
+
+class _Connection(Connection[Any]):
+    def __init__(self) -> None:
+        super().__init__()
+        self._reader = hiredis.Reader(notEnoughData=self)
+
+    def read(self, data: bytes) -> None:
+        """See Connection."""
+        self._reader.feed(data)
+        try:
+            answer = self._reader.gets()
+        except hiredis.ProtocolError:
+            self.abort()
+            raise Unreachable("it does not speak Redis' protocol") from None
+        if answer is not self:
+            self.answered(answer)
+
+
+async def _said(connection: Connection[Any], *command: bytes) -> None:
+    """Tell a new connection something. Unreachable: it is not taken."""
+    try:
+        _checked(await connection.exchange([_packed(command)]))
+    except Unreachable:
+        connection.abort()
+        raise
+
+
+def _packed(command: tuple[bytes, ...]) -> bytes:
+    return bytes(hiredis.pack_command(cast(Any, command)))  # its types know commands of one word only
+
+
+def _checked(answer: Any) -> Any:
+    """The answer, if it is none of Redis' errors, whose first word says which (WRONGPASS, LOADING, OOM)."""
+    if isinstance(answer, hiredis.ReplyError):
+        raise Unreachable(f"it answers {str(answer).split(maxsplit=1)[0]}")
+    return answer

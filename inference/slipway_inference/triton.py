@@ -7,8 +7,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from slipway_inference import http1
 from slipway_inference.configuration import Configuration
-from slipway_inference.connections import Connections, Reply, Unreachable
+from slipway_inference.connections import Unreachable
+from slipway_inference.http1 import Reply
 from slipway_inference.protocol import binary, datatypes, elements
 from slipway_inference.protocol.datatypes import DATATYPES, Array, Tensors
 from slipway_inference.refusals import Refused
@@ -41,8 +43,8 @@ class Triton:
     """One model of one Triton."""
 
     def __init__(self, configuration: Configuration, *, host: str, port: int, timeout_s: float, connections: int) -> None:
-        self._connections = Connections(host, port, most=connections)
-        self._probes = Connections(host, port, most=2)
+        self._connections = http1.connections(host, port, most=connections)
+        self._probes = http1.connections(host, port, most=2)
         """Their own: readiness must not wait for its turn behind inferences."""
         self._timeout_s = timeout_s
         self._where = f"/v2/models/{quote(configuration.model, safe='')}"

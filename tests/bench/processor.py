@@ -9,12 +9,12 @@ from pathlib import Path
 
 def used_s(port: int) -> float:
     """Seconds of processor time so far of all processes that listen on a port of 127.0.0.1, with all their threads."""
-    return sum(_process_s(int(process)) for process in _listeners(port))
+    return sum(process_s(int(process)) for process in _listeners(port))
 
 
 def used_by_s(process: int) -> float:
     """Of a process and all that it started, as long as they live."""
-    return _process_s(process) + sum(used_by_s(child) for child in children(process))
+    return process_s(process) + sum(used_by_s(child) for child in children(process))
 
 
 def threads(process: int) -> Iterator[int]:
@@ -33,7 +33,8 @@ def children(process: int) -> Iterator[int]:
                 yield from map(int, (task / "children").read_text().split())
 
 
-def _process_s(process: int) -> float:
+def process_s(process: int) -> float:
+    """Of one process, with all its threads."""
     found = 0.0
     with contextlib.suppress(FileNotFoundError):
         for task in Path(f"/proc/{process}/task").iterdir():

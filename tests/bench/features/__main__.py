@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import redis
+import uvloop
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Float32
 
@@ -26,6 +26,7 @@ from slipway_box import layout
 from slipway_features import keys
 from slipway_features.blob import Reader
 from slipway_features.schema import Schema
+from slipway_inference.store import Store
 from slipway_testing.redis_server import RedisServer
 
 RESULT = layout.REPOSITORY / "build" / "bench" / "features.json"
@@ -102,16 +103,18 @@ def clocked(works: list[Callable[[list[int]], object]], draws: np.random.Generat
 
 
 def reader(url: str) -> Callable[[list[int]], Any]:
-    """As the transformer reads."""
-    client = redis.Redis.from_url(url)
-    text: Any = client.get(keys.schema_key("packed", "items"))
+    """As the transformer reads: by its own store, on its event loop."""
+    loop = uvloop.new_event_loop()
+    store = Store(url, timeout_s=5)
+    (text,) = loop.run_until_complete(store.get([keys.schema_key("packed", "items")]))
+    assert text is not None
     rows = Reader(Schema.parse(text), NAMES)
 
-    def read(picked: list[int]) -> Any:
-        blobs: Any = client.mget([keys.row_key("packed", "items", {"item_id": item}) for item in picked])
+    async def answered(picked: list[int]) -> Any:
+        blobs = await store.get([keys.row_key("packed", "items", {"item_id": item}) for item in picked])
         return rows.rows(blobs, time.time_ns() // 1000)
 
-    return read
+    return lambda picked: loop.run_until_complete(answered(picked))
 
 
 def feast_client(store: FeatureStore) -> Callable[[list[int]], Any]:

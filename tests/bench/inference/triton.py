@@ -46,7 +46,7 @@ def running(folder: Path) -> Iterator[Triton]:
     repository = folder / "repository"
     (repository / MODEL / "1").mkdir(parents=True)
     (repository / MODEL / "config.pbtxt").write_text(_CONFIG)
-    onnx.save(_model(), repository / MODEL / "1" / "model.onnx")
+    onnx.save(model(), repository / MODEL / "1" / "model.onnx")
     http_port, grpc_port = free_port(), free_port()
     venv = environments.triton()
     command = [str(home / "bin/tritonserver"), f"--model-repository={repository}", f"--backend-directory={home}/backends"]
@@ -80,7 +80,7 @@ def _laid_out(folder: Path) -> Path:
     return home
 
 
-def _model() -> onnx.ModelProto:
+def model() -> onnx.ModelProto:
     """The first value of each row, so that whoever is in front can be told from the answer to have changed nothing."""
     nodes = [helper.make_node("Slice", ["x", "from", "to", "axis"], ["y"])]
     whole = [helper.make_tensor(name, TensorProto.INT64, [1], [value]) for name, value in (("from", 0), ("to", 1), ("axis", 1))]
