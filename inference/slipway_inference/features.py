@@ -36,8 +36,8 @@ class Store(Protocol):
         """What is at these keys. Unavailable."""
         ...
 
-    async def ready(self) -> bool:
-        """Whether it would answer now."""
+    async def ping(self) -> None:
+        """See that it would answer now. Unavailable."""
         ...
 
 
@@ -79,9 +79,18 @@ class Features:
         self._reading: asyncio.Task[Mapping[str, Reader]] | None = None
         self._seldom = logs.Seldom(_log)
 
-    async def ready(self) -> bool:
-        """Whether requests would be answered: always, where the store's absence is no failure."""
-        return self._chosen.on_unavailable == "Default" or await self._store.ready()
+    async def trouble(self) -> str | None:
+        """Why requests would not be answered. None where they would: always, where the store's absence is no failure."""
+        if self._chosen.on_unavailable == "Default":
+            return None
+        try:
+            if self._views and not self._readers:
+                await self._new_readers()
+            else:
+                await self._store.ping()
+        except Unavailable as error:
+            return str(error)
+        return None
 
     async def added(self, tensors: Tensors, *, rows: int) -> Tensors:
         """The tensors and the features' input, shape (rows, columns). Refused: 422 where a row must not be missing, 503 without the store."""

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
@@ -21,6 +22,9 @@ from slipway_inference.predictions import Predictions
 from slipway_inference.settings import Settings
 from slipway_inference.store import Store
 from slipway_inference.triton import Triton
+
+STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+"""A state that Triton has not, by which the operator knows what a pod that is not ready waits for."""
 
 _BACKLOG = 1024
 _log = logging.getLogger(__name__)
@@ -46,9 +50,17 @@ async def serve_model(
     async with _store(configuration, settings) as store, _parts(model, settings, configuration, counts, store) as parts:
 
         async def ready() -> bool:
-            return await model.ready() and (parts.features is None or await parts.features.ready())
+            return await model.ready() and (parts.features is None or await parts.features.trouble() is None)
 
-        app = App(configuration, Inference(parts), counts=counts, ready=ready, body_bytes=settings.body_bytes, repository=repository)
+        async def index() -> tuple[int, Any]:
+            """Triton's, and what keeps requests from being answered besides."""
+            assert repository is not None  # noqa: S101
+            status, known = await repository()
+            trouble = await parts.features.trouble() if parts.features else None
+            return status, [*known, {"name": "online store", "state": STORE_UNAVAILABLE, "reason": trouble}] if status == 200 and trouble else known
+
+        told = index if repository else None
+        app = App(configuration, Inference(parts), counts=counts, ready=ready, body_bytes=settings.body_bytes, repository=told)
         _keep_what_is_loaded()
         async with _listening(Metrics(counts), settings.host, settings.metrics_port), _listening(app, settings.host, settings.port):
             _log.info("serving %s on port %d", configuration.model, settings.port)

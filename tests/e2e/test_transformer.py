@@ -348,3 +348,22 @@ def test_a_model_that_does_not_load_says_why_through_its_transformer(stage: Stag
         return True
 
     eventually(told, within_s=60)
+
+
+@pytest.mark.usefixtures("store")
+def test_a_new_revision_that_waits_for_its_store_says_so(stage: Stage) -> None:
+    name = "waiting"
+    uri = stage.store(f"{name}/1/model.onnx", onnx_models.doubled())
+    features = transformer()["features"]
+    nowhere = features | {"redis": f"redis://{Box().site.address}:9/0"}
+    stage.apply(name, uri=uri, transformer=transformer(features=nowhere), **DOUBLED)
+
+    def told() -> None:
+        condition = stage.condition(name, "ModelReady")
+        assert condition["reason"] == "StoreUnavailable", condition
+        assert "does not get at the online store: it cannot be connected to: Connection refused" in condition["message"]
+
+    eventually(told, within_s=60)
+    stage.apply(name, uri=uri, transformer=transformer(), **DOUBLED)
+    stage.ready(name)
+    stage.run("delete", "mdep", name)

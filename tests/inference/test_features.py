@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from inference.conftest import Start
-from inference.harness import Answer, many
+from inference.harness import Answer, Model, ask, many
 from slipway_features import keys
 from slipway_features.blob import Writer
 from slipway_features.schema import Schema
@@ -167,6 +167,16 @@ def test_a_store_without_the_view_says_what_to_do(start: Start, store: RedisServ
         client.flushall()
     said = start(featured(store)).infer(of(3))
     assert (said.status, said.said["error"]) == (503, "the online store is not there: it has no view users of project shop: run feast apply")
+
+
+def test_the_operator_learns_what_a_transformer_waits_for(start: Start, store: RedisServer, model: Model) -> None:
+    model.index = b'[{"name": "ranker", "version": "1", "state": "READY"}]'
+    transformer = start(featured(store))
+    known = ask(transformer.port, "/v2/repository/index").said
+    assert known == json.loads(model.index)
+    store.stop()
+    missing = {"name": "online store", "state": "STORE_UNAVAILABLE", "reason": "it cannot be connected to: Connection refused"}
+    assert ask(transformer.port, "/v2/repository/index").said == [*known, missing]
 
 
 def test_no_connection_to_the_store_is_lost(start: Start, store: RedisServer) -> None:

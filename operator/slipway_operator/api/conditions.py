@@ -99,6 +99,9 @@ IMAGE_PULL_FAILED: Final = "ImagePullFailed"
 CONTAINER_FAILED: Final = "ContainerFailed"
 """A container cannot be created or keeps exiting."""
 
+STORE_UNAVAILABLE: Final = "StoreUnavailable"
+"""The transformer does not get at the online store, without which it may not answer; the message is its own."""
+
 UNSCHEDULABLE: Final = "Unschedulable"
 """No node takes the pods; the message is the scheduler's."""
 
@@ -189,4 +192,4 @@ STALLING_REASONS: Final = frozenset(
         MODEL_LOAD_FAILED, CLAIM_MISSING, DOWNLOAD_FAILED, IMAGE_PULL_FAILED, CONTAINER_FAILED, POD_REFUSED, RUNTIME_REFUSED,
     }
 )  # fmt: skip
-"""Reasons that time does not cure. Unschedulable is not among them: an autoscaled cluster adds the node."""
+"""Reasons that time does not cure. Unschedulable is not among them: an autoscaled cluster adds the node; and a store that is away comes back."""

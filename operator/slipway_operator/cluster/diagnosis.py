@@ -25,8 +25,12 @@ _GRAVITY = (
     conditions.DOWNLOAD_FAILED,
     conditions.IMAGE_PULL_FAILED,
     conditions.CONTAINER_FAILED,
+    conditions.STORE_UNAVAILABLE,
     conditions.UNSCHEDULABLE,
 )
+
+_NO_STORE: Final = "STORE_UNAVAILABLE"
+"""How a transformer says that it has no online store."""
 
 _CLAIM_NOT_FOUND = re.compile(r'persistentvolumeclaim "(?P<name>[^"]+)" not found')
 """How the scheduler says it."""
@@ -54,6 +58,7 @@ def diagnose(
     found = [*_refused_by_kserve(service), *_refused_to_kserve(service), *_refused_pods(deployment)]
     for repository in repositories:
         found.extend(_not_loaded(model, repository))
+        found.extend(_without_store(repository))
     for pod in pods:
         found.extend(_of_pod(pod))
     return tuple(sorted(dict.fromkeys(found), key=lambda failure: _GRAVITY.index(failure.reason)))
@@ -82,13 +87,21 @@ def _refused_pods(deployment: Object | None) -> Iterator[Failure]:
 
 
 def _not_loaded(model: str, repository: Repository) -> Iterator[Failure]:
-    for known in repository:
+    models = [known for known in repository if known.state != _NO_STORE]
+    for known in models:
         if known.state == "UNAVAILABLE" and known.reason and known.reason != "unloaded":
             yield Failure(reason=conditions.MODEL_LOAD_FAILED, message=f"Triton cannot load model {known.name}: {_sentence(known.reason)}")
-    if model not in {known.name for known in repository}:
-        held = ", ".join(known.name for known in repository) or "none"
+    if model not in {known.name for known in models}:
+        held = ", ".join(known.name for known in models) or "none"
         message = f"the repository must hold a model named {model}, as the ModelDeployment is; Triton found {held}"
         yield Failure(reason=conditions.MODEL_LOAD_FAILED, message=message)
+
+
+def _without_store(repository: Repository) -> Iterator[Failure]:
+    """Of a transformer that waits for features: it puts this beside Triton's models."""
+    for known in repository:
+        if known.state == _NO_STORE:
+            yield Failure(reason=conditions.STORE_UNAVAILABLE, message=f"the transformer does not get at the online store: {known.reason}")
 
 
 def _of_pod(pod: Object) -> Iterator[Failure]:

@@ -15,7 +15,7 @@ class ModelState:
 
     name: str
     state: str
-    """READY, LOADING, UNLOADING or UNAVAILABLE; empty for a model that was never tried."""
+    """READY, LOADING, UNLOADING or UNAVAILABLE; empty for a model that was never tried. STORE_UNAVAILABLE is a transformer's word."""
 
     reason: str
 

@@ -43,9 +43,10 @@ class Shelf:
             raise Unavailable("it is away")
         return [self.rows.get(key) for key in wanted]
 
-    async def ready(self) -> bool:
+    async def ping(self) -> None:
         """As ``Store`` has it."""
-        return not self.away
+        if self.away:
+            raise Unavailable("it is away")
 
 
 @pytest.fixture
@@ -196,7 +197,22 @@ async def test_a_store_that_is_away_is_503_and_not_ready(shelf: Shelf) -> None:
     shop = Shop(shelf)
     said = await shop.of()
     assert (said.status, said.json["error"], said.headers["retry-after"]) == (503, "the online store is not there: it is away", "1")
-    assert not await shop.features.ready()
+    assert await shop.features.trouble() == "it is away"
+    shelf.away = False
+    assert await shop.features.trouble() is None
+
+
+async def test_who_was_ready_is_not_without_the_store(shelf: Shelf) -> None:
+    shop = Shop(shelf)
+    await shop.of()
+    assert await shop.features.trouble() is None
+    shelf.away = True
+    assert await shop.features.trouble() == "it is away"
+
+
+async def test_nobody_is_ready_for_a_view_that_nobody_applied(shelf: Shelf) -> None:
+    del shelf.rows[keys.schema_key("shop", "items")]
+    assert await Shop(shelf).features.trouble() == "it has no view items of project shop: run feast apply"
 
 
 async def test_a_store_that_is_away_is_the_default(shelf: Shelf) -> None:
@@ -204,7 +220,7 @@ async def test_a_store_that_is_away_is_the_default(shelf: Shelf) -> None:
     shop = Shop(shelf, onUnavailable="Default")
     assert (await shop.of()).status == 200
     assert (shop.seen, shop.meters.features) == ([[-1, -1, -1, 8]], {("users", "unavailable"): 1, ("items", "unavailable"): 1})
-    assert await shop.features.ready()
+    assert await shop.features.trouble() is None
 
 
 async def test_many_requests_ask_for_schemas_once(shelf: Shelf) -> None:

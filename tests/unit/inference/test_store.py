@@ -94,7 +94,7 @@ async def test_rows_come_in_the_order_of_their_keys(piece: int) -> None:
     async with redis.listening() as address, opened(address) as store:
         assert await store.get([b"b", b"none", b"a\r\n"]) == [b"<b>", None, b"<a\r\n>"]
         assert await store.get([b"c"]) == [b"<c>"]
-        assert await store.ready()
+        await store.ping()
     assert redis.connections == 1
 
 
@@ -136,14 +136,16 @@ async def test_what_speaks_another_protocol_is_no_store() -> None:
     async with redis.listening() as address, opened(address) as store:
         with pytest.raises(Unavailable, match="it does not speak Redis' protocol"):
             await store.get([b"a"])
-        assert not await store.ready()
+        with pytest.raises(Unavailable):
+            await store.ping()
 
 
 async def test_nobody_there_is_unavailable_at_once() -> None:
     async with opened("redis://127.0.0.1:9") as store:
         with pytest.raises(Unavailable, match="it cannot be connected to: "):
             await store.get([b"a"])
-        assert not await store.ready()
+        with pytest.raises(Unavailable):
+            await store.ping()
 
 
 async def test_a_connection_that_was_closed_while_it_was_kept_is_no_failure() -> None:

@@ -62,6 +62,10 @@ CASES: dict[str, tuple[dict[str, Any], Failure]] = {
         {"repositories": [()]},
         Failure(reason="ModelLoadFailed", message="the repository must hold a model named digits, as the ModelDeployment is; Triton found none"),
     ),
+    "a transformer without its online store": (
+        {"repositories": [(*loaded(), *loaded("STORE_UNAVAILABLE", "it took longer than 50 ms", name="online store"))]},
+        Failure(reason="StoreUnavailable", message="the transformer does not get at the online store: it took longer than 50 ms"),
+    ),
     "a download that fails, by the last line the initializer wrote": (
         {"pods": [pod(init=ended(1, "Traceback\n  noise\nno such key: s3://models/digits\n"))]},
         Failure(reason="DownloadFailed", message="container storage-initializer exited with 1: no such key: s3://models/digits"),
