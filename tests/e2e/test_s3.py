@@ -84,6 +84,7 @@ def test_a_model_and_a_whole_repository_are_served_from_s3(stage: Stage) -> None
     for name in ("single", "whole"):
         stage.ready(name)
         assert stage.doubled(name, [[1, 2], [3, 4]]) == [2, 4, 6, 8]
+    stage.run("delete", "mdep", "single", "whole")  # the story needs nearly all of the node
 
 
 @dataclass(frozen=True, kw_only=True)
