@@ -36,8 +36,8 @@ def units_needed(quantile: float) -> int:
     """
     if not 0.5 < quantile < 1:
         raise ValueError(f"a cap is at a quantile above 0.5 and below 1, not at {quantile}")
-    # 10/(1 - 0.9999) is 100,000.00000001 in doubles.
-    return max(LEAST_UNITS, math.ceil(round(LEAST_ABOVE / (1 - quantile), 6)))
+    # 10/(1 - 0.99999) is 1,000,000.000007 in doubles.
+    return max(LEAST_UNITS, math.ceil(LEAST_ABOVE / (1 - quantile) * (1 - 1e-9)))
 
 
 def resolve(values: Sequence[float], *, quantile: float) -> Cap | None:
