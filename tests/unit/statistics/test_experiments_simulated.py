@@ -119,6 +119,38 @@ def test_a_covariate_halves_what_it_explains() -> None:
     assert ratio.mean() == pytest.approx(0.51, abs=0.02)
 
 
+def users(random: np.random.Generator, n: int) -> "list[np.ndarray[tuple[int], np.dtype[np.int64]]]":
+    """With an error rate of their own, who sent 1 to 20 requests before and send 1 to 20 now: errors and requests, and those before."""
+    rate = random.beta(1, 4, n)
+    d, v = random.integers(1, 21, n), random.integers(1, 21, n)
+    return [random.binomial(d, rate), d, random.binomial(v, rate), v]
+
+
+def ratio_with_covariate(random: np.random.Generator, *, n: int = 500) -> Sums:
+    columns = users(random, n)
+    products = tuple(int((columns[i] * columns[j]).sum()) for i in range(4) for j in range(i, 4))
+    return Sums(units=n, totals=tuple(int(column.sum()) for column in columns), products=products)
+
+
+def test_the_covariate_of_a_ratio_takes_out_what_users_are_like() -> None:
+    """400 comparisons of equals: the errors are as large as they say (z varies by 1), and smaller by what a correlation over 200,000 users says."""
+    random = np.random.default_rng(18)
+    m, d, u, v = users(random, 200_000)
+    explained = np.corrcoef(m - m.sum() / d.sum() * d, u - u.sum() / v.sum() * v)[0, 1] ** 2
+    assert explained > 0.25
+    scores, left = [], []
+    for _ in range(400):
+        control, arm = {"1": ratio_with_covariate(random)}, {"1": ratio_with_covariate(random)}
+        plain = strata.compare(control, arm, kind="Ratio")
+        found = strata.compare(control, arm, kind="Ratio", theta=strata.theta([control, arm]))
+        assert plain is not None
+        assert found is not None
+        scores.append(found.estimate / found.standard_error)
+        left.append((found.standard_error / plain.standard_error) ** 2)
+    assert np.std(scores) == pytest.approx(1, abs=0.1)
+    assert np.mean(left) == pytest.approx(1 - explained, abs=0.02)
+
+
 def test_harm_to_date_exposes_fewer() -> None:
     by_date, by_window = stopping.exposed(rate=0.1, effect=-0.5, runs=60, seed=14)
     assert max(by_date) < 15_000
