@@ -1,7 +1,7 @@
 """Where a heavy-tailed metric is cut off, so that one unit does not decide an experiment.
 
 A cap is one number for all arms, found once from values whose arm nobody looked at, and kept. A cap that moves, or one for each arm, makes a
-difference where there is none (0.27 false harm with caps for each arm that move).
+difference where there is none.
 """
 
 import math
