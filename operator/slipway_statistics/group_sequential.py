@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from slipway_statistics import intervals
+
 _STANDARD = NormalDist()
 
 # Beyond 9 standard deviations there is 2e-19 of a normal: less than the rounding of a float.
@@ -207,12 +209,12 @@ def _of_one_size(shape: Callable[[float], float], *, looks: int, alpha: float) -
     fractions = equal(looks)
     _check(fractions, alpha=alpha)
 
-    def over(constant: float) -> float:
-        return math.fsum(crossing([constant * shape(fraction) for fraction in fractions], fractions=fractions)) - alpha
+    def left(constant: float) -> float:
+        return alpha - math.fsum(crossing([constant * shape(fraction) for fraction in fractions], fractions=fractions))
 
     # One look needs the least, and Bonferroni's share of alpha at each the most.
     last = shape(1.0)
-    constant = _root(over, _z(alpha) / last, _z(alpha / looks) / last)
+    constant = intervals.zero(left, _z(alpha) / last, _z(alpha / looks) / last)
     return tuple(constant * shape(fraction) for fraction in fractions)
 
 
@@ -220,17 +222,7 @@ def _boundary(going: _Going, *, fraction: float, due: float) -> float:
     """The |z| that a path still going exceeds with this probability."""
     if due < _NOTHING:
         return math.inf
-    return _root(lambda boundary: going.leaving(fraction, boundary=boundary) - due, 0.0, 10.0)
-
-
-def _root(falling: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function is 0, by halves; an end where it is not in between."""
-    for _ in range(60):
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        low, high = (middle, high) if falling(middle) > 0 else (low, middle)
-    return (low + high) / 2
+    return intervals.zero(lambda boundary: due - going.leaving(fraction, boundary=boundary), 0.0, 10.0)
 
 
 def _z(alpha: float) -> float:
