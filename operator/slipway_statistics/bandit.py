@@ -175,7 +175,7 @@ def beta(arms: Sequence[Rewards]) -> tuple[float, ...]:
 def normal(arms: Sequence[Rewards]) -> tuple[float, ...]:
     """Each arm's probability of having the highest mean, by Student's t around its mean: neither mean nor variance is known beforehand.
 
-    That is the posterior of a normal's mean under the prior 1/sigma: n - 1 degrees of freedom and a scale of s/√n (A. Gelman and others, *Bayesian Data
+    That is the posterior of a normal's mean under the prior 1/sigma: n - 1 degrees of freedom and a scale of s/√n (Gelman and others, *Bayesian Data
     Analysis*, 3.2). The variance of an arm is at least that of all together: a small arm that has not met its large outcomes yet would else be sure
     that it is poor.
 
