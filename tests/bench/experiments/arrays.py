@@ -23,7 +23,9 @@ def beta(units: Floats, conversions: Floats) -> Floats:
         logs_of = np.log(places), np.log1p(-places)
     with np.errstate(invalid="ignore"):
         # 0 · -inf: a power of none is 1 even at an end.
-        logs = sum(np.nan_to_num((power - 1)[:, :, None] * log[:, None, :], nan=0.0, neginf=-np.inf) for power, log in zip((a, b), logs_of, strict=True))
+        logs = sum(
+            np.nan_to_num((power - 1)[:, :, None] * log[:, None, :], nan=0.0, neginf=-np.inf) for power, log in zip((a, b), logs_of, strict=True)
+        )
     heights = np.exp(logs - logs.max(axis=2, keepdims=True))
     masses = (heights[:, :, 1:] + heights[:, :, :-1]) / 2 * np.diff(places, axis=1)[:, None, :]
     masses /= masses.sum(axis=2, keepdims=True)
