@@ -1,10 +1,11 @@
-"""How far a difference has to be from zero, in standard errors, when it is looked at as often as one likes.
+"""How far a canary's difference has to be from zero, in standard errors, when it is looked at as often as one likes.
 
-The boundary is the one-sided normal mixture of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, *Time-uniform central limit theory and asymptotic
-confidence sequences* (Annals of Statistics 2024, arXiv:2103.06476v7, equations 134 and 161).
+The boundary is the one-sided sequence of ``sequences``, on the scale of candidate requests.
 """
 
 import math
+
+from slipway_statistics import sequences
 
 PLANNED_REQUESTS = 1000
 """Candidate requests at which the boundary is tightest. Half or twice as many cost a few per cent of power, never of error."""
@@ -19,16 +20,7 @@ def alpha_of_one(false_rollback_probability: float, *, guardrails: int, steps: i
     """
     if guardrails < 1 or steps < 1:
         raise ValueError(f"alpha is shared over at least one guardrail and one step, not over {guardrails} and {steps}")
-    return _probability(false_rollback_probability) / (guardrails * steps)
-
-
-def kappa(alpha: float) -> float:
-    """The time scale of the mixture, κ(a) = -2 ln a + ln(1 - 2 ln a): the boundary is tightest where u equals it (equation 161).
-
-    κ(0.05) = 5.99 + 1.95 = 7.94; κ(0.0033) = 11.41 + 2.52 = 13.93.
-    """
-    twice = -2 * math.log(alpha)
-    return twice + math.log1p(twice)
+    return sequences.probability(false_rollback_probability, below=0.5) / (guardrails * steps)
 
 
 def boundary(requests: int, *, alpha: float) -> float:
@@ -42,8 +34,8 @@ def boundary(requests: int, *, alpha: float) -> float:
     """
     if requests <= 0:
         return math.inf
-    u = kappa(2 * _probability(alpha)) * requests / PLANNED_REQUESTS
-    return math.sqrt(2 * (u + 1) / u * math.log1p(math.sqrt(u + 1) / (2 * alpha)))
+    u = sequences.information(requests, planned=PLANNED_REQUESTS, alpha=2 * sequences.probability(alpha, below=0.5))
+    return sequences.one_sided(u, alpha=alpha)
 
 
 def normal_of_t(t: float, *, freedom: float) -> float:
@@ -68,9 +60,3 @@ def t_of_normal(z: float, *, freedom: float) -> float:
 
 def _wallace(freedom: float) -> float:
     return (8 * freedom + 1) / (8 * freedom + 3)
-
-
-def _probability(alpha: float) -> float:
-    if not 0 < alpha < 0.5:
-        raise ValueError(f"a probability of error is above 0 and below 0.5, not {alpha}")
-    return alpha

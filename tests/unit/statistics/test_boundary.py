@@ -9,11 +9,6 @@ from slipway_statistics import boundary
 ALPHAS = st.floats(1e-6, 0.4)
 
 
-@pytest.mark.parametrize(("alpha", "expected"), [(0.05, 5.9914645 + 1.9446900), (1.0, 0.0), (1 / math.e, 2 + math.log(3))])
-def test_kappa(alpha: float, expected: float) -> None:
-    assert boundary.kappa(alpha) == pytest.approx(expected, abs=1e-6)
-
-
 @pytest.mark.parametrize(
     ("requests", "expected"),
     # By hand for alpha 1/600: u = 13.92587 · requests / 1000.

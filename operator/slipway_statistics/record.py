@@ -1,0 +1,98 @@
+"""Frozen dataclasses as JSON and back, so that a look can be kept and its verdict computed again from what was kept."""
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Hashable, Mapping
+from typing import Any, TypeVar, get_args, get_origin
+
+T = TypeVar("T")
+
+
+def write(value: Any) -> Any:
+    """The value as ``json.dumps`` takes it: names of fields in camel case, tuples as lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {_camel(field.name): write(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: write(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [write(item) for item in value]
+    return value
+
+
+def read(kind: type[T], written: Any) -> T:
+    """What ``write`` wrote, from its JSON. Fields with a default may be missing; others are not known here.
+
+    Raises:
+        ValueError: something is missing, unknown or of another type; the message says where.
+
+    """
+    return typing.cast("T", _read(kind, written, at=kind.__name__))
+
+
+def _read(kind: Any, written: Any, *, at: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _read_fields(typing.cast("type[Any]", kind), written, at=at)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is typing.Literal:
+        return _one_of(arguments, written, at=at)
+    if origin in (types.UnionType, typing.Union):
+        return _read_union(arguments, written, at=at)
+    if origin is tuple:
+        return tuple(_read(arguments[0], item, at=f"{at}[{place}]") for place, item in enumerate(_of(list, written, at=at)))
+    if origin is Mapping:
+        return {key: _read(arguments[1], item, at=f"{at}[{key}]") for key, item in _of(dict, written, at=at).items()}
+    if kind is float and isinstance(written, int) and not isinstance(written, bool):
+        return float(written)
+    return _of(kind, written, at=at)
+
+
+def _read_fields(kind: type[Any], written: Any, *, at: str) -> Any:
+    names, fields = _fields(typing.cast("Hashable", kind))
+    _of(dict, written, at=at)
+    unknown = sorted(written.keys() - names.keys())
+    if unknown:
+        raise ValueError(f"{at} has no {', '.join(unknown)}; it has {', '.join(names)}")
+    missing = sorted(name for name, field in names.items() if name not in written and field in fields["required"])
+    if missing:
+        raise ValueError(f"{at} lacks {', '.join(missing)}")
+    hints = fields["hints"]
+    try:
+        return kind(**{names[name]: _read(hints[names[name]], item, at=f"{at}.{name}") for name, item in written.items()})
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith(at) else f"{at}: {error}") from error
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """Names of fields by their names in JSON; their types, and which must be there."""
+    found = dataclasses.fields(kind)
+    required = {f.name for f in found if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING}
+    return {_camel(field.name): field.name for field in found}, {"hints": typing.get_type_hints(kind), "required": required}
+
+
+def _read_union(kinds: tuple[Any, ...], written: Any, *, at: str) -> Any:
+    """A number keeps being whole or not; anything else is the one type beside None."""
+    if written is None and types.NoneType in kinds:
+        return None
+    if set(kinds) == {int, float}:
+        return _of(type(written) if type(written) in kinds else float, written, at=at)
+    return _read(next(kind for kind in kinds if kind is not types.NoneType), written, at=at)
+
+
+def _one_of(allowed: tuple[Any, ...], written: Any, *, at: str) -> Any:
+    if written not in allowed:
+        raise ValueError(f"{at} is one of {', '.join(map(str, allowed))}, not {written!r}")
+    return written
+
+
+def _of(kind: type[Any], written: Any, *, at: str) -> Any:
+    if not isinstance(written, kind) or (isinstance(written, bool) and kind is not bool):
+        raise ValueError(f"{at} is a {kind.__name__}, not {written!r}")
+    return written
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)

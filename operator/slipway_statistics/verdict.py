@@ -1,0 +1,309 @@
+"""What one look says about an experiment, and why.
+
+Harm is looked for first and acts at once: in outcomes to date, also of units whose window is still open, and whatever else is missing. A win and the
+absence of an effect are read from closed windows alone, and a win needs all of its conditions at the same look.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from slipway_statistics import analysis, sample_ratio, sequences, strata
+from slipway_statistics.analysis import Analysis
+from slipway_statistics.experiment import Arms, Design, Memory, Metric, Observed
+from slipway_statistics.sample_ratio import SampleRatio, Split
+
+Verdict = Literal["Collecting", "InsufficientData", "Unhealthy", "Winning", "Harmful", "NoPracticalEffect", "Inconclusive"]
+"""Collecting: it runs, and nothing is clear yet. InsufficientData: too little to say anything. Unhealthy: the data cannot be believed.
+Winning: an arm is better, and within its guardrails. Harmful: an arm is worse than control, or than a guardrail allows. NoPracticalEffect: whatever
+the effect is, it is smaller than matters. Inconclusive: the time is over."""
+
+Reason = Literal[
+    "PrimaryHarm",
+    "GuardrailCrossed",
+    "SampleRatio",
+    "BrokenJoin",
+    "NoOutcomes",
+    "CapUnresolved",
+    "TooFewUnits",
+    "TooFewConversions",
+    "MinDuration",
+    "GuardrailNotShown",
+    "NotClear",
+    "Better",
+    "WithinMinimumEffect",
+    "MaxDuration",
+    "ArmsStopped",
+]
+"""PrimaryHarm: the primary is worse, outcomes to date. GuardrailCrossed: worse by more than its margin. SampleRatio: arms did not get the units of
+their slots. BrokenJoin: too many units in two arms. NoOutcomes: no outcome for too long. CapUnresolved: where to cut a metric off is not known yet.
+TooFewUnits, TooFewConversions: below the minimum. MinDuration: not long enough. GuardrailNotShown: not known yet to be within its margin. NotClear:
+the interval of the primary has zero in it. Better: it has not. WithinMinimumEffect: it is inside ± the minimum effect. MaxDuration: the time is
+over. ArmsStopped: no arm is left."""
+
+GuardrailState = Literal["Crossed", "Shown", "NotShown"]
+"""Crossed: worse by more than the margin. Shown: better than that. NotShown: neither is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A reason, and what it is about: names of metrics, or of arms."""
+
+    reason: Reason
+    about: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """What a look says of one arm."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    closed: Mapping[str, Analysis | None]
+    """By metric, closed windows. None while there is nothing to compare."""
+
+    to_date: Mapping[str, Analysis | None]
+    """The primary and the guardrails, outcomes to date."""
+
+    guardrails: Mapping[str, GuardrailState]
+    p: float
+    """Of no effect on the primary, closed windows; the least so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a look says of the experiment."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    winner: str | None
+    """Of several arms that win at this look the one with the largest shrunken effect."""
+
+    arms: Mapping[str, Arm]
+    """All but control and those that were stopped."""
+
+    sample_ratio: SampleRatio
+    memory: Memory
+    """For the next look."""
+
+
+def look(design: Design, observed: Observed) -> Look:
+    """Look at an experiment.
+
+    Raises:
+        ValueError: observed is not of this design: sums of a mean where there should be a ratio's, or units in an arm without slots.
+
+    """
+    ratio = sample_ratio.look(
+        [Split(slots=step.slots, units=step.units) for step in observed.steps],
+        alpha=design.sample_ratio_alpha,
+        before=observed.memory.sample_ratio,
+    )
+    unhealthy = tuple(_unhealthy(design, observed, ratio))
+    closed = {metric.name: _Data.of(metric, observed.closed.get(metric.name, {})) for metric in design.metrics}
+    to_date = {
+        metric.name: _Data.of(metric, observed.open[metric.name]) if metric.name in observed.open else closed[metric.name]
+        for metric in (design.primary, *design.guardrails)
+    }
+    arms = {
+        arm: _arm(arm, design=design, observed=observed, closed=closed, to_date=to_date, unhealthy=unhealthy)
+        for arm in design.treatments
+        if arm not in observed.stopped
+    }
+    verdict, findings, winner = _whole(arms, unhealthy=unhealthy, primary=design.primary)
+    return Look(
+        verdict=verdict,
+        findings=findings,
+        winner=winner,
+        arms=arms,
+        sample_ratio=ratio,
+        memory=Memory(sample_ratio=ratio.p, primary={**observed.memory.primary, **{name: arm.p for name, arm in arms.items()}}),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """Sums of one metric, with what is the same for all arms."""
+
+    metric: Metric
+    arms: Arms
+    theta: float
+
+    @classmethod
+    def of(cls, metric: Metric, arms: Arms) -> "_Data":
+        return cls(metric=metric, arms=arms, theta=strata.theta(arms.values()))
+
+    def analyse(self, arm: str, design: Design) -> Analysis | None:
+        return analysis.analyse(self.metric, self.arms, arm=arm, design=design, theta=self.theta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """All that is known of one arm, and questions to it."""
+
+    design: Design
+    observed: Observed
+    closed: Mapping[str, Analysis | None]
+    to_date: Mapping[str, Analysis | None]
+
+    @property
+    def primary(self) -> Analysis | None:
+        return self.closed[self.design.primary.name]
+
+    def decides(self, metric: Metric, found: Analysis | None) -> bool:
+        """Whether a metric may say anything of this arm: its cap is known, and chance has been fair to it."""
+        return metric.name not in self.observed.unresolved_caps and found is not None and self.enough(metric, found)
+
+    def enough(self, metric: Metric, found: Analysis) -> bool:
+        """Expected events of a proportion or ratio; units of a mean, which may be of either sign and have no events to count."""
+        if metric.kind == "Mean":
+            return min(found.arm_units, found.control_units) >= self.design.minimum_units_per_arm
+        return found.expected_events >= self.design.minimum_conversions
+
+    def guardrail(self, metric: Metric) -> GuardrailState:
+        margin = metric.margin or 0.0
+        to_date, closed = self.to_date[metric.name], self.closed[metric.name]
+        if to_date is not None and self.decides(metric, to_date) and -to_date.best(metric) > margin:
+            return "Crossed"
+        if closed is None or metric.name in self.observed.unresolved_caps or not self._would_show(metric, closed):
+            return "NotShown"
+        return "Shown" if closed.worst(metric) < margin else "NotShown"
+
+    def _would_show(self, metric: Metric, closed: Analysis) -> bool:
+        """Ten more events if the margin were used up: none in a few units says nothing. Only units count for a mean."""
+        if min(closed.arm_units, closed.control_units) < self.design.minimum_units_per_arm:
+            return False
+        return metric.kind == "Mean" or closed.arm_units * (metric.margin or closed.control) >= self.design.minimum_conversions
+
+
+def _arm(
+    name: str,
+    *,
+    design: Design,
+    observed: Observed,
+    closed: Mapping[str, _Data],
+    to_date: Mapping[str, _Data],
+    unhealthy: tuple[Finding, ...],
+) -> Arm:
+    analyses = {metric: data.analyse(name, design) for metric, data in closed.items()}
+    seen = _Seen(
+        design=design,
+        observed=observed,
+        closed=analyses,
+        to_date={metric: analyses[metric] if data is closed[metric] else data.analyse(name, design) for metric, data in to_date.items()},
+    )
+    guardrails = {metric.name: seen.guardrail(metric) for metric in design.guardrails}
+    verdict, findings = _decide(seen, guardrails, unhealthy=unhealthy)
+    before = observed.memory.primary.get(name, 1.0)
+    return Arm(
+        verdict=verdict,
+        findings=findings,
+        closed=analyses,
+        to_date=seen.to_date,
+        guardrails=guardrails,
+        p=sequences.always_valid_p(seen.primary.log_e_value, before=before) if seen.primary is not None else before,
+    )
+
+
+def _decide(seen: _Seen, guardrails: Mapping[str, GuardrailState], *, unhealthy: tuple[Finding, ...]) -> tuple[Verdict, tuple[Finding, ...]]:
+    """The order is the policy."""
+    harm = tuple(_harm(seen, guardrails))
+    if harm:
+        return "Harmful", harm
+    if unhealthy:
+        return "Unhealthy", unhealthy
+    insufficient = tuple(_insufficient(seen))
+    over = (Finding(reason="MaxDuration"),) if seen.observed.elapsed_s >= seen.design.maximum_duration_s else ()
+    if insufficient:
+        return ("Inconclusive" if over else "InsufficientData"), over + insufficient
+    missing = tuple(_missing_for_a_win(seen, guardrails))
+    if not missing:
+        return "Winning", (Finding(reason="Better", about=(seen.design.primary.name,)),)
+    if _no_practical_effect(seen):
+        return "NoPracticalEffect", (Finding(reason="WithinMinimumEffect", about=(seen.design.primary.name,)),)
+    return ("Inconclusive" if over else "Collecting"), over + missing
+
+
+def _harm(seen: _Seen, guardrails: Mapping[str, GuardrailState]) -> Iterable[Finding]:
+    primary = seen.design.primary
+    to_date = seen.to_date[primary.name]
+    if to_date is not None and seen.decides(primary, to_date) and to_date.best(primary) < 0:
+        yield Finding(reason="PrimaryHarm", about=(primary.name,))
+    crossed = tuple(name for name, state in guardrails.items() if state == "Crossed")
+    if crossed:
+        yield Finding(reason="GuardrailCrossed", about=crossed)
+
+
+def _unhealthy(design: Design, observed: Observed, ratio: SampleRatio) -> Iterable[Finding]:
+    if ratio.p <= design.sample_ratio_alpha:
+        yield Finding(reason="SampleRatio")
+    if observed.joins.in_two_arms > design.maximum_in_two_arms * observed.joins.units:
+        yield Finding(reason="BrokenJoin")
+    age_s = observed.joins.newest_outcome_age_s
+    if design.maximum_silence_s is not None and (observed.elapsed_s if age_s is None else age_s) > design.maximum_silence_s:
+        yield Finding(reason="NoOutcomes")
+
+
+def _insufficient(seen: _Seen) -> Iterable[Finding]:
+    primary, found = seen.design.primary, seen.primary
+    if primary.name in seen.observed.unresolved_caps:
+        yield Finding(reason="CapUnresolved", about=(primary.name,))
+    if found is None or min(found.control_units, found.arm_units) < seen.design.minimum_units_per_arm:
+        yield Finding(reason="TooFewUnits")
+    elif not seen.enough(primary, found):
+        yield Finding(reason="TooFewConversions", about=(primary.name,))
+
+
+def _missing_for_a_win(seen: _Seen, guardrails: Mapping[str, GuardrailState]) -> Iterable[Finding]:
+    primary, found = seen.design.primary, seen.primary
+    if seen.observed.elapsed_s < seen.design.minimum_duration_s:
+        yield Finding(reason="MinDuration")
+    if found is None or found.worst(primary) >= 0:
+        yield Finding(reason="NotClear", about=(primary.name,))
+    waiting = tuple(name for name, state in guardrails.items() if state != "Shown")
+    if waiting:
+        yield Finding(reason="GuardrailNotShown", about=waiting)
+
+
+def _no_practical_effect(seen: _Seen) -> bool:
+    found, least = seen.primary, seen.design.primary.minimum_effect
+    if found is None or least is None or seen.observed.elapsed_s < seen.design.minimum_duration_s:
+        return False
+    return -least < found.lower and found.upper < least
+
+
+def _whole(arms: Mapping[str, Arm], *, unhealthy: tuple[Finding, ...], primary: Metric) -> tuple[Verdict, tuple[Finding, ...], str | None]:
+    """Of the experiment: what is worst of any arm first, then a win of any, then what holds for all."""
+    if not arms:
+        return "Harmful", (Finding(reason="ArmsStopped"),), None
+    harmful = [arm for arm in arms.values() if arm.verdict == "Harmful"]
+    if harmful:
+        return "Harmful", _together(harmful), None
+    if unhealthy:
+        return "Unhealthy", unhealthy, None
+    winning = {name: arm for name, arm in arms.items() if arm.verdict == "Winning"}
+    if winning:
+        best = max(winning, key=_effect_of(winning, primary))
+        return "Winning", winning[best].findings, best
+    for verdict in _OF_ANY:
+        which = [arm for arm in arms.values() if arm.verdict == verdict]
+        if which:
+            return verdict, _together(which), None
+    return "NoPracticalEffect", _together(arms.values()), None
+
+
+def _effect_of(arms: Mapping[str, Arm], primary: Metric) -> Callable[[str], float]:
+    def effect(name: str) -> float:
+        found = arms[name].closed[primary.name]
+        return primary.sign * found.shrunk if found is not None else 0.0
+
+    return effect
+
+
+def _together(arms: Iterable[Arm]) -> tuple[Finding, ...]:
+    """Their findings, each once, in the order in which they appear."""
+    return tuple(dict.fromkeys(finding for arm in arms for finding in arm.findings))
+
+
+_OF_ANY: tuple[Verdict, ...] = ("Collecting", "InsufficientData", "Inconclusive")
+"""While one arm still collects, so does the experiment."""

@@ -1,0 +1,309 @@
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from slipway_statistics import record, sequences, sums, verdict
+from slipway_statistics.experiment import Design, Joins, Memory, Metric, Observed, Step
+from slipway_statistics.sums import Sums
+from slipway_statistics.verdict import Finding, Look
+
+CONVERSION = Metric(name="conversion", kind="Proportion", role="Primary", planned_units_per_arm=10_000, minimum_effect=0.01)
+ERRORS = Metric(name="errors", kind="Proportion", role="Guardrail", better="Lower", planned_units_per_arm=10_000, margin=0.005)
+REVENUE = Metric(name="revenue", kind="Mean", role="Secondary", planned_units_per_arm=10_000)
+DESIGN = Design(arms=("control", "challenger"), metrics=(CONVERSION,), minimum_duration_s=3600, maximum_duration_s=86_400)
+GUARDED = dataclasses.replace(DESIGN, metrics=(CONVERSION, ERRORS))
+
+Shares = Mapping[str, float]
+
+
+def proportion(units: int, share: float) -> Sums:
+    good = round(units * share)
+    return Sums(units=units, totals=(good, 0), products=(good, 0, 0))
+
+
+def sums_of(units: int, shares: Shares) -> dict[str, dict[str, Sums]]:
+    return {arm: {"1": proportion(units, share)} for arm, share in shares.items()}
+
+
+def observed(
+    units: int = 10_000, *, to_date: Mapping[str, Shares] | None = None, closed: Mapping[str, Shares] | None = None, **changes: Any
+) -> Observed:
+    """Half and half, healthy, running for two hours; closed windows have what is to date unless they are said to have other things."""
+    shares = to_date or {"conversion": {"control": 0.1, "challenger": 0.1}}
+    arms = tuple(next(iter(shares.values())))
+    found = Observed(
+        elapsed_s=7200,
+        steps=(Step(name="1", slots=dict.fromkeys(arms, 1000), units=dict.fromkeys(arms, units)),),
+        closed={metric: sums_of(units, arms) for metric, arms in (closed or shares).items()},
+        open={metric: sums_of(units, arms) for metric, arms in shares.items()},
+        joins=Joins(units=units * len(arms), in_two_arms=0, newest_outcome_age_s=1),
+    )
+    return dataclasses.replace(found, **changes)
+
+
+def conversion(control: float, challenger: float) -> dict[str, Shares]:
+    return {"conversion": {"control": control, "challenger": challenger}}
+
+
+def told(look: Look) -> tuple[str, list[str]]:
+    return look.verdict, [finding.reason for finding in look.findings]
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        (observed(), ("Collecting", ["NotClear"])),
+        (observed(elapsed_s=60), ("Collecting", ["MinDuration", "NotClear"])),
+        (observed(to_date=conversion(0.1, 0.13)), ("Winning", ["Better"])),
+        (observed(to_date=conversion(0.1, 0.13), elapsed_s=60), ("Collecting", ["MinDuration"])),
+        (observed(to_date=conversion(0.1, 0.07)), ("Harmful", ["PrimaryHarm"])),
+        (observed(to_date=conversion(0.1, 0.07), elapsed_s=60), ("Harmful", ["PrimaryHarm"])),
+        (observed(90), ("InsufficientData", ["TooFewUnits"])),
+        (observed(200, to_date=conversion(0.01, 0.01)), ("InsufficientData", ["TooFewConversions"])),
+        (observed(100_000), ("NoPracticalEffect", ["WithinMinimumEffect"])),
+        (observed(100_000, elapsed_s=60), ("Collecting", ["MinDuration", "NotClear"])),
+        (observed(elapsed_s=86_400), ("Inconclusive", ["MaxDuration", "NotClear"])),
+        (observed(90, elapsed_s=86_400), ("Inconclusive", ["MaxDuration", "TooFewUnits"])),
+        (observed(to_date=conversion(0.1, 0.13), elapsed_s=86_400), ("Winning", ["Better"])),
+        (observed(unresolved_caps=("conversion",)), ("InsufficientData", ["CapUnresolved"])),
+        (observed(to_date=conversion(0.1, 0.07), unresolved_caps=("conversion",)), ("InsufficientData", ["CapUnresolved"])),
+        (observed(joins=Joins(units=20_000, in_two_arms=201)), ("Unhealthy", ["BrokenJoin"])),
+        (observed(joins=Joins(units=20_000, in_two_arms=200)), ("Collecting", ["NotClear"])),
+        (observed(memory=Memory(sample_ratio=0.001)), ("Unhealthy", ["SampleRatio"])),
+        (observed(to_date=conversion(0.1, 0.13), memory=Memory(sample_ratio=0.0001)), ("Unhealthy", ["SampleRatio"])),
+        (observed(to_date=conversion(0.1, 0.07), memory=Memory(sample_ratio=0.0001)), ("Harmful", ["PrimaryHarm"])),
+        (observed(stopped=("challenger",)), ("Harmful", ["ArmsStopped"])),
+    ],
+)
+def test_verdicts(of: Observed, expected: tuple[str, list[str]]) -> None:
+    assert told(verdict.look(DESIGN, of)) == expected
+
+
+def test_a_split_that_is_not_as_it_was_given_is_unhealthy() -> None:
+    step = Step(name="1", slots={"control": 1000, "challenger": 1000}, units={"control": 10_000, "challenger": 9_000})
+    assert told(verdict.look(DESIGN, observed(to_date=conversion(0.1, 0.13), steps=(step,)))) == ("Unhealthy", ["SampleRatio"])
+
+
+def test_nothing_heard_for_too_long() -> None:
+    design = dataclasses.replace(DESIGN, maximum_silence_s=600)
+    assert told(verdict.look(design, observed(joins=Joins(units=20_000, in_two_arms=0, newest_outcome_age_s=601)))) == ("Unhealthy", ["NoOutcomes"])
+    assert told(verdict.look(design, observed(joins=Joins(units=20_000, in_two_arms=0)))) == ("Unhealthy", ["NoOutcomes"])
+
+
+def test_harm_reads_outcomes_to_date_and_a_win_closed_windows() -> None:
+    alike, worse, better = conversion(0.1, 0.1), conversion(0.1, 0.06), conversion(0.1, 0.13)
+    assert told(verdict.look(DESIGN, observed(to_date=worse, closed=alike)))[0] == "Harmful"
+    assert told(verdict.look(DESIGN, observed(to_date=better, closed=alike)))[0] == "Collecting"
+    assert told(verdict.look(DESIGN, observed(to_date=alike, closed=better)))[0] == "Winning"
+    assert told(verdict.look(DESIGN, observed(to_date=worse, closed=better)))[0] == "Harmful"
+
+
+def test_a_dead_arm_is_stopped_though_it_has_no_conversions() -> None:
+    """Expected are 400 · 0.1/2 = 20, seen 0; a minimum of ten that were seen would keep it for ever."""
+    assert told(verdict.look(DESIGN, observed(400, to_date=conversion(0.1, 0)))) == ("Harmful", ["PrimaryHarm"])
+
+
+def guarded(conversions: float, errors: float, *, control: float = 0.01, units: int = 40_000) -> tuple[str, list[str]]:
+    shares = {"conversion": {"control": 0.1, "challenger": conversions}, "errors": {"control": control, "challenger": errors}}
+    return told(verdict.look(GUARDED, observed(units, to_date=shares)))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (guarded(0.13, 0.01), ("Winning", ["Better"])),
+        (guarded(0.13, 0.013), ("Collecting", ["GuardrailNotShown"])),
+        (guarded(0.13, 0.01, units=5000), ("Collecting", ["GuardrailNotShown"])),
+        (guarded(0.13, 0.03), ("Harmful", ["GuardrailCrossed"])),
+        (guarded(0.07, 0.03), ("Harmful", ["PrimaryHarm", "GuardrailCrossed"])),
+        (guarded(0.1, 0.01, units=5000), ("Collecting", ["NotClear", "GuardrailNotShown"])),
+        (guarded(0.13, 0.0, control=0.0), ("Winning", ["Better"])),
+        (guarded(0.2, 0.0, control=0.0, units=1000), ("Collecting", ["GuardrailNotShown"])),
+    ],
+)
+def test_guardrails(found: tuple[str, list[str]], expected: tuple[str, list[str]]) -> None:
+    assert found == expected
+
+
+def test_a_guardrail_says_what_it_is_about() -> None:
+    shares = {"conversion": {"control": 0.1, "challenger": 0.1}, "errors": {"control": 0.01, "challenger": 0.03}}
+    look = verdict.look(GUARDED, observed(to_date=shares))
+    assert look.findings == (Finding(reason="GuardrailCrossed", about=("errors",)),)
+    assert look.arms["challenger"].guardrails == {"errors": "Crossed"}
+
+
+def test_where_less_is_better() -> None:
+    churn = dataclasses.replace(CONVERSION, better="Lower")
+    design = dataclasses.replace(DESIGN, metrics=(churn,))
+    assert told(verdict.look(design, observed(to_date=conversion(0.1, 0.07))))[0] == "Winning"
+    assert told(verdict.look(design, observed(to_date=conversion(0.1, 0.13))))[0] == "Harmful"
+
+
+THREE = dataclasses.replace(DESIGN, arms=("control", "one", "two", "three"))
+
+
+def several(one: float, two: float, three: float) -> dict[str, Shares]:
+    return {"conversion": {"control": 0.1, "one": one, "two": two, "three": three}}
+
+
+@pytest.mark.parametrize(
+    ("shares", "stopped", "expected", "winner"),
+    [
+        (several(0.1, 0.13, 0.15), (), "Winning", "three"),
+        (several(0.1, 0.13, 0.07), (), "Harmful", None),
+        (several(0.1, 0.13, 0.07), ("three",), "Winning", "two"),
+        (several(0.1, 0.1, 0.1), (), "Collecting", None),
+    ],
+)
+def test_several_arms(shares: Mapping[str, Shares], stopped: tuple[str, ...], expected: str, winner: str | None) -> None:
+    look = verdict.look(THREE, observed(to_date=shares, stopped=stopped))
+    assert (look.verdict, look.winner) == (expected, winner)
+    assert set(look.arms) == {"one", "two", "three"} - set(stopped)
+
+
+def test_every_arm_has_its_share_of_alpha() -> None:
+    """The interval, by hand from the formula at alpha/3, also when the others are stopped."""
+    look = verdict.look(THREE, observed(to_date=several(0.1, 0.1, 0.1), stopped=("two", "three")))
+    found = look.arms["one"].closed["conversion"]
+    assert found is not None
+    alpha = 0.05 / 3
+    u = (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha))) * 5000 / 5000
+    assert found.information == pytest.approx(u)
+    assert found.boundary == pytest.approx(math.sqrt(2 * (u + 1) / u * math.log(math.sqrt(u + 1) / alpha)))
+    assert (found.lower, found.upper) == pytest.approx((-found.boundary * found.standard_error, found.boundary * found.standard_error))
+
+
+def test_alphas() -> None:
+    own = dataclasses.replace(ERRORS, name="own", alpha=0.02)
+    design = dataclasses.replace(THREE, metrics=(CONVERSION, ERRORS, dataclasses.replace(ERRORS, name="more"), own))
+    assert [design.alpha_of(metric) for metric in design.metrics] == pytest.approx([0.05 / 3, 0.005 / 3, 0.005 / 3, 0.02 / 3])
+    assert design.declared_error == pytest.approx(0.05 + 0.01 + 0.02)
+
+
+def test_a_winner_is_told_by_what_is_sure_and_by_what_is_likely() -> None:
+    look = verdict.look(DESIGN, observed(to_date=conversion(0.1, 0.13)))
+    found = look.arms["challenger"].closed["conversion"]
+    assert found is not None
+    assert found.at_least == found.lower
+    assert 0 < found.lower < found.shrunk < found.estimate
+    assert found.shrunk == pytest.approx(found.estimate * found.information / (found.information + 1))
+    assert found.lift is not None
+    assert found.lift.estimate == pytest.approx(0.3)
+    assert 0 < found.lift.lower < 0.3 < found.lift.upper
+
+
+def test_p_and_interval_say_the_same_and_p_is_carried() -> None:
+    won, lost = observed(to_date=conversion(0.1, 0.13)), observed()
+    first = verdict.look(DESIGN, won)
+    assert first.arms["challenger"].p < 0.05
+    assert first.memory == Memory(sample_ratio=1.0, primary={"challenger": first.arms["challenger"].p})
+    later = verdict.look(DESIGN, dataclasses.replace(lost, memory=first.memory))
+    assert later.arms["challenger"].p == first.arms["challenger"].p
+    assert later.verdict == "Collecting", "a win needs all its conditions at the same look"
+
+
+def test_a_secondary_metric_decides_nothing() -> None:
+    design = dataclasses.replace(DESIGN, metrics=(CONVERSION, REVENUE))
+    shares = {"conversion": {"control": 0.1, "challenger": 0.1}, "revenue": {"control": 0.5, "challenger": 0.1}}
+    look = verdict.look(design, observed(to_date=shares))
+    assert look.verdict == "Collecting"
+    found = look.arms["challenger"].closed["revenue"]
+    assert found is not None
+    assert found.upper < 0
+
+
+def test_no_units_yet() -> None:
+    empty = Observed(elapsed_s=0, steps=(), closed={}, open={}, joins=Joins(units=0, in_two_arms=0))
+    assert told(verdict.look(GUARDED, empty)) == ("InsufficientData", ["TooFewUnits"])
+
+
+def test_metrics_without_a_window_need_no_open_sums() -> None:
+    of = observed(to_date=conversion(0.1, 0.07))
+    assert verdict.look(DESIGN, dataclasses.replace(of, open={})).verdict == "Harmful"
+
+
+@pytest.mark.parametrize("shares", [conversion(0.1, 0.13), conversion(0.1, 0.07), conversion(0.1, 0.1)])
+def test_a_look_can_be_made_again_from_what_was_kept(shares: dict[str, Shares]) -> None:
+    kept = json.dumps({"design": record.write(DESIGN), "observed": record.write(observed(to_date=shares))}, allow_nan=False)
+    again = json.loads(kept)
+    look = verdict.look(record.read(Design, again["design"]), record.read(Observed, again["observed"]))
+    assert look == verdict.look(DESIGN, observed(to_date=shares))
+    assert record.read(Look, json.loads(json.dumps(record.write(look), allow_nan=False))) == look
+
+
+def wrong_design(**changes: Any) -> Design:
+    return dataclasses.replace(DESIGN, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metrics": (CONVERSION, dataclasses.replace(CONVERSION, name="other"))}, r"exactly one primary metric, not 2 \(conversion, other\)"),
+        ({"metrics": (ERRORS,)}, r"exactly one primary metric, not 0 \(none\)"),
+        ({"metrics": (CONVERSION, CONVERSION)}, "conversion is there twice"),
+        ({"arms": ("a",)}, "control and another arm or more"),
+        ({"arms": ("a", "a")}, "a is there twice"),
+        ({"alpha": 0.0}, "above 0 and below"),
+    ],
+)
+def test_designs_that_are_none(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        wrong_design(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"margin": 0.1}, "a guardrail has a margin, and nothing else"),
+        ({"minimum_effect": None}, "the primary has a minimum effect, and nothing else"),
+        ({"minimum_effect": -1.0}, "a minimum effect is above 0"),
+        ({"planned_units_per_arm": 0}, "1 unit or more, not 0"),
+        ({"role": "Guardrail", "minimum_effect": None, "margin": -0.1}, "a margin is 0 or more"),
+        ({"role": "Guardrail", "minimum_effect": None, "margin": 0.1, "alpha": 0.7}, "above 0 and below"),
+    ],
+)
+def test_metrics_that_are_none(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(CONVERSION, **changes)
+
+
+def test_sums_of_another_kind_are_refused() -> None:
+    of = observed()
+    mixed = {"conversion": {"control": {"1": proportion(100, 0.1)}, "challenger": {"1": sums.of_units([(1, 1, 0, 0)] * 9, things=4)}}}
+    with pytest.raises(ValueError, match="of 2 and of 4 things"):
+        verdict.look(DESIGN, dataclasses.replace(of, closed=mixed, open={}))
+
+
+def test_the_p_of_a_look_is_one_over_its_e_value() -> None:
+    look = verdict.look(DESIGN, observed(to_date=conversion(0.1, 0.12)))
+    found = look.arms["challenger"].closed["conversion"]
+    assert found is not None
+    assert look.arms["challenger"].p == pytest.approx(math.exp(-sequences.log_e_value(found.z, u=found.information)))
+
+
+def test_a_look_is_cheap() -> None:
+    """Five arms, ten metrics, three strata. The bench has the goal of 5 ms; this is for what would be ten times slower."""
+    design, of = five_arms()
+    verdict.look(design, of)
+    times = []
+    for _ in range(5):
+        began = time.process_time()
+        verdict.look(design, of)
+        times.append(time.process_time() - began)
+    assert min(times) < 0.05
+
+
+def five_arms() -> tuple[Design, Observed]:
+    arms = ("control", "a", "b", "c", "d")
+    guards = tuple(dataclasses.replace(ERRORS, name=f"guard {number}") for number in range(3))
+    seconds = tuple(dataclasses.replace(REVENUE, name=f"second {number}") for number in range(6))
+    design = Design(arms=arms, metrics=(CONVERSION, *guards, *seconds))
+    strata = ("1", "2", "3")
+    data = {metric.name: {arm: {name: proportion(5000, 0.1) for name in strata} for arm in arms} for metric in design.metrics}
+    steps = tuple(Step(name=name, slots=dict.fromkeys(arms, 2000), units=dict.fromkeys(arms, 5000)) for name in strata)
+    return design, Observed(elapsed_s=1, steps=steps, closed=data, open={**data}, joins=Joins(units=75_000, in_two_arms=0))
