@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from slipway_statistics import boundary
+from slipway_statistics import sequences
 from slipway_statistics.intervals import Interval
 
 FLOOR_FOR_VERDICTS = 0.1
@@ -265,7 +265,7 @@ class Scores:
         return self.total / self.units if self.units else 0.0
 
     def interval(self, *, alpha: float, planned: float) -> Interval:
-        """Around the estimate, for every look: s/√N · √((u+1)/u · ln((u+1)/alpha²)), u = κ(alpha) N / planned.
+        """Around the estimate, for every look: ± s/√N standard errors by ``sequences.two_sided`` at u = κ(alpha) N / planned.
 
         Args:
             alpha: probability that the difference is ever outside.
@@ -281,16 +281,11 @@ class Scores:
                 f"an arm's share fell to {self.least_share:.3g}, and below {FLOOR_FOR_VERDICTS:g} such intervals are wrong more often than they say: "
                 f"set the floor to {FLOOR_FOR_VERDICTS:g} for a verdict, or use the bandit for reward alone"
             )
-        if not 0 < alpha < 1 or not planned > 0:
-            raise ValueError(f"alpha is above 0 and below 1 and so many units are planned, not {alpha} and {planned}")
-        return self._around(alpha=alpha, planned=planned)
-
-    def _around(self, *, alpha: float, planned: float) -> Interval:
         if not self.units:
             return Interval(lower=-math.inf, upper=math.inf)
-        u = boundary.kappa(alpha) * self.units / planned
         variance = max(0.0, self.squares / self.units - self.estimate**2)
-        reach = math.sqrt(variance / self.units * (u + 1) / u * math.log((u + 1) / alpha**2))
+        far = sequences.two_sided(sequences.information(self.units, planned=planned, alpha=alpha), alpha=alpha)
+        reach = far * math.sqrt(variance / self.units)
         return Interval(lower=self.estimate - reach, upper=self.estimate + reach)
 
 

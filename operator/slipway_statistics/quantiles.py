@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from slipway_statistics import boundary, latency
+from slipway_statistics import latency, sequences
 from slipway_statistics.intervals import Interval
 
 
@@ -39,7 +39,7 @@ class Quantile:
     @property
     def prior(self) -> tuple[float, float]:
         """Of the mixture: Beta(r·share, r·(1 - share)) with r = planned / κ(alpha), which is tightest at the planned number."""
-        weight = self.planned / boundary.kappa(self.alpha)
+        weight = self.planned / sequences.kappa(self.alpha)
         return weight * self.share, weight * (1 - self.share)
 
 

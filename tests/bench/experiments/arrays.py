@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slipway_statistics import boundary
+from slipway_statistics import sequences
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ class Scores:
 
     def excluded(self, *, alpha: float, planned: float) -> NDArray[np.bool_]:
         """Whether 0 is outside the interval, whatever the shares were."""
-        u = boundary.kappa(alpha) * self.units / planned
+        u = sequences.kappa(alpha) * self.units / planned
         estimate = self.total / self.units
         variance = np.maximum(0, self.squares / self.units - estimate**2)
         return np.asarray(np.abs(estimate) > np.sqrt(variance / self.units * (u + 1) / u * np.log((u + 1) / alpha**2)))
@@ -89,4 +89,4 @@ def z(units: Floats, conversions: Floats) -> Floats:
     pooled = conversions.sum(axis=1) / units.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = (conversions[:, 1] / units[:, 1] - conversions[:, 0] / units[:, 0]) / np.sqrt(pooled * (1 - pooled) * (1 / units).sum(axis=1))
-    return np.nan_to_num(found, nan=0.0, posinf=math.inf, neginf=-math.inf)
+    return np.asarray(np.nan_to_num(found, nan=0.0, posinf=math.inf, neginf=-math.inf))

@@ -224,8 +224,8 @@ def test_before_any_unit_everything_is_possible() -> None:
 
 @pytest.mark.parametrize(("alpha", "planned"), [(0.0, 1.0), (1.0, 1.0), (0.05, 0.0)])
 def test_what_no_interval_has(alpha: float, planned: float) -> None:
-    with pytest.raises(ValueError, match="alpha is above 0 and below 1 and so many units are planned"):
-        Scores(control=0, treatment=1).interval(alpha=alpha, planned=planned)
+    with pytest.raises(ValueError, match=r"a probability of error is|towards a plan above 0"):
+        Scores(control=0, treatment=1, units=10, squares=1).interval(alpha=alpha, planned=planned)
 
 
 def test_an_arm_without_a_share_has_no_scores() -> None:
