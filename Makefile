@@ -76,6 +76,10 @@ bench-operator: $(DEV) ## The operator's speed against its goals, into build/ben
 bench-guardrails: $(DEV) ## What the guardrails of a rollout claim, in simulated rollouts, into build/bench/guardrails.json: ten minutes (BENCH=short: one)
 	@PYTHONPATH=operator:tests $(PYTHON) -m bench.guardrails
 
+.PHONY: bench-experiments
+bench-experiments: $(DEV) ## What experiments claim, in simulated experiments, into build/bench/experiments.json: three minutes (BENCH=short: half a one)
+	@PYTHONPATH=operator:tests $(PYTHON) -m bench.experiments
+
 .PHONY: bench-router
 bench-router: $(DEV) ## The router against nginx and Envoy on one core, into build/bench/router.json: ten minutes (BENCH=short: two)
 	@PYTHONPATH=inference:operator:box:tests $(PYTHON) -m bench.router

@@ -1,0 +1,124 @@
+"""The test of the test, for experiments: a short version of ``python -m bench.experiments``, with seeds of its own."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from bench.experiments import false_verdicts, looks, power, speed, split, stopping, units, whole
+from bench.experiments.looks import ARM, CONTROL, Totals
+from bench.guardrails.false_rollbacks import most
+from slipway_statistics import analysis, strata
+from slipway_statistics.experiment import Design, Metric
+from slipway_statistics.sums import Sums
+
+RUNS = 120
+METRIC = Metric(name="x", kind="Proportion", role="Primary", planned_units_per_arm=false_verdicts.PLANNED, minimum_effect=1)
+DESIGN = Design(arms=("control", "arm"), metrics=(METRIC,))
+
+
+@pytest.mark.parametrize("splitting", ["50/50", "ramp"])
+@pytest.mark.parametrize("name", false_verdicts.METRICS)
+def test_the_simulation_tests_as_the_package_does(name: str, splitting: str) -> None:
+    """Estimate, standard error, information, boundary and both verdicts, at looks from the first to the last."""
+    totals = false_verdicts.METRICS[name](false_verdicts.SPLITS[splitting](), 3, np.random.default_rng(11))
+    series = looks.series(totals, planned=false_verdicts.PLANNED)
+    metric = dataclasses.replace(METRIC, kind="Ratio" if totals.ratio else "Proportion" if totals.counts else "Mean")
+    compared = 0
+    for run in range(3):
+        for look in (0, 3, 59, 60, 75, 130, 199):
+            arms = _arms(totals, run, look)
+            found = analysis.analyse(metric, arms, arm="arm", design=DESIGN, theta=strata.theta(arms.values()))
+            if found is None or found.expected_events == 0:
+                assert not series.error[run, look] > 0, "nothing varied: the package has a floor there, with which nothing is decided"
+                continue
+            expected = (series.estimate[run, look], series.error[run, look], series.u[run, look], series.boundary[run, look])
+            assert (found.estimate, found.standard_error, found.information, found.boundary) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+            if metric.kind != "Mean":
+                enough = found.expected_events >= 10
+                assert bool(series.harms[run, look]) == (enough and found.upper < 0)
+            compared += 1
+    assert compared >= 9
+
+
+def _arms(totals: Totals, run: int, look: int) -> dict[str, dict[str, Sums]]:
+    return {
+        name: {str(stratum): totals.sums(run, look, stratum, arm) for stratum in range(totals.units.shape[2])}
+        for name, arm in (("control", CONTROL), ("arm", ARM))
+    }
+
+
+@pytest.mark.parametrize("splitting", false_verdicts.SPLITS)
+@pytest.mark.parametrize("name", ["p .1", "p .002", "ratio", "capped heavy tail", "p .1, outcomes to date", "mean with a covariate"])
+def test_wrong_verdicts_are_as_rare_as_they_are_said_to_be(name: str, splitting: str) -> None:
+    """Wins and harms apart, each with half of alpha; the z-test at each look is wrong in more than three times as many."""
+    wins, harms, naive = false_verdicts.counted(false_verdicts.METRICS[name], false_verdicts.SPLITS[splitting](), runs=RUNS, seed=12)
+    limit = most(RUNS, 0.025)
+    assert wins <= limit
+    assert harms <= limit
+    assert naive > most(RUNS, 0.05)
+
+
+def test_a_small_arm_needs_the_variance_of_both() -> None:
+    right, wrong = [row for row in false_verdicts.reasons(60) if "false harms" in row.name]
+    assert right.ok
+    assert wrong.value > most(60, 0.05)
+
+
+def test_strata_by_information_find_what_strata_by_size_do_not() -> None:
+    right, wrong = [row.value for row in false_verdicts.reasons(60) if "false harms" not in row.name]
+    assert right > wrong + 0.2
+
+
+def test_power_and_size_are_the_published_ones() -> None:
+    rows = list(power.rows(400))
+    assert [row.name for row in rows if not row.ok] == []
+
+
+def test_a_covariate_halves_what_it_explains() -> None:
+    """A correlation of 0.7 leaves 1 - 0.49 of the variance, so of the squared standard error."""
+    totals = units.spending(units.even(looks=20), runs=50, random=np.random.default_rng(13), correlation=0.7)
+    plain = dataclasses.replace(totals, xx=np.zeros_like(totals.xx))
+    ratio = (looks.series(totals, planned=2000).error / looks.series(plain, planned=2000).error)[:, -1] ** 2
+    assert ratio.mean() == pytest.approx(0.51, abs=0.02)
+
+
+def test_harm_to_date_exposes_fewer() -> None:
+    by_date, by_window = stopping.exposed(rate=0.1, effect=-0.5, runs=60, seed=14)
+    assert max(by_date) < 15_000
+    assert min(by_window) > 144_000
+
+
+@pytest.mark.parametrize(("part", "published", "slack"), [(1.0, 1.3, 0.15), (0.5, 2.2, 0.5)])
+def test_stopping_early_flatters(part: float, published: float, slack: float) -> None:
+    raw, shrunk, over = stopping.flattered(part, runs=500, seed=15)
+    assert raw == pytest.approx(published, abs=slack)
+    assert shrunk < raw - 0.2
+    assert over <= 0.025
+
+
+def test_whole_experiments_end_rightly() -> None:
+    """Eight of each kind, by the package itself; errors are few enough for the guardrail to be shown in time."""
+    alike = dict.fromkeys(whole.ARMS, 0.1)
+    found = [
+        whole.play(random=np.random.default_rng(seed), rates=rates, errors=dict.fromkeys(whole.ARMS, 0.005)).verdict
+        for rates in (alike, alike | {"one": 0.03}, alike | {"two": 0.15})
+        for seed in range(8)
+    ]
+    assert found.count("Harmful") == found.count("Winning") == 8
+    assert set(found[8:16]) == {"Harmful"}
+    assert set(found[16:]) == {"Winning"}
+
+
+def test_a_look_is_cheap() -> None:
+    """Five arms, ten metrics, three strata. The bench has the goal of 5 ms; this is for what would be ten times slower."""
+    assert min(speed.took_ms(looks=5)) < 40
+
+
+def test_rows_of_the_bench() -> None:
+    """Every part tells what it is to tell; few runs, so nothing is judged here."""
+    rows = [row for part in (false_verdicts.rows, false_verdicts.reasons, power.rows, stopping.rows, split.rows, whole.rows) for row in part(3)]
+    names = [row.name for row in rows]
+    assert len(names) == len(set(names))
+    assert not any(math.isnan(row.value) for row in rows if row.goal is not None and "flatter" not in row.name and "seen at a win" not in row.name)
