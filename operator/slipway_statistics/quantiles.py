@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from slipway_statistics import latency, sequences
 from slipway_statistics.intervals import Interval
 
+_LEAST_WEIGHT = 1e-3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quantile:
@@ -38,8 +40,8 @@ class Quantile:
 
     @property
     def prior(self) -> tuple[float, float]:
-        """Of the mixture: Beta(r·share, r·(1 - share)) with r = planned / κ(alpha), which is tightest at the planned number."""
-        weight = self.planned / sequences.kappa(self.alpha)
+        """Of the mixture: Beta(r·share, r·(1 - share)) with r = planned / κ(alpha) - 1, which is tightest at the planned number."""
+        weight = max(self.planned / sequences.kappa(self.alpha) - 1, _LEAST_WEIGHT)
         return weight * self.share, weight * (1 - self.share)
 
 
@@ -120,6 +122,15 @@ def ratio(control: Mapping[int, int], treatment: Mapping[int, int], *, quantile:
         lower=0.0 if open_below else latency.GROWTH ** (lower - 1),
         upper=math.inf if open_above else latency.GROWTH ** (upper + 1),
     )
+
+
+def log_e(control: Mapping[int, int], treatment: Mapping[int, int], *, quantile: Quantile) -> float:
+    """Logarithm of an e-value against "the quantiles of both arms are in one bin", from units by latency bin.
+
+    It is the evidence against both at the place that fits both best. At the true place it is at least as large, so its mean is 1 at most;
+    1/e, the least over all looks, is an always-valid p.
+    """
+    return min(ours + theirs for ours, theirs in zip(*(_evidence(counts, quantile=quantile) for counts in (treatment, control)), strict=True))
 
 
 def _evidence(counts: Mapping[int, int], *, quantile: Quantile) -> list[float]:

@@ -6,49 +6,47 @@ updated after every unit. Where they come in batches, shares are computed as the
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.experiments import arrays
 from bench.guardrails.false_rollbacks import most
+from bench.operator import figures
+from bench.operator.figures import Figure
 
 Floats = NDArray[np.float64]
-
-Row = dict[str, object]
 
 ALPHA = 0.05
 
 
-def rows(runs: int = 2000) -> list[Row]:
+def rows(runs: int = 2000) -> Iterator[Figure]:
     """Every table; runs of the type-I cells, and in proportion of the others."""
     share = runs / 2000
-    return [
-        *after_adaptation(runs),
-        *days_saved(max(20, round(500 * share))),
-        *changing_items(max(4, round(16 * share)), horizon=max(20_000, round(10**6 * share))),
-        *slope(max(10, round(40 * share)), horizon=max(20_000, round(10**6 * share))),
-        *two_arms(max(40, round(400 * share))),
-    ]
+    yield from after_adaptation(runs)
+    yield from days_saved(max(20, round(500 * share)))
+    yield from changing_items(max(4, round(16 * share)), horizon=max(20_000, round(10**6 * share)))
+    yield from slope(max(10, round(40 * share)), horizon=max(20_000, round(10**6 * share)))
+    yield from two_arms(max(40, round(400 * share)))
 
 
-def after_adaptation(runs: int) -> Iterator[Row]:
+def after_adaptation(runs: int) -> Iterator[Figure]:
     """Equal arms at 5 %, 200 batches of 100, a look after each: how often is a difference called real?"""
     for seed, floor in enumerate((0.01, 0.05, 0.1)):
         found = adapted((0.05, 0.05), floor=floor, runs=runs, seed=600 + seed)
         wrong, limit = int(found.by_scores.sum()), most(runs, ALPHA)
         name = f"equal arms, floor {floor:g}"
         if floor < 0.1:
-            yield stated(f"{name}: scores call a difference", wrong, f"of {runs}")
+            yield figures.stated(f"{name}: scores call a difference", wrong, f"of {runs}")
         else:
-            yield row(f"{name}: scores call a difference", wrong, f"of {runs}", goal=f"<= {limit}", ok=wrong <= limit)
+            yield _judged(f"{name}: scores call a difference", wrong, f"of {runs}", goal=f"<= {limit}", ok=wrong <= limit)
         for what, calls in (("a z-test at every look", found.by_peeking), ("a z-test at the end", found.at_the_end)):
             naive = int(calls.sum())
-            yield row(f"{name}: {what} calls one", naive, f"of {runs}", goal=f"> {limit}: must fail", ok=naive > limit or runs < 1000)
+            yield _judged(f"{name}: {what} calls one", naive, f"of {runs}", goal=f"> {limit}: must fail", ok=naive > limit or runs < 1000)
     for seed, floor in enumerate((0.05, 0.1)):
         found = adapted((0.05, 0.07), floor=floor, runs=runs, seed=610 + seed)
-        yield stated(f"5 % and 7 %, floor {floor:g}: scores call the difference", float(found.by_scores.mean()), "of runs")
+        yield figures.stated(f"5 % and 7 %, floor {floor:g}: scores call the difference", float(found.by_scores.mean()), "of runs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +82,7 @@ def adapted(rates: tuple[float, float], *, floor: float, runs: int, seed: int, b
     return Adapted(by_scores=by_scores, by_peeking=by_peeking, at_the_end=np.abs(arrays.z(seen, converted)) > 1.959964, lost=lost)
 
 
-def days_saved(runs: int) -> Iterator[Row]:
+def days_saved(runs: int) -> Iterator[Figure]:
     """S. L. Scott's example of Google Analytics' experiments: 4 % and 5 %, 100 visits a day, where a fixed test needs 223 days."""
     days, lost, right = _scott(runs, seed=620)
     saved, conversions = 223 - days, 223 * 100 * 0.005 - lost
@@ -92,8 +90,8 @@ def days_saved(runs: int) -> Iterator[Row]:
     for name, values, published, unit in (("days saved", saved, 175.0, "days"), ("conversions saved", conversions, 97.5, "conversions")):
         band = 3 * math.hypot(float(values.std(ddof=1)) / math.sqrt(runs), float(values.std(ddof=1)) / math.sqrt(500))
         mean = float(values.mean())
-        yield row(f"4 % and 5 %, daily: {name}", mean, unit, goal=f"{published:g} ± {band:.3g}", ok=abs(mean - published) <= band)
-    yield row("4 % and 5 %, daily: the better arm is chosen", float(right.mean()), "of runs", goal=">= 0.9", ok=bool(right.mean() >= 0.9))
+        yield _judged(f"4 % and 5 %, daily: {name}", mean, unit, goal=f"{published:g} ± {band:.3g}", ok=abs(mean - published) <= band)
+    yield _judged("4 % and 5 %, daily: the better arm is chosen", float(right.mean()), "of runs", goal=">= 0.9", ok=bool(right.mean() >= 0.9))
 
 
 def _scott(runs: int, *, seed: int) -> tuple[Floats, Floats, NDArray[np.bool_]]:
@@ -130,7 +128,7 @@ PUBLISHED = {1: 9105.0, 100: 11_550.0, 1000: 59_256.0}
 """Regret of Thompson sampling in table 1 of O. Chapelle and L. Li, An empirical evaluation of Thompson sampling (NIPS 2011), by delay."""
 
 
-def changing_items(runs: int, *, horizon: int) -> Iterator[Row]:
+def changing_items(runs: int, *, horizon: int) -> Iterator[Figure]:
     """Ten items with rates from Beta(4, 4), one replaced with a chance of 1/1,000 a step; outcomes are seen every so many steps."""
     for seed, (delay, published) in enumerate(PUBLISHED.items()):
         lost = _chapelle(runs, horizon=horizon, delay=delay, seed=630 + seed) * (10**6 / horizon)
@@ -138,9 +136,9 @@ def changing_items(runs: int, *, horizon: int) -> Iterator[Row]:
         name = f"ten changing items, outcomes every {delay} steps: regret in a million"
         if delay == 1000 or horizon < 10**6:
             # They do not say how an item is replaced among outcomes that are not in yet; ours starts at its prior at once.
-            yield row(name, mean, "conversions", goal=f"<= {published:g} + 10 %", ok=mean <= published * 1.1 + chance)
+            yield _judged(name, mean, "conversions", goal=f"<= {published:g} + 10 %", ok=mean <= published * 1.1 + chance)
         else:
-            yield row(name, mean, "conversions", goal=f"{published:g} ± 10 %", ok=abs(mean - published) <= published * 0.1 + chance)
+            yield _judged(name, mean, "conversions", goal=f"{published:g} ± 10 %", ok=abs(mean - published) <= published * 0.1 + chance)
 
 
 def _chapelle(runs: int, *, horizon: int, delay: int, seed: int) -> Floats:
@@ -163,13 +161,13 @@ def _chapelle(runs: int, *, horizon: int, delay: int, seed: int) -> Floats:
     return lost
 
 
-def slope(runs: int, *, horizon: int) -> Iterator[Row]:
+def slope(runs: int, *, horizon: int) -> Iterator[Figure]:
     """Rates of 0.5 and 0.4: T. L. Lai and H. Robbins' least growth of regret, per tenfold horizon, is ln 10 · Δ/KL = 11.4; UCB1 beside it."""
     least = math.log(10) * 0.1 / (0.4 * math.log(0.4 / 0.5) + 0.6 * math.log(0.6 / 0.5))
     ours, theirs = (float(np.diff(_regret(rule, runs, horizon=horizon, seed=640), axis=0)[0].mean()) for rule in ("thompson", "ucb1"))
     name = f"0.5 and 0.4: regret from {horizon // 10:,} to {horizon:,} units"
-    yield row(f"{name}, Thompson", ours, "conversions", goal=f"<= {2 * least:.3g}: twice the least", ok=ours <= 2 * least or horizon < 10**6)
-    yield row(f"{name}, UCB1", theirs, "conversions", goal="more than Thompson", ok=theirs > ours)
+    yield _judged(f"{name}, Thompson", ours, "conversions", goal=f"<= {2 * least:.3g}: twice the least", ok=ours <= 2 * least or horizon < 10**6)
+    yield _judged(f"{name}, UCB1", theirs, "conversions", goal="more than Thompson", ok=theirs > ours)
 
 
 def _regret(rule: str, runs: int, *, horizon: int, seed: int) -> Floats:
@@ -189,19 +187,13 @@ def _regret(rule: str, runs: int, *, horizon: int, seed: int) -> Floats:
     return np.stack([tenth, lost])
 
 
-def two_arms(runs: int) -> Iterator[Row]:
+def two_arms(runs: int) -> Iterator[Figure]:
     """What a floor costs: 5 % and 6 %, 400 batches of 100; equal shares lose 200 conversions."""
     for seed, floor in enumerate((0.01, 0.05, 0.1)):
         lost = adapted((0.05, 0.06), floor=floor, runs=runs, seed=650 + seed, batches=400).lost
         mean = float(lost.mean())
-        yield row(f"5 % and 6 %, 40,000 units, floor {floor:g}: lost", mean, "conversions", goal="< 100: half of equal shares", ok=mean < 100)
+        yield _judged(f"5 % and 6 %, 40,000 units, floor {floor:g}: lost", mean, "conversions", goal="< 100: half of equal shares", ok=mean < 100)
 
 
-def row(name: str, value: float, unit: str, *, goal: str | None, ok: bool) -> Row:
-    """A figure that is judged."""
-    return {"name": name, "value": round(float(value), 3 if abs(value) < 10 else 1), "unit": unit, "goal": goal, "ok": bool(ok)}
-
-
-def stated(name: str, value: float, unit: str) -> Row:
-    """A figure that is not."""
-    return row(name, value, unit, goal=None, ok=True)
+def _judged(name: str, value: float, unit: str, *, goal: str, ok: bool) -> Figure:
+    return replace(figures.stated(name, float(value), unit), goal=goal, ok=bool(ok))

@@ -63,7 +63,7 @@ def test_a_verdict_is_given_where_there_is_something() -> None:
 
 
 def test_days_are_saved_as_published() -> None:
-    assert all(row["ok"] for row in bandits.days_saved(60))
+    assert all(figure.ok for figure in bandits.days_saved(60))
 
 
 def test_a_bandit_loses_less_than_equal_shares() -> None:

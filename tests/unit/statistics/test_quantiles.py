@@ -3,7 +3,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway_statistics import latency, quantiles
@@ -66,6 +66,7 @@ def test_values_in_the_end_bins_have_no_edge() -> None:
 COUNTS = st.dictionaries(st.integers(0, 479), st.integers(1, 200), min_size=1, max_size=12)
 
 
+@settings(max_examples=25)
 @given(control=COUNTS, treatment=COUNTS, quantile=PLANS)
 def test_the_ratio_against_every_pair_of_bins(control: dict[int, int], treatment: dict[int, int], quantile: Quantile) -> None:
     """As an interval of ratios it has every pair of bins whose least evidence together is below 1/alpha, and none narrower does."""
@@ -85,6 +86,16 @@ def test_the_ratio_against_every_pair_of_bins(control: dict[int, int], treatment
     upper = math.inf if any(i == 479 or j == 0 for i, j in kept) else 1.025 ** (max(i - j for i, j in kept) + 1)
     found = quantiles.ratio(control, treatment, quantile=quantile)
     assert (found.lower, found.upper) == pytest.approx((lower, upper))
+
+
+def test_the_e_value_of_equal_quantiles() -> None:
+    """What the ratio leaves out, the e-value is sure of: 1 is outside of all ratios at an alpha exactly when e is 1/alpha for one bin."""
+    draw = np.random.default_rng(63)
+    control, treatment = of_bins(np.exp(draw.normal(-3, 0.5, 2000))), of_bins(1.3 * np.exp(draw.normal(-3, 0.5, 2000)))
+    found = quantiles.log_e(control, treatment, quantile=Quantile(planned=2000))
+    assert found == pytest.approx(quantiles.log_e(treatment, control, quantile=Quantile(planned=2000)))
+    assert found > math.log(20)
+    assert quantiles.log_e(control, control, quantile=Quantile(planned=2000)) < 0
 
 
 def _around(aim: float, below: int, through: int) -> set[int]:
