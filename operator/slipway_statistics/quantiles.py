@@ -130,7 +130,8 @@ def log_e(control: Mapping[int, int], treatment: Mapping[int, int], *, quantile:
     It is the evidence against both at the place that fits both best. At the true place it is at least as large, so its mean is 1 at most;
     1/e, the least over all looks, is an always-valid p.
     """
-    return min(ours + theirs for ours, theirs in zip(*(_evidence(counts, quantile=quantile) for counts in (treatment, control)), strict=True))
+    ours, theirs = (_evidence(counts, quantile=quantile) for counts in (treatment, control))
+    return min(one + other for one, other in zip(ours, theirs, strict=True))
 
 
 def _evidence(counts: Mapping[int, int], *, quantile: Quantile) -> list[float]:

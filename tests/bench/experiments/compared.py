@@ -47,9 +47,9 @@ def _compared(name: str, comparison: Comparison, *, sets: int, limit: float) -> 
     worst = 0.0
     for number in range(sets):
         for ours, theirs in comparison(np.random.default_rng([number, len(name)])):
-            apart = abs(ours - theirs)
+            apart = abs(float(ours) - float(theirs))
             # What is below a billionth came of subtracting, and its digits are those of the rounding.
-            worst = max(worst, apart / max(abs(theirs), 1e-9) if math.isfinite(apart) else math.inf)
+            worst = max(worst, apart / max(abs(float(theirs)), 1e-9) if math.isfinite(apart) else math.inf)
     return Figure(name=name, value=float(f"{worst:.1e}"), unit="relative difference", goal=f"<= {limit:g}", ok=worst <= limit)
 
 
