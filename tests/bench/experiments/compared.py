@@ -14,7 +14,7 @@ import scipy.stats
 from bench.operator.figures import Figure
 from slipway_statistics import bandit, betting, fixed, group_sequential, holm, plan, quantiles, sample_ratio, sequences, strata, sums
 from slipway_statistics.bandit import Rewards
-from slipway_statistics.betting import Bernstein, Share
+from slipway_statistics.betting import UNKNOWN, Bernstein, Prior, Share
 from slipway_statistics.fixed import Declared
 from slipway_statistics.quantiles import Quantile
 from slipway_statistics.sums import Sums
@@ -208,12 +208,13 @@ def _proportion(draw: np.random.Generator) -> Iterator[Pair]:
     units = int(10 ** draw.uniform(0.5, 3))
     conversions = int(draw.binomial(units, draw.beta(0.5, 3)))
     share, alpha = Share(units=units, conversions=conversions), float(draw.uniform(0.005, 0.2))
-    mixed = scipy.stats.betabinom.logpmf(conversions, units, 0.5, 0.5)
+    prior = Prior.around(float(draw.beta(0.5, 3))) if draw.random() < 0.5 else UNKNOWN
+    mixed = scipy.stats.betabinom.logpmf(conversions, units, prior.conversions, prior.others)
 
     def against(p: float) -> float:
         return float(mixed - scipy.stats.binom.logpmf(conversions, units, p))
 
-    found = betting.proportion(share, alpha=alpha)
+    found = betting.proportion(share, alpha=alpha, prior=prior)
     seen = conversions / units
     if conversions:
         yield found.lower, scipy.optimize.brentq(lambda p: against(p) + math.log(alpha), 1e-300, seen, xtol=1e-16, rtol=1e-14)
@@ -231,15 +232,20 @@ def _best_of_two(draw: np.random.Generator) -> Iterator[Pair]:
     yield 1 + ours, 1 + theirs
 
 
+def _as_e(ours: float, theirs: float) -> Pair:
+    """Two logarithms of e-values, so that what is relative is relative to the e-values."""
+    return math.exp(ours - theirs), 1.0
+
+
 def _normal_mixture(draw: np.random.Generator) -> Iterator[Pair]:
     from confseq import boundaries
 
     alpha, v, planned, z = float(draw.uniform(0.001, 0.2)), float(10 ** draw.uniform(0, 5)), float(10 ** draw.uniform(0, 5)), float(draw.normal(0, 3))
     u = sequences.information(v, planned=planned, alpha=alpha)
-    yield sequences.log_e_value(z, u=u), float(boundaries.normal_log_mixture(z * math.sqrt(v), v, planned, alpha, False))
+    yield _as_e(sequences.log_e_value(z, u=u), float(boundaries.normal_log_mixture(z * math.sqrt(v), v, planned, alpha, False)))
     yield sequences.two_sided(u, alpha=alpha) * math.sqrt(v), float(boundaries.normal_mixture_bound(v, alpha, planned, alpha, False))
     u = sequences.information(v, planned=planned, alpha=2 * alpha)
-    yield sequences.log_one_sided_e_value(z, u=u), float(boundaries.normal_log_mixture(z * math.sqrt(v), v, planned, alpha, True))
+    yield _as_e(sequences.log_one_sided_e_value(z, u=u), float(boundaries.normal_log_mixture(z * math.sqrt(v), v, planned, alpha, True)))
 
 
 def _beta_binomial(draw: np.random.Generator) -> Iterator[Pair]:
@@ -254,12 +260,12 @@ def _beta_binomial(draw: np.random.Generator) -> Iterator[Pair]:
     )
     quantile, v, below = Quantile(share=p, alpha=alpha, planned=planned), p * (1 - p) * of, int(draw.binomial(of, p))
     theirs = boundaries.beta_binomial_log_mixture(below - p * of, v, planned * p * (1 - p), p, 1 - p, alpha, False)
-    yield quantiles.log_evidence(below, of=of, quantile=quantile), float(theirs)
+    yield _as_e(quantiles.log_evidence(below, of=of, quantile=quantile), float(theirs))
     fewest, most = quantiles.band(of, quantile=quantile)
     above = p * of + float(boundaries.beta_binomial_mixture_bound(v, alpha, planned * p * (1 - p), p, 1 - p, alpha, False))
     under = p * of - float(boundaries.beta_binomial_mixture_bound(v, alpha, planned * p * (1 - p), 1 - p, p, alpha, False))
-    yield min(max(above, most), most + 1), above
-    yield max(min(under, fewest), fewest - 1), under
+    yield min(max(above, most), most + 1) + 1, above + 1
+    yield max(min(under, fewest), fewest - 1) + 1, under + 1
 
 
 def _half(draw: np.random.Generator) -> Iterator[Pair]:
@@ -269,7 +275,7 @@ def _half(draw: np.random.Generator) -> Iterator[Pair]:
     units = int(10 ** draw.uniform(0.5, 4))
     conversions = int(draw.binomial(units, draw.random()))
     theirs = boundaries.beta_binomial_log_mixture(conversions - units / 2, units / 4, sequences.kappa(0.05) / 2, 0.5, 0.5, 0.05, False)
-    yield betting.log_evidence(Share(units=units, conversions=conversions), p=0.5), float(theirs)
+    yield _as_e(betting.log_evidence(Share(units=units, conversions=conversions), p=0.5), float(theirs))
 
 
 def _quantiles_of_two(draw: np.random.Generator) -> Iterator[Pair]:
@@ -282,7 +288,7 @@ def _quantiles_of_two(draw: np.random.Generator) -> Iterator[Pair]:
     theirs = -math.log(other.quantile_ab_p_value(a.astype(float), b.astype(float), share, 2000, 0.05))
     counted = [dict(zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True)) for values in (a, b)]
     ours = max(0.0, quantiles.log_e(*counted, quantile=Quantile(share=share, alpha=0.05, planned=2000)))
-    yield 10 + ours, 10 + theirs
+    yield _as_e(ours, theirs)
 
 
 def _bernstein(draw: np.random.Generator) -> Iterator[Pair]:

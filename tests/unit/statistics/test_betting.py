@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway_statistics import betting
-from slipway_statistics.betting import Bernstein, Share
+from slipway_statistics.betting import UNKNOWN, Bernstein, Prior, Share
 from slipway_statistics.intervals import Interval
 
 SHARES = st.tuples(st.integers(0, 400), st.floats(0, 1)).map(lambda given: Share(units=given[0], conversions=round(given[0] * given[1])))
@@ -25,18 +25,19 @@ def test_evidence_against_the_truth_is_one_on_average(units: int, p: float) -> N
     assert mean == pytest.approx(1)
 
 
+@pytest.mark.parametrize("prior", [UNKNOWN, Prior.around(0.002), Prior.around(0.3, conversions=30)])
 @pytest.mark.parametrize("p", [0.002, 0.1, 0.5])
-def test_the_truth_is_ever_outside_less_often_than_alpha(p: float) -> None:
-    """Exactly, for 400 looks, one after each unit: the law of all paths that were never outside, from look to look."""
+def test_the_truth_is_ever_outside_less_often_than_alpha(p: float, prior: Prior) -> None:
+    """Whatever the prior. Exactly, for 400 looks, one after each unit: the law of all paths that were never outside, from look to look."""
     alpha, going = 0.05, {0: 1.0}
     for units in range(1, 401):
         moved: dict[int, float] = {}
         for conversions, mass in going.items():
             moved[conversions] = moved.get(conversions, 0.0) + mass * (1 - p)
             moved[conversions + 1] = moved.get(conversions + 1, 0.0) + mass * p
-        going = {s: mass for s, mass in moved.items() if betting.log_evidence(Share(units=units, conversions=s), p=p) < -math.log(alpha)}
+        going = {s: mass for s, mass in moved.items() if betting.log_evidence(Share(units=units, conversions=s), p=p, prior=prior) < -math.log(alpha)}
     outside = 1 - sum(going.values())
-    assert 0 < outside < alpha
+    assert 0 <= outside < alpha
 
 
 @given(share=SHARES, alpha=st.floats(0.001, 0.3))
@@ -125,6 +126,24 @@ def test_an_e_value_of_hand() -> None:
         [(Share(units=1, conversions=0), Share(units=1, conversions=1)), (Share(units=0, conversions=0), Share(units=0, conversions=0))]
     )
     assert found == pytest.approx(0, abs=1e-12)
+
+
+def test_who_knows_about_how_many_convert_pays_less() -> None:
+    """By as much as the docstring says; and a prior that is wrong tenfold still has the truth inside."""
+    share = Share(units=50_000, conversions=100)
+    unknown, near, far = (betting.proportion(share, alpha=0.05, prior=prior) for prior in (UNKNOWN, Prior.around(0.002), Prior.around(0.02)))
+    assert (unknown.width / 2, near.width / 2) == pytest.approx((0.0008, 0.0006), abs=5e-5)
+    assert 0.002 in far
+    assert far.width > near.width
+    strata = [(share, Share(units=50_000, conversions=170))]
+    assert betting.difference(strata, alpha=0.05, prior=Prior.around(0.002)).lower > betting.difference(strata, alpha=0.05).lower
+    assert betting.log_e(strata, prior=Prior.around(0.002)) > betting.log_e(strata)
+
+
+@pytest.mark.parametrize(("rate", "conversions"), [(0.0, 10.0), (1.0, 10.0), (0.1, 0.0)])
+def test_a_share_that_cannot_be_expected(rate: float, conversions: float) -> None:
+    with pytest.raises(ValueError, match="a share is expected above 0 and below 1"):
+        Prior.around(rate, conversions=conversions)
 
 
 def test_shares_that_differ_are_told_apart() -> None:
