@@ -50,6 +50,15 @@ def test_values_and_bins_say_the_same(values: list[float], quantile: Quantile) -
     assert binned == Interval(lower=expected_lower, upper=expected_upper)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_ends_have_as_many_values_below_as_the_band_says(share: float) -> None:
+    values, quantile = [float(number * number) for number in range(1000)], Quantile(share=share, planned=1000)
+    fewest, most = quantiles.band(1000, quantile=quantile)
+    found = quantiles.of_values(values, quantile=quantile)
+    assert 0 < sum(value <= found.lower for value in values) == fewest
+    assert sum(value < found.upper for value in values) == most < 1000
+
+
 def test_without_values_anything_is_possible() -> None:
     assert quantiles.of_values([], quantile=Quantile()) == Interval(lower=-math.inf, upper=math.inf)
     assert quantiles.of_latencies({}, quantile=Quantile()) == Interval(lower=0, upper=math.inf)
