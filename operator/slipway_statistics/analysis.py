@@ -121,11 +121,11 @@ def _log_e_value(metric: Metric, found: strata.Difference, *, u: float) -> float
 
 
 def _expected_events(arms: Arms, *, arm: str, control: str) -> float:
-    """Σ over strata of n_arm · (events of both) / (units of both); a stratum that one of them lacks has none."""
+    """Σ over strata of n_arm · (events of both, ``Sums.events``) / (units of both); a stratum that one of them lacks has none."""
     found = 0.0
     for name, ours in arms.get(arm, {}).items():
         theirs = arms.get(control, {}).get(name)
         if theirs is not None and ours.units and theirs.units:
-            both = ours + theirs
-            found += ours.units * both.events / both.units
+            total, squares = ours.totals[0] + theirs.totals[0], ours.products[0] + theirs.products[0]
+            found += ours.units * total * total / squares / (ours.units + theirs.units) if squares > 0 else 0.0
     return found

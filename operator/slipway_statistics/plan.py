@@ -37,6 +37,12 @@ class Spread:
         """n times the variance of the difference at n units an arm."""
         return self.control + self.arm
 
+    @property
+    def tested(self) -> float:
+        """The same as a look takes it: each arm has the variance of both together if its own is less (``strata``). 2 % more for 0.10 → 0.11."""
+        mean = self.both / 2
+        return max(self.control, mean) + max(self.arm, mean)
+
     def with_covariate(self, correlation: float) -> "Spread":
         """What is left when a covariate with this correlation is taken out: 1 - ρ² of it (CUPED). At 0.5 three quarters, at 0.9 a fifth.
 
@@ -110,8 +116,8 @@ def power(units: float, *, planned: float, spread: Spread, effect: float, alpha:
     """
     if units <= 0:
         return 0.0
-    drift = abs(effect) / math.sqrt(spread.both)
-    return max(_meets(units, drift=drift, tangent_at=units * (part + 1) / _TANGENTS, planned=planned, alpha=alpha) for part in range(_TANGENTS))
+    line = _Line(drift=abs(effect) / math.sqrt(spread.both), higher=math.sqrt(spread.tested / spread.both), planned=planned, alpha=alpha)
+    return max(line.met(units, tangent_at=units * (part + 1) / _TANGENTS) for part in range(_TANGENTS))
 
 
 def mean_units(most: float, *, planned: float, spread: Spread, effect: float, alpha: float = 0.05) -> float:
@@ -204,17 +210,28 @@ def _information_per_second(step: RampStep, *, units_per_second: float) -> float
     return units_per_second * step.control * step.arm / both if both > 0 else 0.0
 
 
-def _meets(units: float, *, drift: float, tangent_at: float, planned: float, alpha: float) -> float:
-    """Probability that a Brownian motion with this drift meets the tangent of the boundary by so many units."""
-    scale = sequences.kappa(alpha) / planned
-    x = scale * tangent_at + 1
-    # The boundary of the motion itself is √(2 x ln(√x/alpha) / scale); this is the slope of it.
-    height = math.sqrt(x * (math.log(x) - 2 * math.log(alpha)) / scale)
-    slope = (math.log(x) - 2 * math.log(alpha) + 1) / (2 * height)
-    start, steeper = height - slope * tangent_at, drift - slope
-    root = math.sqrt(units)
-    below = _NORMAL.cdf(-steeper * root - start / root)
-    return min(1.0, _NORMAL.cdf(steeper * root - start / root) + (math.exp(min(2 * start * steeper, 700.0)) * below if below > 0 else 0.0))
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """The boundary of a Brownian motion whose time is units of an arm."""
+
+    drift: float
+    higher: float
+    """How much higher the boundary is because variances are taken on the safe side."""
+
+    planned: float
+    alpha: float
+
+    def met(self, units: float, *, tangent_at: float) -> float:
+        """Probability that the motion meets the tangent by so many units."""
+        scale = sequences.kappa(self.alpha) / self.planned
+        x = scale * tangent_at + 1
+        # The boundary of the motion itself is √(2 x ln(√x/alpha) / scale); this is the slope of it.
+        height = math.sqrt(x * (math.log(x) - 2 * math.log(self.alpha)) / scale)
+        slope = (math.log(x) - 2 * math.log(self.alpha) + 1) / (2 * height)
+        start, steeper = self.higher * (height - slope * tangent_at), self.drift - self.higher * slope
+        root = math.sqrt(units)
+        below = _NORMAL.cdf(-steeper * root - start / root)
+        return min(1.0, _NORMAL.cdf(steeper * root - start / root) + (math.exp(min(2 * start * steeper, 700.0)) * below if below > 0 else 0.0))
 
 
 def _least(enough: Callable[[float], bool], *, start: float) -> float:

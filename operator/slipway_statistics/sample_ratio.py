@@ -74,10 +74,9 @@ def log_e_value(counts: Sequence[float], shares: Sequence[float]) -> float:
         shares: expected share θ of each arm, each above 0, 1 together.
 
     """
-    total = math.fsum(counts)
-    found = math.lgamma(CONCENTRATION) - math.lgamma(CONCENTRATION + total)
+    found = _constant(math.fsum(counts), shares)
     for count, share in zip(counts, shares, strict=True):
-        found += math.lgamma(CONCENTRATION * share + count) - math.lgamma(CONCENTRATION * share) - count * math.log(share)
+        found += math.lgamma(CONCENTRATION * share + count) - count * math.log(share)
     return found
 
 
@@ -102,19 +101,23 @@ def _smallest_loss(splits: Sequence[Split], *, alpha: float) -> float | None:
 def _loss_of(arm: str, splits: Sequence[Split], *, alpha: float) -> float | None:
     """The least loss that makes the e-value 1/alpha when as many units as came are split as the remaining shares say, by halving."""
     known = [
-        (sum(counts), shares, [name for name, slots in split.slots.items() if slots > 0])
+        (sum(counts), list(zip(shares, [name == arm for name, slots in split.slots.items() if slots > 0], strict=True)))
         for split in splits
         for counts, shares in (_pairs(split),)
         if len(shares) > 1 and any(counts)
     ]
+    # What does not change with the loss is computed once.
+    bar = -math.log(alpha) - sum(_constant(total, [share for share, _ in pairs]) for total, pairs in known)
 
     def seen(loss: float) -> bool:
         found = 0.0
-        for total, shares, names in known:
-            left = [share * (1 - loss) if name == arm else share for name, share in zip(names, shares, strict=True)]
-            every = sum(left)
-            found += log_e_value([total * share / every for share in left], shares)
-        return found >= -math.log(alpha)
+        for total, pairs in known:
+            left = [share * (1 - loss) if ours else share for share, ours in pairs]
+            scale = total / sum(left)
+            for (share, _), part in zip(pairs, left, strict=True):
+                count = part * scale
+                found += math.lgamma(CONCENTRATION * share + count) - count * math.log(share)
+        return found >= bar
 
     if not seen(1.0):
         return None
@@ -123,3 +126,8 @@ def _loss_of(arm: str, splits: Sequence[Split], *, alpha: float) -> float | None
         middle = (low + high) / 2
         low, high = (low, middle) if seen(middle) else (middle, high)
     return high
+
+
+def _constant(total: float, shares: Sequence[float]) -> float:
+    """The part of ``log_e_value`` that is the same however a total is split."""
+    return math.lgamma(CONCENTRATION) - math.lgamma(CONCENTRATION + total) - sum(math.lgamma(CONCENTRATION * share) for share in shares)

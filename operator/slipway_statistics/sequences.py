@@ -71,8 +71,7 @@ def log_one_sided_e_value(z: float, *, u: float) -> float:
 
     It reaches ln(1/alpha) no later than z reaches ``one_sided``, whose closed form is on the safe side.
     """
-    normal = math.erfc(-z * math.sqrt(u / (u + 1)) / math.sqrt(2)) / 2
-    return math.log(2) + log_e_value(z, u=u) + math.log(normal) if normal > 0 else -math.inf
+    return math.log(2) + log_e_value(z, u=u) + _log_normal(z * math.sqrt(u / (u + 1)))
 
 
 def always_valid_p(log_e: float, *, before: float = 1.0) -> float:
@@ -89,6 +88,13 @@ def shrunk(estimate: float, *, u: float) -> float:
     What is seen when a test stops early tends to be high; this is pulled towards zero by as much as the information so far allows.
     """
     return estimate * u / (u + 1)
+
+
+def _log_normal(z: float) -> float:
+    """ln Φ(z). Where Φ is below what a float holds, by its leading term, -z²/2 - ln(-z √2π), which is right to 0.001 there."""
+    if z > -30:
+        return math.log(math.erfc(-z / math.sqrt(2)) / 2)
+    return -z * z / 2 - math.log(-z * math.sqrt(2 * math.pi))
 
 
 def probability(alpha: float, *, below: float) -> float:

@@ -6,7 +6,9 @@ exposure; 0 where there was none). A ratio measures four: numerator, denominator
 Sums of several routers, days or strata are added. Whole numbers stay whole, so variances of counts are exact however large the counts are.
 """
 
+import functools
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,8 +66,8 @@ class Sums:
             raise ValueError(f"sums of {len(self.totals)} and of {len(other.totals)} things measured on a unit cannot be added")
         return Sums(
             units=self.units + other.units,
-            totals=tuple(map(_add, self.totals, other.totals)),
-            products=tuple(map(_add, self.products, other.products)),
+            totals=tuple(map(operator.add, self.totals, other.totals)),
+            products=tuple(map(operator.add, self.products, other.products)),
         )
 
     @property
@@ -84,9 +86,9 @@ class Sums:
         total, squares = self.totals[0], self.products[0]
         return total * total / squares if squares > 0 else 0.0
 
-    @property
+    @functools.cached_property
     def moments(self) -> Moments | None:
-        """What the analysis works with; None without units, and for a ratio whose denominators add up to 0."""
+        """What the analysis works with; None without units, and for a ratio whose denominators add up to 0. Control is asked once for each arm."""
         if not self.units:
             return None
         return _mean(self) if len(self.totals) == MEAN else _ratio(self)
@@ -223,10 +225,6 @@ def _centred(units: int, product: Number, total: Number, other: Number) -> float
         return (units * product - total * other) / units
     found = product - total * other / units
     return 0.0 if abs(found) <= _NOISE * abs(product) else found
-
-
-def _add(one: Number, other: Number) -> Number:
-    return one + other
 
 
 def _total(values: Sequence[Number]) -> Number:

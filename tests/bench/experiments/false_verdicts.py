@@ -74,6 +74,13 @@ def reasons(runs: int) -> Iterator[Figure]:
     yield figures.at_most(name, right, f"of {runs}", limit=most(runs, ALPHA / 2))
     limit = most(runs, ALPHA)
     yield Figure(name=f"{name} with each arm's own variance", value=wrong, unit=f"of {runs}", goal=f"> {limit}: must fail", ok=wrong > limit)
+    growing = units.to_date(units.all_at_once(), rate=0.1, lag_looks=60, window=200, runs=runs, random=np.random.default_rng(2102))
+    harms = int(looks.series(growing, planned=PLANNED, alpha=ALPHA).harms.any(axis=1).sum())
+    yield figures.at_most("everybody comes at once, outcomes to date: false harms", harms, f"of {runs}", limit=most(runs, ALPHA / 2))
+    by_z = int(looks.naive(growing).sum())
+    yield Figure(
+        name="everybody comes at once: by a z-test at each look", value=by_z, unit=f"of {runs}", goal=f"> {limit}: must fail", ok=by_z > limit
+    )
     better = units.proportion(units.ramp(), rate=0.1, runs=runs, random=np.random.default_rng(2101), effect=0.01)
     by_weight, by_units = (
         looks.series(better, planned=PLANNED, alpha=ALPHA, by_population=by_population).wins.any(axis=1).mean() for by_population in (False, True)

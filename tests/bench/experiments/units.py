@@ -47,6 +47,13 @@ def lopsided(*, looks: int = LOOKS) -> Split:
     return Split(units=np.broadcast_to(np.array([[[490.0, 10.0]]]), (looks, 1, 2)).copy(), level=np.ones(looks))
 
 
+def all_at_once() -> Split:
+    """Everybody comes before the first look; after that only outcomes come."""
+    units = np.zeros((LOOKS, 1, 2))
+    units[0] = 10_000
+    return Split(units=units, level=np.ones(LOOKS))
+
+
 def proportion(split: Split, *, rate: float, runs: int, random: np.random.Generator, effect: float = 0.0) -> Totals:
     """Units that convert or do not; effect is added to the rate of the arm."""
     rates = rate * split.level[:, None, None] + np.array([0.0, effect])

@@ -62,6 +62,15 @@ def test_the_mixture_ratio_test_of_a_normal_prior_is_the_same_thing(tau: float, 
     assert sequences.log_e_value(estimate / math.sqrt(variance), u=tau**2 / variance) == pytest.approx(log_ratio, rel=1e-6, abs=1e-6)
 
 
+def test_what_is_far_on_the_other_side_is_finite() -> None:
+    """ln Φ(-30.001) and ln Φ(-29.999) differ by 30 · 0.002, though one is computed otherwise; beyond -38 no float holds Φ."""
+    below, above = (
+        sequences.log_one_sided_e_value(z * math.sqrt(6 / 5), u=5.0) - sequences.log_e_value(z * math.sqrt(6 / 5), u=5.0) for z in (-30.001, -29.999)
+    )
+    assert above - below == pytest.approx(0.06, abs=0.003)
+    assert math.isfinite(sequences.log_one_sided_e_value(-500, u=5.0))
+
+
 def test_the_p_value_never_rises() -> None:
     p = 1.0
     seen = [p := sequences.always_valid_p(log_e, before=p) for log_e in (-1.0, math.log(4), 0.0, math.log(20), math.log(10))]

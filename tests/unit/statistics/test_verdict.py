@@ -177,6 +177,17 @@ def test_every_arm_has_its_share_of_alpha() -> None:
     assert (found.lower, found.upper) == pytest.approx((-found.boundary * found.standard_error, found.boundary * found.standard_error))
 
 
+def test_a_guardrail_is_one_sided_with_its_own_alpha() -> None:
+    """By hand from the formula at 0.01, with u tuned by twice that; and by its e-value: of being worse by the margin at most."""
+    shares = {"conversion": {"control": 0.1, "challenger": 0.1}, "errors": {"control": 0.01, "challenger": 0.012}}
+    found = verdict.look(GUARDED, observed(20_000, to_date=shares)).arms["challenger"].closed["errors"]
+    assert found is not None
+    u = (-2 * math.log(0.02) + math.log(1 - 2 * math.log(0.02))) * 10_000 / 5000
+    assert found.information == pytest.approx(u)
+    assert found.boundary == pytest.approx(math.sqrt(2 * (u + 1) / u * math.log(1 + math.sqrt(u + 1) / 0.02)))
+    assert found.log_e_value == pytest.approx(sequences.log_one_sided_e_value((0.002 - 0.005) / found.standard_error, u=u))
+
+
 def test_alphas() -> None:
     own = dataclasses.replace(ERRORS, name="own", alpha=0.02)
     design = dataclasses.replace(THREE, metrics=(CONVERSION, ERRORS, dataclasses.replace(ERRORS, name="more"), own))
