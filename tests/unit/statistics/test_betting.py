@@ -120,6 +120,16 @@ def test_an_e_value_is_one_on_average_at_most(p: float) -> None:
     assert 0 < mean <= 1
 
 
+@given(control=SHARES, treatment=SHARES)
+def test_an_e_value_and_an_interval_of_one_stratum_say_the_same(control: Share, treatment: Share) -> None:
+    """Zero is outside at an alpha exactly when the e-value is 1/alpha."""
+    found = betting.log_e([(control, treatment)])
+    if found > 0.01 and control.units and treatment.units:
+        outside, inside = (betting.difference([(control, treatment)], alpha=math.exp(-found) * factor) for factor in (1.001, 0.999))
+        assert 0 not in outside
+        assert 0 in inside
+
+
 def test_an_e_value_of_hand() -> None:
     """Of one unit each, one converted: B(½,3/2)·B(3/2,½)/B(½,½)² over (½)² is (½·½)/¼ = 1. The second stratum is empty."""
     found = betting.log_e(
