@@ -37,13 +37,15 @@ def after_adaptation(runs: int) -> Iterator[Figure]:
         found = adapted((0.05, 0.05), floor=floor, runs=runs, seed=600 + seed)
         wrong, limit = int(found.by_scores.sum()), most(runs, ALPHA)
         name = f"equal arms, floor {floor:g}"
-        if floor < 0.1:
-            yield figures.stated(f"{name}: scores call a difference", wrong, f"of {runs}")
+        if floor == 0.1:
+            yield figures.at_most(f"{name}: scores call a difference", wrong, f"of {runs}", limit=limit)
+        elif floor == 0.01:
+            yield _judged(f"{name}: scores call a difference", wrong, f"of {runs}", goal=f"> {limit}: must fail", ok=wrong > limit)
         else:
-            yield _judged(f"{name}: scores call a difference", wrong, f"of {runs}", goal=f"<= {limit}", ok=wrong <= limit)
-        for what, calls in (("a z-test at every look", found.by_peeking), ("a z-test at the end", found.at_the_end)):
-            naive = int(calls.sum())
-            yield _judged(f"{name}: {what} calls one", naive, f"of {runs}", goal=f"> {limit}: must fail", ok=naive > limit or runs < 1000)
+            yield figures.stated(f"{name}: scores call a difference", wrong, f"of {runs}")
+        peeking = int(found.by_peeking.sum())
+        yield _judged(f"{name}: a z-test at every look calls one", peeking, f"of {runs}", goal=f"> {limit}: must fail", ok=peeking > limit)
+        yield figures.stated(f"{name}: a z-test at the end calls one", int(found.at_the_end.sum()), f"of {runs}")
     for seed, floor in enumerate((0.05, 0.1)):
         found = adapted((0.05, 0.07), floor=floor, runs=runs, seed=610 + seed)
         yield figures.stated(f"5 % and 7 %, floor {floor:g}: scores call the difference", float(found.by_scores.mean()), "of runs")
