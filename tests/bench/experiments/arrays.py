@@ -10,7 +10,7 @@ from slipway_statistics import sequences
 
 Floats = NDArray[np.float64]
 
-_PLACES = np.sinh(np.arange(-320, 321) / 40)
+_PLACES = np.sinh(np.arange(-150, 151) / 25)
 
 
 def beta(units: Floats, conversions: Floats) -> Floats:
