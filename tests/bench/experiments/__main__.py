@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.experiments import false_verdicts, power, speed, split, stopping, whole
+from bench.experiments import false_verdicts, guardrails, power, speed, split, stopping, whole
 from bench.operator import figures
 from bench.operator.figures import Figure
 
@@ -13,6 +13,7 @@ RESULT = Path(__file__).parents[3] / "build" / "bench" / "experiments.json"
 _PARTS = {
     "false_verdicts": (false_verdicts.rows, 2000),
     "reasons": (false_verdicts.reasons, 2000),
+    "guardrails": (guardrails.rows, 2000),
     "power": (power.rows, 2000),
     "stopping": (stopping.rows, 2000),
     "split": (split.rows, 2000),

@@ -67,21 +67,30 @@ class Series:
     boundary: Floats
     wins: Booleans
     harms: Booleans
-    control: Floats
+    ready: Booleans
+    """Whether as many events are expected as are needed."""
 
     @property
     def lower(self) -> Floats:
         """Of the interval."""
         return self.estimate - self.boundary * self.error
 
+    @property
+    def upper(self) -> Floats:
+        """The other end."""
+        return self.estimate + self.boundary * self.error
 
-def series(of: Totals, *, planned: float, alpha: float = 0.05, own_variance: bool = False, by_population: bool = False) -> Series:
+
+def series(
+    of: Totals, *, planned: float, alpha: float = 0.05, one_sided: bool = False, own_variance: bool = False, by_population: bool = False
+) -> Series:
     """Test at every look.
 
     Args:
         of: the sums.
         planned: units an arm at which the interval is tightest.
-        alpha: two-sided.
+        alpha: of both ends together, or of each.
+        one_sided: whether each end is used alone, as of a guardrail.
         own_variance: as if each arm's own variance were good enough.
         by_population: as if strata weighed as many units as they have.
 
@@ -99,9 +108,9 @@ def series(of: Totals, *, planned: float, alpha: float = 0.05, own_variance: boo
         total, information = weight.sum(axis=-1), h.sum(axis=-1)
         estimate = np.where(there, weight * (value[..., ARM] - value[..., CONTROL]), 0).sum(axis=-1) / total
         variance = np.where(there, weight**2 * (used / n).sum(axis=-1), 0).sum(axis=-1) / total**2
-        control = np.where(there, weight * value[..., CONTROL], 0).sum(axis=-1) / total
-        u = sequences.kappa(alpha) * information / (planned / 2)
-        boundary = np.sqrt(2 * (u + 1) / u * np.log(np.sqrt(u + 1) / alpha))
+        u = sequences.kappa(2 * alpha if one_sided else alpha) * information / (planned / 2)
+        far = np.log1p(np.sqrt(u + 1) / (2 * alpha)) if one_sided else np.log(np.sqrt(u + 1) / alpha)
+        boundary = np.sqrt(2 * (u + 1) / u * far)
         error = np.sqrt(variance)
         ready = of.decides & (error > 0) & _enough(of)
         closed = ready & (np.where(there[..., None], n, 0).sum(axis=2) >= MINIMUM_UNITS).all(axis=-1)
@@ -112,7 +121,7 @@ def series(of: Totals, *, planned: float, alpha: float = 0.05, own_variance: boo
             boundary=boundary,
             wins=closed & (estimate - boundary * error > 0),
             harms=ready & (estimate + boundary * error < 0),
-            control=control,
+            ready=ready,
         )
 
 

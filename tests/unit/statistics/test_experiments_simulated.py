@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.experiments import false_verdicts, looks, power, speed, split, stopping, units, whole
+from bench.experiments import false_verdicts, guardrails, looks, power, speed, split, stopping, units, whole
 from bench.experiments.looks import ARM, CONTROL, Totals
 from bench.guardrails.false_rollbacks import most
 from slipway_statistics import analysis, strata
@@ -66,6 +66,41 @@ def test_a_small_arm_needs_the_variance_of_both() -> None:
     assert wrong.value > most(60, 0.05)
 
 
+@pytest.mark.parametrize("name", guardrails.CELLS)
+def test_guardrails_of_the_simulation_are_those_of_the_package(name: str) -> None:
+    """The one-sided interval, at looks from early to late."""
+    totals = guardrails.CELLS[name](3, np.random.default_rng(16))
+    series = looks.series(totals, planned=guardrails.PLANNED, alpha=guardrails.ALPHA, one_sided=True)
+    guardrail = dataclasses.replace(
+        METRIC,
+        kind="Ratio" if totals.ratio else "Proportion",
+        role="Guardrail",
+        margin=0.005,
+        minimum_effect=None,
+        planned_units_per_arm=guardrails.PLANNED,
+    )
+    design = dataclasses.replace(DESIGN, metrics=(dataclasses.replace(METRIC, name="primary"), guardrail), guardrail_alpha=guardrails.ALPHA)
+    for run, look in [(0, 20), (1, 60), (2, 199)]:
+        arms = _arms(totals, run, look)
+        found = analysis.analyse(guardrail, arms, arm="arm", design=design, theta=0)
+        assert found is not None
+        assert (found.lower, found.upper) == pytest.approx((series.lower[run, look], series.upper[run, look]), rel=1e-6)
+
+
+def test_guardrails_say_what_they_may() -> None:
+    """At the margin exactly: called worse or shown to be within, each in one of a hundred at most; with a z-test at each look in many more."""
+    for name in ("errors of 1 %, margin .005, 50/50", "errors of 1 %, margin .005, ramp"):
+        crossed, shown, naive = guardrails.said(name, runs=250, seed=17)
+        assert max(crossed, shown) <= most(250, guardrails.ALPHA)
+        assert naive > most(250, 2 * guardrails.ALPHA)
+
+
+def test_what_a_guardrail_costs_is_enough() -> None:
+    """At the number of units that the plan says, four of five arms that are no worse are shown to be so."""
+    found = [row for row in guardrails.rows(250) if "shown at" in row.name]
+    assert [row.ok for row in found] == [True, True]
+
+
 def test_strata_by_information_find_what_strata_by_size_do_not() -> None:
     right, wrong = [row.value for row in false_verdicts.reasons(60)][-2:]
     assert right > wrong + 0.2
@@ -118,7 +153,11 @@ def test_a_look_is_cheap() -> None:
 
 def test_rows_of_the_bench() -> None:
     """Every part tells what it is to tell; few runs, so nothing is judged here."""
-    rows = [row for part in (false_verdicts.rows, false_verdicts.reasons, power.rows, stopping.rows, split.rows, whole.rows) for row in part(3)]
+    rows = [
+        row
+        for part in (false_verdicts.rows, false_verdicts.reasons, guardrails.rows, power.rows, stopping.rows, split.rows, whole.rows)
+        for row in part(3)
+    ]
     names = [row.name for row in rows]
     assert len(names) == len(set(names))
     assert not any(math.isnan(row.value) for row in rows if row.goal is not None and "flatter" not in row.name and "seen at a win" not in row.name)

@@ -62,6 +62,17 @@ def test_the_smallest_loss_would_just_be_seen() -> None:
         assert (sample_ratio.look([split(counts)]).log_e_value >= math.log(1000)) is seen
 
 
+def test_the_smallest_loss_is_that_of_the_arm_in_which_it_is_hardest_to_see() -> None:
+    """The arm has two in a hundred: half of its units may go before it shows, a tenth of control's would show."""
+    slots = {"control": 9800, "arm": 200}
+    found = sample_ratio.look([split({"control": 9800, "arm": 200}, slots)]).smallest_loss
+    assert found is not None
+    for lost, seen in ((found * 0.95, False), (found * 1.05, True)):
+        fair = 10_000 / (9800 + 200 * (1 - lost))
+        counts = {"control": round(9800 * fair), "arm": round(200 * (1 - lost) * fair)}
+        assert (sample_ratio.look([split(counts, slots)]).log_e_value >= math.log(1000)) is seen
+
+
 def test_the_smallest_loss_shrinks_and_is_nothing_at_first() -> None:
     sizes = [sample_ratio.look([split({"control": n, "arm": n})]).smallest_loss for n in (1, 1000, 10_000, 100_000)]
     assert sizes[0] is None

@@ -57,6 +57,7 @@ def told(look: Look) -> tuple[str, list[str]]:
     ("of", "expected"),
     [
         (observed(), ("Collecting", ["NotClear"])),
+        (observed(to_date=conversion(0.1, 0.105)), ("Collecting", ["NotClear"])),
         (observed(elapsed_s=60), ("Collecting", ["MinDuration", "NotClear"])),
         (observed(to_date=conversion(0.1, 0.13)), ("Winning", ["Better"])),
         (observed(to_date=conversion(0.1, 0.13), elapsed_s=60), ("Collecting", ["MinDuration"])),
@@ -134,6 +135,34 @@ def test_a_guardrail_says_what_it_is_about() -> None:
     look = verdict.look(GUARDED, observed(to_date=shares))
     assert look.findings == (Finding(reason="GuardrailCrossed", about=("errors",)),)
     assert look.arms["challenger"].guardrails == {"errors": "Crossed"}
+
+
+def test_a_guardrail_without_its_cap_neither_stops_nor_is_shown() -> None:
+    for errors in (0.03, 0.01):
+        shares = {"conversion": {"control": 0.1, "challenger": 0.13}, "errors": {"control": 0.01, "challenger": errors}}
+        look = verdict.look(GUARDED, observed(40_000, to_date=shares, unresolved_caps=("errors",)))
+        assert told(look) == ("Collecting", ["GuardrailNotShown"])
+
+
+def profit(units: int, mean: float) -> Sums:
+    """As many units at mean + 1 as at mean - 1."""
+    return Sums(units=units, totals=(units * mean, 0), products=(units * (1 + mean * mean), 0, 0))
+
+
+@pytest.mark.parametrize(("units", "expected"), [(4000, "Harmful"), (90, "InsufficientData")])
+def test_a_mean_of_either_sign_has_no_events_to_wait_for(units: int, expected: str) -> None:
+    """Control makes nothing on average, so (Σy)²/Σy² is 0 there; the arm loses. Only a hundred units are waited for."""
+    design = dataclasses.replace(DESIGN, metrics=(dataclasses.replace(CONVERSION, kind="Mean"),))
+    data = {"conversion": {"control": {"1": profit(units, 1.0)}, "challenger": {"1": profit(units, -1.0)}}}
+    assert verdict.look(design, dataclasses.replace(observed(units), closed=data, open=data)).verdict == expected
+
+
+def test_at_least_is_said_where_zero_is_outside() -> None:
+    found = [verdict.look(DESIGN, observed(to_date=conversion(0.1, arm))).arms["challenger"].closed["conversion"] for arm in (0.07, 0.105, 0.13)]
+    assert [None if one is None else one.at_least for one in found] == [
+        None if one is None or one.lower < 0 < one.upper else min(one.lower, one.upper, key=abs) for one in found
+    ]
+    assert [one is not None and one.at_least is not None for one in found] == [True, False, True]
 
 
 def test_where_less_is_better() -> None:
