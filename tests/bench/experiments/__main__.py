@@ -18,6 +18,9 @@ _PARTS = {
     "stopping": (stopping.rows, 2000),
     "split": (split.rows, 2000),
     "whole": (whole.rows, 300),
+    "methods": (methods.rows, 2000),
+    "bandits": (bandits.rows, 2000),
+    "oracles": (oracles.rows, 1000),
     "speed": (speed.rows, 1),
 }
 
