@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.experiments import false_verdicts, guardrails, power, speed, split, stopping, whole
+from bench.experiments import bandits, false_verdicts, guardrails, methods, oracles, power, speed, split, stopping, whole
 from bench.operator import figures
 from bench.operator.figures import Figure
 
