@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.operator.figures import Figure
@@ -16,18 +17,19 @@ REPOSITORY = Path(__file__).parents[3]
 PYTHON = REPOSITORY / "build" / "venvs" / "oracles" / "bin" / "python"
 
 
-def rows(sets: int = 1000) -> list[Figure]:
+def rows(sets: int = 1000) -> Iterator[Figure]:
     """One row for each thing that both compute: the largest relative difference over so many random data sets.
 
     Without the environment there is one row that says so, and is not ok.
     """
     if not PYTHON.exists():
-        return [Figure(name="compared with other packages", value=0, unit="", goal="run `make build/venvs/oracles` first", ok=False)]
+        yield Figure(name="compared with other packages", value=0, unit="", goal="run `make build/venvs/oracles` first", ok=False)
+        return
     environment = os.environ | {"PYTHONPATH": f"{REPOSITORY / 'operator'}:{REPOSITORY / 'tests'}"}
     done = subprocess.run([PYTHON, "-m", "bench.experiments.oracles", str(sets)], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{PYTHON} could not compare; its last lines:\n{done.stderr[-2000:]}")
-    return [Figure(**one) for one in json.loads(done.stdout)]
+    yield from (Figure(**one) for one in json.loads(done.stdout))
 
 
 if __name__ == "__main__":
