@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from bench.experiments import bandits, false_verdicts, guardrails, methods, oracles, power, speed, split, stopping, whole
@@ -10,7 +10,7 @@ from bench.operator import figures
 from bench.operator.figures import Figure
 
 RESULT = Path(__file__).parents[3] / "build" / "bench" / "experiments.json"
-_PARTS = {
+_PARTS: Mapping[str, tuple[Callable[[int], Iterator[Figure]], int]] = {
     "false_verdicts": (false_verdicts.rows, 2000),
     "reasons": (false_verdicts.reasons, 2000),
     "guardrails": (guardrails.rows, 2000),
