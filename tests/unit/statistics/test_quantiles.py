@@ -116,10 +116,10 @@ def of_bins(values: np.ndarray) -> Counter[int]:
 
 
 def test_the_truth_is_inside_at_every_look_and_a_slower_arm_is_seen() -> None:
-    """Log-normal latencies with a heap of equal values, 25 looks. Of 150 at 0.05, 15 are outside once in a hundred times."""
+    """Log-normal latencies with a heap of equal values, 25 looks. Of 100 at 0.05, 12 are outside once in a hundred times."""
     draw, quantile = np.random.default_rng(61), Quantile(planned=2000)
     outside = {"control": 0, "ratio": 0}
-    for _ in range(150):
+    for _ in range(100):
         control, treatment = np.exp(draw.normal(-3, 0.5, 2500)), 1.5 * np.exp(draw.normal(-3, 0.5, 2500))
         heap = draw.random(2500) < 0.3
         # Three in ten take exactly 0.1 s in one arm, 0.15 s in the other: the ratio of any quantile stays 1.5.
@@ -133,7 +133,7 @@ def test_the_truth_is_inside_at_every_look_and_a_slower_arm_is_seen() -> None:
                 missed["ratio"] |= 1.5 not in quantiles.ratio(counted, other, quantile=quantile)
         outside = {name: outside[name] + missed[name] for name in outside}
         assert quantiles.ratio(of_bins(control), of_bins(treatment), quantile=quantile).lower > 1
-    assert max(outside.values()) <= 14
+    assert max(outside.values()) <= 11
 
 
 def normal_below(log_s: float) -> float:
