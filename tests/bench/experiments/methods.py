@@ -14,6 +14,7 @@ from bench.guardrails.false_rollbacks import most
 from bench.operator import figures
 from bench.operator.figures import Figure
 from slipway_statistics import group_sequential, latency, quantiles
+from slipway_statistics.betting import UNKNOWN, Prior
 from slipway_statistics.quantiles import Quantile
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,7 @@ def rows(runs: int = 2000) -> Iterator[Figure]:
     """Every method."""
     yield from shares(runs)
     yield from differences(runs)
+    yield from found(runs)
     yield from bounded(runs)
     yield from bands(runs)
     yield from ratios(max(20, runs // 10))
@@ -57,14 +59,29 @@ def differences(runs: int) -> Iterator[Figure]:
     for seed, rates in enumerate(((0.1, 0.12, 0.08), (0.002, 0.004, 0.001))):
         draw, every = np.random.default_rng(710 + seed), 200
         units, converted = _on_the_ramp(draw, rates, runs=runs, every=every)
-        wrong = (log_e(units, converted) >= -math.log(ALPHA)).any(axis=1)
+        wrong, expected = (
+            int((log_e(units, converted, prior=prior) >= -math.log(ALPHA)).any(axis=1).sum()) for prior in (UNKNOWN, Prior.around(rates[0]))
+        )
         together, sums = units.sum(axis=2), converted.sum(axis=2)
         with np.errstate(divide="ignore", invalid="ignore"):
             pooled = sums.sum(axis=2) / together.sum(axis=2)
             apart = sums[:, :, 1] / together[:, :, 1] - sums[:, :, 0] / together[:, :, 0]
             naive = (np.abs(apart) > Z * np.sqrt(pooled * (1 - pooled) * (1 / together).sum(axis=2))).any(axis=1)
         name = f"exact e-value, ramp with rates of {', '.join(f'{rate:g}' for rate in rates)}, a look after every {every} units"
-        yield from _both(name, int(wrong.sum()), int(naive.sum()), runs=runs)
+        yield from _both(name, wrong, int(naive.sum()), runs=runs)
+        yield figures.at_most(f"{name}: wrong with a prior around the first rate", expected, f"of {runs}", limit=most(runs, ALPHA))
+
+
+def found(runs: int) -> Iterator[Figure]:
+    """Shares of 0.002 and 0.004, half and half, a look after every 200 units: where they are told apart by 20,000 and 40,000 units an arm."""
+    draw, prior = np.random.default_rng(715), Prior.around(0.002)
+    units = np.cumsum(np.full((1, 400, 1, 2), 100.0), axis=1)
+    converted = np.cumsum(draw.binomial(100, np.broadcast_to([0.002, 0.004], (runs, 400, 1, 2))), axis=1).astype(float)
+    for name, chosen in (("any share", UNKNOWN), ("a share around 0.002", prior)):
+        crossed = log_e(np.broadcast_to(units, converted.shape), converted, prior=chosen) >= -math.log(ALPHA)
+        for until in (20_000, 40_000):
+            seen = float(crossed[:, : until // 100].any(axis=1).mean())
+            yield figures.stated(f"0.002 and 0.004, prior for {name}: told apart by {until:,} units an arm", seen, "of runs")
 
 
 def _on_the_ramp(draw: np.random.Generator, rates: tuple[float, ...], *, runs: int, every: int) -> tuple[Floats, Floats]:
@@ -150,24 +167,24 @@ def planned_looks(runs: int) -> Iterator[Figure]:
     yield from _both("seven planned looks at unequal distances", int((z >= boundaries).any(axis=1).sum()), int((z >= Z).any(axis=1).sum()), runs=runs)
 
 
-def evidence(units: Ints, conversions: Ints, *, p: float | Floats) -> Floats:
+def evidence(units: Ints, conversions: Ints, *, p: float | Floats, prior: Prior = UNKNOWN) -> Floats:
     """``betting.log_evidence``."""
     with np.errstate(divide="ignore", invalid="ignore"):
         against = np.nan_to_num(conversions * np.log(p), nan=0.0) + np.nan_to_num((units - conversions) * np.log1p(-np.asarray(p)), nan=0.0)
-    half, whole = _log_gamma(int(units.max()) + 1)
-    return np.asarray(half[conversions] + half[units - conversions] - whole[units] - math.log(math.pi) - against)
+    until = int(units.max()) + 1
+    converted, others, both = (_log_gamma(start, until) for start in (prior.conversions, prior.others, prior.conversions + prior.others))
+    return np.asarray(converted[conversions] + others[units - conversions] - both[units] - (converted[0] + others[0] - both[0]) - against)
 
 
-def log_e(units: Floats, conversions: Floats) -> Floats:
+def log_e(units: Floats, conversions: Floats, *, prior: Prior = UNKNOWN) -> Floats:
     """``betting.log_e``, strata and arms last."""
     counts, converted = units.astype(np.int64), conversions.astype(np.int64)
     pooled = conversions.sum(axis=-1, keepdims=True) / np.maximum(1, units.sum(axis=-1, keepdims=True))
-    return np.asarray(evidence(counts, converted, p=np.broadcast_to(pooled, units.shape)).sum(axis=(-1, -2)))
+    return np.asarray(evidence(counts, converted, p=np.broadcast_to(pooled, units.shape), prior=prior).sum(axis=(-1, -2)))
 
 
-def _log_gamma(until: int) -> tuple[Floats, Floats]:
-    """ln Γ(½ + k) and ln Γ(1 + k)."""
-    return np.array([math.lgamma(0.5 + k) for k in range(until)]), np.array([math.lgamma(1.0 + k) for k in range(until)])
+def _log_gamma(start: float, until: int) -> Floats:
+    return np.array([math.lgamma(start + k) for k in range(until)])
 
 
 def bernstein(values: Floats, *, alpha: float) -> tuple[Floats, Floats]:

@@ -5,16 +5,16 @@ import pytest
 
 from bench.experiments import methods
 from slipway_statistics import betting
-from slipway_statistics.betting import Bernstein, Share
+from slipway_statistics.betting import UNKNOWN, Bernstein, Prior, Share
 
 
 def test_arrays_have_the_evidence_of_the_package() -> None:
     draw = np.random.default_rng(81)
     units = draw.integers(0, 500, 60)
     conversions = draw.binomial(units, draw.random(60))
-    for p in (0.002, 0.3):
-        expected = [betting.log_evidence(Share(units=int(n), conversions=int(s)), p=p) for n, s in zip(units, conversions, strict=True)]
-        assert methods.evidence(units, conversions, p=p).tolist() == pytest.approx(expected, abs=1e-9)
+    for p, prior in ((0.002, UNKNOWN), (0.3, Prior.around(0.1))):
+        expected = [betting.log_evidence(Share(units=int(n), conversions=int(s)), p=p, prior=prior) for n, s in zip(units, conversions, strict=True)]
+        assert methods.evidence(units, conversions, p=p, prior=prior).tolist() == pytest.approx(expected, abs=1e-9)
 
 
 def test_arrays_have_the_e_value_of_the_package() -> None:
@@ -40,7 +40,7 @@ def test_arrays_have_the_bernstein_sequence_of_the_package() -> None:
 
 def test_every_method_keeps_its_word_and_every_naive_test_breaks_it() -> None:
     found = list(methods.rows(100))
-    assert len({figure.name for figure in found}) == len(found) == 16
+    assert len({figure.name for figure in found}) == len(found) == 22
     assert [figure.name for figure in found if not figure.ok and "ratio of p95" not in figure.name] == []
 
 
