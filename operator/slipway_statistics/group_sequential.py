@@ -25,6 +25,9 @@ _FARTHEST = 9.0
 # Below this there is nothing to spend: no z that a float tells from infinity belongs to it.
 _NOTHING = 1e-18
 
+# Looks that are nearer to each other are one look; and the integration takes as many points as looks are near.
+_NEAREST = 0.001
+
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
@@ -188,8 +191,8 @@ class _Going:
     def after(self, fraction: float, *, boundary: float) -> "_Going":
         """What goes on after the next look."""
         edge, step = min(boundary, _FARTHEST) * math.sqrt(fraction), math.sqrt(fraction - self.fraction)
-        # Three points for each standard deviation of a step, and a few for the ends, leave an error below 1e-9.
-        count = min(512, 12 + math.ceil(6 * edge / step / 1.5))
+        # Two points for each standard deviation of a step, and some for the ends, leave an error of some 1e-8.
+        count = 12 + math.ceil(4 * edge / step)
         scale = 1 / (step * math.sqrt(2 * math.pi))
         places = _legendre(count)
         points = tuple(edge * place for place, _ in places)
@@ -255,6 +258,8 @@ def _legendre(count: int) -> tuple[tuple[float, float], ...]:
 def _check(fractions: Sequence[float], *, alpha: float = 0.5) -> None:
     if not 0 < alpha < 1:
         raise ValueError(f"alpha, the probability of a false finding, is above 0 and below 1, not {alpha}")
-    ascending = all(before < after for before, after in zip((0.0, *fractions), fractions, strict=False))
-    if not fractions or not ascending or not fractions[-1] <= 1:
-        raise ValueError(f"looks are taken at ascending shares of the planned information, above 0 and at most 1, not at {list(fractions)}")
+    apart = all(after - before > _NEAREST - 1e-9 for before, after in zip((0.0, *fractions), fractions, strict=False))
+    if not fractions or not apart or not fractions[-1] <= 1:
+        raise ValueError(
+            f"looks are taken at ascending shares of the planned information, at least {_NEAREST} apart and at most 1, not at {list(fractions)}"
+        )

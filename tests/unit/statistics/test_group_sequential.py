@@ -83,7 +83,7 @@ def test_spending_grows_to_alpha(fraction: float, alpha: float) -> None:
     assert group_sequential.spending(fraction * 0.99, alpha=alpha) < group_sequential.spending(fraction, alpha=alpha)
 
 
-@pytest.mark.parametrize("fractions", [(), (0.0,), (0.5, 0.5), (0.5, 0.4), (0.5, 1.01), (math.nan,)])
+@pytest.mark.parametrize("fractions", [(), (0.0,), (0.5, 0.5), (0.5, 0.5005), (0.5, 0.4), (0.5, 1.01), (math.nan,)])
 def test_fractions_that_are_none(fractions: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="ascending shares of the planned information"):
         group_sequential.lan_demets(fractions, alpha=0.05)
