@@ -5,7 +5,7 @@ and half have at h = n/2 for n units an arm.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -203,6 +203,66 @@ def duration_s(units: float, *, ramp: Sequence[RampStep], units_per_second: floa
         missing -= rate * step.hold_s
         passed += step.hold_s
     return passed + missing / _information_per_second(ramp[-1], units_per_second=units_per_second) + window_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """What somebody should know before an experiment begins."""
+
+    units_per_arm: int
+    """At which a decision is expected: ``Metric.planned_units_per_arm`` of the primary."""
+
+    power: float
+    """Probability that the planned effect wins by twice as many units, with the arm's share of alpha."""
+
+    mean_units: float
+    """Units an arm that it takes on average if the effect is the planned one, twice ``units_per_arm`` at most."""
+
+    smallest_effect: float
+    """What is seen with probability 0.8 by twice as many units."""
+
+    guardrails: Mapping[str, int]
+    """By name: units an arm until one that is no worse is shown to be so. A win waits for the largest of them."""
+
+    seconds: float
+    """Until the last of twice as many units, or of those that a guardrail needs, had its time for an outcome."""
+
+
+def outline(
+    spread: Spread,
+    *,
+    effect: float,
+    alpha: float,
+    guardrails: Mapping[str, tuple[Spread, float, float]],
+    ramp: Sequence[RampStep],
+    units_per_second: float,
+    window_s: float = 0,
+) -> Outline:
+    """Plan an experiment for one of its arms.
+
+    Args:
+        spread: variances of the primary.
+        effect: what it is to find, absolute.
+        alpha: of the arm, two-sided (``Design.alpha_of``): with three arms a third of the experiment's.
+        guardrails: by name variances, margin and alpha (``Design.alpha_of``).
+        ramp: its steps.
+        units_per_second: new units.
+        window_s: time that a unit has for its outcome.
+
+    Raises:
+        ValueError: as ``units_per_arm``, ``units_to_show`` and ``duration_s`` do.
+
+    """
+    n = units_per_arm(spread, effect=effect, alpha=alpha)
+    costs = {name: units_to_show(of, margin=margin, alpha=own) for name, (of, margin, own) in guardrails.items()}
+    return Outline(
+        units_per_arm=n,
+        power=power(2 * n, planned=n, spread=spread, effect=effect, alpha=alpha),
+        mean_units=mean_units(2 * n, planned=n, spread=spread, effect=effect, alpha=alpha),
+        smallest_effect=smallest_effect(2 * n, planned=n, spread=spread, alpha=alpha),
+        guardrails=costs,
+        seconds=duration_s(max(2 * n, *costs.values()) if costs else 2 * n, ramp=ramp, units_per_second=units_per_second, window_s=window_s),
+    )
 
 
 def _information_per_second(step: RampStep, *, units_per_second: float) -> float:

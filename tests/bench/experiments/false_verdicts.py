@@ -4,6 +4,7 @@ Wins and harms are counted apart: each has half of alpha. Beside the test, in th
 at as often.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -74,6 +75,13 @@ def reasons(runs: int) -> Iterator[Figure]:
     yield figures.at_most(name, right, f"of {runs}", limit=most(runs, ALPHA / 2))
     limit = most(runs, ALPHA)
     yield Figure(name=f"{name} with each arm's own variance", value=wrong, unit=f"of {runs}", goal=f"> {limit}: must fail", ok=wrong > limit)
+    fewer = max(1, runs // 20)
+    half = units.revenue(units.lopsided(looks=100, each=100), runs=fewer, random=np.random.default_rng(2103), capped=False, effect=-0.5)
+    seen = int(looks.series(half, planned=PLANNED, alpha=ALPHA).harms.any(axis=1).sum())
+    goal = f">= {math.floor(0.95 * fewer)}"
+    yield Figure(
+        name="the same, half as much in the arm: seen by 10,000 of its units", value=seen, unit=f"of {fewer}", goal=goal, ok=seen >= 0.95 * fewer - 1
+    )
     growing = units.to_date(units.all_at_once(), rate=0.1, lag_looks=60, window=200, runs=runs, random=np.random.default_rng(2102))
     harms = int(looks.series(growing, planned=PLANNED, alpha=ALPHA).harms.any(axis=1).sum())
     yield figures.at_most("everybody comes at once, outcomes to date: false harms", harms, f"of {runs}", limit=most(runs, ALPHA / 2))

@@ -62,10 +62,10 @@ def rows(runs: int) -> Iterator[Figure]:
         found = looks.series(worse, planned=1000, alpha=0.05, one_sided=True)
         stopped = figures.quantile(_treated(found.ready & (found.lower > 0), each=each), 0.5)
         yield figures.stated(f"errors of 5 % become 10 %, alpha .05, {share:g} of the units: treated until stopped (median)", stopped, "units")
-    yield from _shown_in_time(runs)
+    yield from shown_in_time(runs)
 
 
-def _shown_in_time(runs: int) -> Iterator[Figure]:
+def shown_in_time(runs: int) -> Iterator[Figure]:
     """An arm that is no worse, at the number of units that ``plan`` says: one look at that number, as it is planned for."""
     for margin in (0.005, 0.002):
         n = plan.units_to_show(plan.of_proportion(0.01, effect=0), margin=margin, alpha=ALPHA)

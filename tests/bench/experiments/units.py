@@ -42,9 +42,9 @@ def ramp() -> Split:
     return Split(units=units, level=np.linspace(1.4, 0.7, LOOKS))
 
 
-def lopsided(*, looks: int = LOOKS) -> Split:
+def lopsided(*, looks: int = LOOKS, each: int = 10) -> Split:
     """2 % beside 98 %, all the time."""
-    return Split(units=np.broadcast_to(np.array([[[490.0, 10.0]]]), (looks, 1, 2)).copy(), level=np.ones(looks))
+    return Split(units=np.broadcast_to(np.array([[[49.0 * each, float(each)]]]), (looks, 1, 2)).copy(), level=np.ones(looks))
 
 
 def all_at_once() -> Split:
@@ -61,10 +61,10 @@ def proportion(split: Split, *, rate: float, runs: int, random: np.random.Genera
     return Totals.of_mean(split.units.cumsum(axis=0), found, found)
 
 
-def revenue(split: Split, *, runs: int, random: np.random.Generator, capped: bool = True) -> Totals:
+def revenue(split: Split, *, runs: int, random: np.random.Generator, capped: bool = True, effect: float = 0.0) -> Totals:
     """One unit in ten spends something, log-normal with a standard deviation of 1.5 of the logarithm (kurtosis in the thousands).
 
-    Capped at the 0.999 quantile of the first 10,000 units, and nothing is decided before.
+    Capped at the 0.999 quantile of the first 10,000 units, and nothing is decided before. In the arm all spend 1 + effect times as much.
     """
     arms, looks = _arms(split), _looks(split)
     shape = (runs, *split.units.shape)
@@ -72,6 +72,7 @@ def revenue(split: Split, *, runs: int, random: np.random.Generator, capped: boo
     strata = split.stratum
     for run in range(runs):
         values = np.where(random.random(arms.size) < 0.1 * split.level[looks], np.exp(random.normal(3, 1.5, arms.size)), 0.0)
+        values *= np.where(arms == 1, 1 + effect, 1.0)
         if capped:
             cap = caps.resolve(values[:10_000].tolist(), quantile=0.999)
             if cap is not None:

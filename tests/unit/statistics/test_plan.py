@@ -97,6 +97,33 @@ def test_duration_of_a_ramp() -> None:
     assert plan.duration_s(20, ramp=ramp, units_per_second=1) == pytest.approx(10 / (0.02 * 0.5 / 0.52))
 
 
+def test_the_outline_is_what_its_parts_say() -> None:
+    """The guardrail of 0.002 is dearer than twice the fixed size, so it sets the time: 87,186 an arm at ten units a second, and an hour."""
+    errors = plan.of_proportion(0.01, effect=0)
+    found = plan.outline(
+        SPREAD,
+        effect=0.01,
+        alpha=0.05,
+        guardrails={"errors": (errors, 0.002, 0.01), "timeouts": (errors, 0.005, 0.01)},
+        ramp=[RampStep(control=0.5, arm=0.5, hold_s=0)],
+        units_per_second=10,
+        window_s=3600,
+    )
+    dearest = plan.units_to_show(errors, margin=0.002, alpha=0.01)
+    assert found.units_per_arm == PLANNED
+    assert (found.power, found.mean_units / PLANNED) == pytest.approx((0.88, 1.05), abs=0.01)
+    assert found.guardrails == {"errors": dearest, "timeouts": plan.units_to_show(errors, margin=0.005, alpha=0.01)}
+    assert found.seconds == pytest.approx(2 * dearest / 10 + 3600)
+    assert 0.009 < found.smallest_effect < 0.01
+
+
+def test_more_arms_need_more_units() -> None:
+    """Each has a third of alpha: (2.394 + 0.842)² over (1.960 + 0.842)², a third more."""
+    found = plan.outline(SPREAD, effect=0.01, alpha=0.05 / 3, guardrails={}, ramp=[RampStep(control=0.5, arm=0.1, hold_s=0)], units_per_second=1)
+    assert found.units_per_arm / PLANNED == pytest.approx((2.394 + 0.8416) ** 2 / (1.95996 + 0.8416) ** 2, abs=1e-3)
+    assert found.seconds == pytest.approx(found.units_per_arm / (0.5 * 0.1 / 0.6))
+
+
 def test_what_cannot_be_planned_is_refused() -> None:
     for wrong, message in (
         (lambda: plan.units_per_arm(SPREAD, effect=0), "an effect of 0"),
