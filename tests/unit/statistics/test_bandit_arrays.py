@@ -75,3 +75,10 @@ def test_regret_grows_as_a_logarithm_and_slower_than_that_of_ucb1() -> None:
     thompson, ucb1 = (bandits._regret(rule, 20, horizon=10_000, seed=76).mean(axis=1) for rule in ("thompson", "ucb1"))
     least = math.log(10) * 0.1 / (0.4 * math.log(0.4 / 0.5) + 0.6 * math.log(0.6 / 0.5))
     assert thompson[1] - thompson[0] < 2 * least < ucb1[1] - ucb1[0]
+
+
+@pytest.mark.parametrize("delay", [1, 100])
+def test_regret_among_changing_items_is_as_published(delay: int) -> None:
+    """A fiftieth of their million steps, in which the beginning weighs more: within twice of a fiftieth of their regret."""
+    lost = bandits._chapelle(8, horizon=20_000, delay=delay, seed=77).mean()
+    assert bandits.PUBLISHED[delay] / 100 < lost < bandits.PUBLISHED[delay] / 25
