@@ -39,7 +39,7 @@ def after_adaptation(runs: int) -> Iterator[Figure]:
         name = f"equal arms, floor {floor:g}"
         if floor == 0.1:
             yield figures.at_most(f"{name}: scores call a difference", wrong, f"of {runs}", limit=limit)
-        elif floor == 0.01:
+        elif floor == 0.01 and runs >= 1000:
             yield _judged(f"{name}: scores call a difference", wrong, f"of {runs}", goal=f"> {limit}: must fail", ok=wrong > limit)
         else:
             yield figures.stated(f"{name}: scores call a difference", wrong, f"of {runs}")
@@ -136,8 +136,11 @@ def changing_items(runs: int, *, horizon: int) -> Iterator[Figure]:
         lost = _chapelle(runs, horizon=horizon, delay=delay, seed=630 + seed) * (10**6 / horizon)
         mean, chance = float(lost.mean()), 3 * float(lost.std(ddof=1)) / math.sqrt(runs)
         name = f"ten changing items, outcomes every {delay} steps: regret in a million"
-        if delay == 1000 or horizon < 10**6:
-            # They do not say how an item is replaced among outcomes that are not in yet; ours starts at its prior at once.
+        if horizon < 10**6:
+            # The beginning weighs too much in fewer steps.
+            yield figures.stated(name, mean, "conversions")
+        elif delay == 1000:
+            # They do not say what becomes of outcomes of a replaced item that are not in yet; ours starts at its prior at once.
             yield _judged(name, mean, "conversions", goal=f"<= {published:g} + 10 %", ok=mean <= published * 1.1 + chance)
         else:
             yield _judged(name, mean, "conversions", goal=f"{published:g} ± 10 %", ok=abs(mean - published) <= published * 0.1 + chance)
