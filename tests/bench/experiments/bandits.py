@@ -140,7 +140,7 @@ def changing_items(runs: int, *, horizon: int) -> Iterator[Figure]:
             # The beginning weighs too much in fewer steps.
             yield figures.stated(name, mean, "conversions")
         elif delay == 1000:
-            # They do not say what becomes of outcomes of a replaced item that are not in yet; ours starts at its prior at once.
+            # They do not say when a new item is known to be new; ours starts at its prior at once.
             yield _judged(name, mean, "conversions", goal=f"<= {published:g} + 10 %", ok=mean <= published * 1.1 + chance)
         else:
             yield _judged(name, mean, "conversions", goal=f"{published:g} ± 10 %", ok=abs(mean - published) <= published * 0.1 + chance)
@@ -155,7 +155,8 @@ def _chapelle(runs: int, *, horizon: int, delay: int, seed: int) -> Floats:
         if len(replaced):
             item = draw.integers(0, items, len(replaced))
             rates[replaced, item] = draw.beta(4, 4, len(replaced))
-            counts[:, replaced, item], waiting[:, replaced, item] = 4.0, 0.0
+            # The item is known to be new; what is still waiting of the old one comes in as if it were the new one's.
+            counts[:, replaced, item] = 4.0
         chosen = draw.beta(counts[0], counts[1]).argmax(axis=1)
         rate = rates[every, chosen]
         lost += rates.max(axis=1) - rate
