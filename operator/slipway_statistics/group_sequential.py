@@ -132,13 +132,13 @@ def lan_demets(fractions: Sequence[float], *, alpha: float) -> tuple[float, ...]
     _check(fractions, alpha=alpha)
     found: list[float] = []
     going, spent = _START, 0.0
-    for fraction in fractions:
+    for fraction, ahead in zip(fractions, (*fractions[1:], None), strict=True):
         due = spending(fraction, alpha=alpha)
         boundary = _boundary(going, fraction=fraction, due=due - spent)
         # What was too little to spend here is left for the next look.
         spent = due if math.isfinite(boundary) else spent
         found.append(boundary)
-        going = going.after(fraction, boundary=boundary)
+        going = going.after(fraction, boundary=boundary, ahead=ahead)
     return tuple(found)
 
 
@@ -160,9 +160,9 @@ def crossing(boundaries: Sequence[float], *, fractions: Sequence[float], drift: 
     _check(fractions)
     found: list[float] = []
     going = _START
-    for boundary, fraction in zip(boundaries, fractions, strict=True):
+    for boundary, fraction, ahead in zip(boundaries, fractions, (*fractions[1:], None), strict=True):
         found.append(going.leaving(fraction, boundary=boundary, drift=drift))
-        going = going.after(fraction, boundary=boundary)
+        going = going.after(fraction, boundary=boundary, ahead=ahead)
     return tuple(found)
 
 
@@ -188,11 +188,16 @@ class _Going:
             for point, mass in zip(self.points, self.masses, strict=True)
         )
 
-    def after(self, fraction: float, *, boundary: float) -> "_Going":
-        """What goes on after the next look."""
+    def after(self, fraction: float, *, boundary: float, ahead: float | None) -> "_Going":
+        """What goes on after the next look; ahead is where the look after that is, None if there is none.
+
+        Points have to be as near as the steps on either side are small: what is seen of the density through a narrow step is seen sharply.
+        """
+        if ahead is None:
+            return self
         edge, step = min(boundary, _FARTHEST) * math.sqrt(fraction), math.sqrt(fraction - self.fraction)
-        # Two points for each standard deviation of a step, and some for the ends, leave an error of some 1e-8.
-        count = 12 + math.ceil(4 * edge / step)
+        # Two points for each standard deviation of a step, and some for the ends, leave an error below 1e-9.
+        count = 12 + math.ceil(4 * edge / min(step, math.sqrt(ahead - fraction)))
         scale = 1 / (step * math.sqrt(2 * math.pi))
         places = _legendre(count)
         points = tuple(edge * place for place, _ in places)

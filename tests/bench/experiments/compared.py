@@ -184,14 +184,17 @@ def _power(draw: np.random.Generator) -> Iterator[Pair]:
 
 
 def _two_looks(draw: np.random.Generator) -> Iterator[Pair]:
-    """Probability of stopping by the second look: all but the rectangle of a bivariate normal, whose correlation is √(t₁/t₂)."""
-    early = float(draw.uniform(0.05, 0.95))
-    boundaries, drift = draw.uniform(1, 3.5, 2), float(draw.uniform(0, 3))
-    correlation = math.sqrt(early)
-    law = scipy.stats.multivariate_normal([drift * correlation, drift], [[1, correlation], [correlation, 1]], abseps=1e-10, releps=1e-10)
-    inside = law.cdf(boundaries, lower_limit=-boundaries)
-    ours = group_sequential.crossing(boundaries.tolist(), fractions=(early, 1.0), drift=drift)
-    yield 1 - sum(ours), float(inside)
+    """Probability of going on after the second look: over z at the first, that of z at the second given it, whose correlation is √(t₁/t₂)."""
+    early, drift = float(draw.uniform(0.05, 0.95)), float(draw.uniform(0, 3))
+    first, second = (float(boundary) for boundary in draw.uniform(1, 3.5, 2))
+    law, correlation, left = scipy.stats.norm, math.sqrt(early), math.sqrt(1 - early)
+
+    def inside(z: float) -> float:
+        mean = drift + correlation * (z - drift * correlation)
+        return float(law.pdf(z - drift * correlation) * (law.cdf((second - mean) / left) - law.cdf((-second - mean) / left)))
+
+    theirs, _ = scipy.integrate.quad(inside, -first, first, epsabs=1e-12, epsrel=1e-12, limit=200)
+    yield 1 - sum(group_sequential.crossing([first, second], fractions=(early, 1.0), drift=drift)), theirs
 
 
 def _sample_ratio(draw: np.random.Generator) -> Iterator[Pair]:

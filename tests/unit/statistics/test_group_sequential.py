@@ -61,6 +61,18 @@ def test_the_integration_against_paths(drift: float) -> None:
     assert found == pytest.approx(first, abs=4 * math.sqrt(0.25 / paths))
 
 
+@pytest.mark.parametrize("early", [0.05, 0.5, 0.95, 0.999])
+def test_two_looks_against_an_integral_of_their_own(early: float) -> None:
+    """Over z at the first look, the chance of going on at the second: a plain sum of 200,000 terms."""
+    first, second, drift = 2.5, 2.0, 1.5
+    z = (np.arange(200_000) + 0.5) / 200_000 * 2 * first - first
+    mean, left = drift + math.sqrt(early) * (z - drift * math.sqrt(early)), math.sqrt(1 - early)
+    inside = np.array([math.erf((second - m) / left / math.sqrt(2)) + math.erf((second + m) / left / math.sqrt(2)) for m in mean]) / 2
+    density = np.exp(-((z - drift * math.sqrt(early)) ** 2) / 2) / math.sqrt(2 * math.pi)
+    going_on = float((density * inside).mean() * 2 * first)
+    assert 1 - sum(group_sequential.crossing([first, second], fractions=(early, 1.0), drift=drift)) == pytest.approx(going_on, abs=1e-9)
+
+
 def test_the_power_of_one_look_is_that_of_a_fixed_test() -> None:
     assert sum(group_sequential.crossing([1.959964], fractions=[1.0], drift=1.959964 + 0.841621)) == pytest.approx(0.8, abs=1e-5)
 
