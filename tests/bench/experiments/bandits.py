@@ -29,6 +29,7 @@ def rows(runs: int = 2000) -> Iterator[Figure]:
     yield from changing_items(max(4, round(16 * share)), horizon=max(20_000, round(10**6 * share)))
     yield from slope(max(10, round(40 * share)), horizon=max(20_000, round(10**6 * share)))
     yield from two_arms(max(40, round(400 * share)))
+    yield from swapped(max(40, round(400 * share)))
 
 
 def after_adaptation(runs: int) -> Iterator[Figure]:
@@ -62,24 +63,41 @@ class Adapted:
     """Conversions lost to always giving the best arm, in expectation."""
 
 
-def adapted(rates: tuple[float, float], *, floor: float, runs: int, seed: int, batches: int = 200, size: int = 100) -> Adapted:
-    """Two arms, shares updated after every batch as the package does with its default rules but the floor."""
-    draw = np.random.default_rng(seed)
+def adapted(
+    rates: tuple[float, float],
+    *,
+    floor: float,
+    runs: int,
+    seed: int,
+    batches: int = 200,
+    size: int = 100,
+    swapped_after: int | None = None,
+    half_life: float = math.inf,
+) -> Adapted:
+    """Two arms, shares updated after every batch as the package does with its default rules but the floor and the half-life.
+
+    After so many batches the arms swap their rates, if a number is given.
+    """
+    draw, keep = np.random.default_rng(seed), 2 ** (-size / half_life)
+    weighed, weighed_conversions = np.zeros((2, runs, 2))
     seen, converted, shares = np.zeros((runs, 2)), np.zeros((runs, 2)), np.full((runs, 2), 0.5)
     scores, by_scores, by_peeking, lost = arrays.Scores.of(runs), np.zeros(runs, bool), np.zeros(runs, bool), np.zeros(runs)
-    for _ in range(batches):
+    for batch in range(batches):
+        if batch == swapped_after:
+            rates = rates[1], rates[0]
         first = draw.binomial(size, shares[:, 0])
         units = np.stack([first, size - first], axis=1).astype(float)
         conversions = draw.binomial(units.astype(int), rates).astype(float)
         scores.add(units, conversions, shares=shares)
         seen, converted = seen + units, converted + conversions
+        weighed, weighed_conversions = weighed * keep + units, weighed_conversions * keep + conversions
         lost += (units * (max(rates) - np.array(rates))).sum(axis=1)
         enough = ((seen >= 100) & (converted >= 10)).all(axis=1)
         # The rule of ten conversions an arm holds for verdicts too.
         by_scores |= enough & scores.excluded(alpha=ALPHA, planned=batches * size)
         by_peeking |= enough & (np.abs(arrays.z(seen, converted)) > 1.959964)
         if enough.any():
-            aim = arrays.floored(arrays.beta(seen[enough], converted[enough]), floor=floor)
+            aim = arrays.floored(arrays.beta(weighed[enough], weighed_conversions[enough]), floor=floor)
             shares[enough] = arrays.toward(aim, shares=shares[enough], step=0.2)
     return Adapted(by_scores=by_scores, by_peeking=by_peeking, at_the_end=np.abs(arrays.z(seen, converted)) > 1.959964, lost=lost)
 
@@ -199,6 +217,22 @@ def two_arms(runs: int) -> Iterator[Figure]:
         lost = adapted((0.05, 0.06), floor=floor, runs=runs, seed=650 + seed, batches=400).lost
         mean = float(lost.mean())
         yield _judged(f"5 % and 6 %, 40,000 units, floor {floor:g}: lost", mean, "conversions", goal="< 100: half of equal shares", ok=mean < 100)
+
+
+def swapped(runs: int) -> Iterator[Figure]:
+    """What a half-life gains when the arms swap their rates half-way, and costs when they do not; 0.99 a batch is a half-life of 6,897 units."""
+    half_life = 100 * math.log(2) / -math.log(0.99)
+    for name, after in (("the arms swap half-way", 200), ("they do not", None)):
+        forever, forgetting = (
+            float(adapted((0.05, 0.06), floor=0.05, runs=runs, seed=660, batches=400, swapped_after=after, half_life=each).lost.mean())
+            for each in (math.inf, half_life)
+        )
+        yield figures.stated(f"5 % and 6 %, 40,000 units, floor 0.05, {name}: lost", forever, "conversions")
+        what = f"5 % and 6 %, 40,000 units, floor 0.05, {name}: lost with a half-life of 6,897 units"
+        if after is None:
+            yield figures.stated(what, forgetting, "conversions")
+        else:
+            yield _judged(what, forgetting, "conversions", goal="less than without", ok=forgetting < forever)
 
 
 def _judged(name: str, value: float, unit: str, *, goal: str, ok: bool) -> Figure:

@@ -151,6 +151,15 @@ def test_shares_go_to_the_better_arm_step_by_step() -> None:
     assert found[1:] == pytest.approx([0.9] * 3, abs=1e-4)
 
 
+def test_revenue_moves_shares_too() -> None:
+    """Of 400 units an arm one in four buys, of the second arm for twice as much."""
+    draw, state = np.random.default_rng(53), Bandit.of(2)
+    for expected in (0.7, 0.9):
+        batch = [of_values(np.where(draw.random(400) < 0.25, draw.gamma(2, scale, 400), 0.0).tolist()) for scale in (1, 2)]
+        state = state.after(batch, rules=RULES, best=bandit.normal)
+        assert state.shares[1] == pytest.approx(expected, abs=0.01)
+
+
 def test_what_is_old_counts_half_after_a_half_life() -> None:
     state = after([(600, 60), (400, 40)], [(300, 3), (700, 7)], rules=dataclasses.replace(RULES, half_life=1000.0))
     assert state.seen == (Rewards.of_conversions(900, 63), Rewards.of_conversions(1100, 47))

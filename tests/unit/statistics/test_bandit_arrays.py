@@ -71,6 +71,14 @@ def test_a_bandit_loses_less_than_equal_shares() -> None:
     assert bandits.adapted((0.05, 0.08), floor=0.05, runs=60, seed=75, batches=60).lost.mean() < 60
 
 
+def test_a_half_life_loses_less_where_rates_swap() -> None:
+    forever, forgetting = (
+        bandits.adapted((0.05, 0.10), floor=0.05, runs=60, seed=78, batches=100, swapped_after=50, half_life=each).lost.mean()
+        for each in (math.inf, 2000)
+    )
+    assert forgetting < forever * 0.9
+
+
 def test_regret_grows_as_a_logarithm_and_slower_than_that_of_ucb1() -> None:
     thompson, ucb1 = (bandits._regret(rule, 20, horizon=10_000, seed=76).mean(axis=1) for rule in ("thompson", "ucb1"))
     least = math.log(10) * 0.1 / (0.4 * math.log(0.4 / 0.5) + 0.6 * math.log(0.6 / 0.5))
