@@ -2,15 +2,15 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench.experiments import false_verdicts, guardrails, power, speed, split, stopping, whole
+from bench.experiments import bandits, false_verdicts, guardrails, methods, oracles, power, speed, split, stopping, whole
 from bench.operator import figures
 from bench.operator.figures import Figure
 
 RESULT = Path(__file__).parents[3] / "build" / "bench" / "experiments.json"
-_PARTS = {
+_PARTS: Mapping[str, tuple[Callable[[int], Iterator[Figure]], int]] = {
     "false_verdicts": (false_verdicts.rows, 2000),
     "reasons": (false_verdicts.reasons, 2000),
     "guardrails": (guardrails.rows, 2000),
@@ -18,6 +18,9 @@ _PARTS = {
     "stopping": (stopping.rows, 2000),
     "split": (split.rows, 2000),
     "whole": (whole.rows, 300),
+    "methods": (methods.rows, 2000),
+    "bandits": (bandits.rows, 2000),
+    "oracles": (oracles.rows, 1000),
     "speed": (speed.rows, 1),
 }
 
