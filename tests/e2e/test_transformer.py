@@ -358,10 +358,11 @@ def test_a_new_revision_that_waits_for_its_store_says_so(stage: Stage) -> None:
     nowhere = features | {"redis": f"redis://{Box().site.address}:9/0"}
     stage.apply(name, uri=uri, transformer=transformer(features=nowhere), **DOUBLED)
 
-    def told() -> None:
+    def told() -> bool:
         condition = stage.condition(name, "ModelReady")
         assert condition["reason"] == "StoreUnavailable", condition
         assert "does not get at the online store: it cannot be connected to: Connection refused" in condition["message"]
+        return True
 
     eventually(told, within_s=60)
     stage.apply(name, uri=uri, transformer=transformer(), **DOUBLED)
