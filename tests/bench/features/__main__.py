@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,9 @@ P99_MS = {1: 1.0, 100: 5.0}
 TIMES = 20.0
 WARM_UP = 5
 
+Read = Callable[[list[int]], Awaitable[Any]]
+"""From item ids to their features."""
+
 
 def main() -> int:
     """Measure, print a table; status 1 when a goal was missed."""
@@ -46,7 +49,7 @@ def main() -> int:
         own = {"type": "slipway_feast.PackedRedisOnlineStore", "connection_string": server.url}
         theirs = {"type": "redis", "connection_string": f"127.0.0.1:{server.port}"}
         packed, plain = (filled(Path(directory), name, online, frame) for name, online in (("packed", own), ("plain", theirs)))
-        found = [figure for count, limit in turns.items() for figure in measured(server.url, packed, plain, count, limit, rows.to_numpy())]
+        found = uvloop.run(all_of(server.url, packed, plain, turns, rows.to_numpy()))
     print(table(found))  # noqa: T201
     write(RESULT, found)
     return 0 if all(figure.ok for figure in found) else 1
@@ -70,15 +73,24 @@ def filled(folder: Path, project: str, online: dict[str, str], frame: pd.DataFra
     return store
 
 
-def measured(url: str, packed: FeatureStore, plain: FeatureStore, count: int, turns: int, rows: Any) -> Iterator[Figure]:
+async def all_of(url: str, packed: FeatureStore, plain: FeatureStore, turns: dict[int, int], rows: Any) -> list[Figure]:
+    """By how many entities are asked for at once. In one event loop, as in the transformer: to start one costs as much as a read."""
+    store = Store(url, timeout_s=5)
+    own = await reader(store)
+    found = [figure for count, limit in turns.items() async for figure in measured(own, packed, plain, count, limit, rows)]
+    await store.close()
+    return found
+
+
+async def measured(own: Read, packed: FeatureStore, plain: FeatureStore, count: int, turns: int, rows: Any) -> AsyncIterator[Figure]:
     """The figures of requests for so many entities."""
     draws = np.random.default_rng(6)
-    own, client = reader(url), feast_client(plain)
-    owns, feasts = clocked([own, client, own, own], draws, count, turns)
-    (feasts_packed,) = clocked([feast_client(packed)], draws, count, turns // 4)
+    client = feast_client(plain)
+    owns, feasts = await clocked([own, client, own, own], draws, count, turns)
+    (feasts_packed,) = await clocked([feast_client(packed)], draws, count, turns // 4)
     picked = list(range(count))
-    np.testing.assert_array_equal(own(picked)[0], rows[picked])
-    answer = client(picked)
+    np.testing.assert_array_equal((await own(picked))[0], rows[picked])
+    answer = await client(picked)
     np.testing.assert_array_equal(np.array([answer[name] for name in NAMES], np.float32).T, rows[picked])
     what = f"{count} x {len(NAMES)} float32"
     yield stated(f"{what}, Slipway's reader, p50", quantile(owns, 0.5), "ms")
@@ -89,39 +101,37 @@ def measured(url: str, packed: FeatureStore, plain: FeatureStore, count: int, tu
     yield at_least(f"{what}, times as fast as Feast's at p50", quantile(feasts, 0.5) / quantile(owns, 0.5), "", limit=TIMES)
 
 
-def clocked(works: list[Callable[[list[int]], object]], draws: np.random.Generator, count: int, turns: int) -> list[list[float]]:
+async def clocked(works: list[Read], draws: np.random.Generator, count: int, turns: int) -> list[list[float]]:
     """Milliseconds of each work that takes turns, for random entities; the first turns only warm up."""
-    times: dict[Callable[[list[int]], object], list[float]] = {work: [] for work in works}
+    times: dict[Read, list[float]] = {work: [] for work in works}
     for turn in range(turns + WARM_UP):
         picked = draws.choice(ITEMS, count, replace=False).tolist()
         for work in works:
             begun = time.perf_counter()
-            work(picked)
+            await work(picked)
             if turn >= WARM_UP:
                 times[work].append((time.perf_counter() - begun) * 1000)
     return list(times.values())
 
 
-def reader(url: str) -> Callable[[list[int]], Any]:
-    """As the transformer reads: by its own store, on its event loop."""
-    loop = uvloop.new_event_loop()
-    store = Store(url, timeout_s=5)
-    (text,) = loop.run_until_complete(store.get([keys.schema_key("packed", "items")]))
+async def reader(store: Store) -> Read:
+    """As the transformer reads."""
+    (text,) = await store.get([keys.schema_key("packed", "items")])
     assert text is not None
     rows = Reader(Schema.parse(text), NAMES)
 
-    async def answered(picked: list[int]) -> Any:
+    async def read(picked: list[int]) -> Any:
         blobs = await store.get([keys.row_key("packed", "items", {"item_id": item}) for item in picked])
         return rows.rows(blobs, time.time_ns() // 1000)
 
-    return lambda picked: loop.run_until_complete(answered(picked))
+    return read
 
 
-def feast_client(store: FeatureStore) -> Callable[[list[int]], Any]:
-    """As Feast's documentation reads."""
+def feast_client(store: FeatureStore) -> Read:
+    """As Feast's documentation reads; it waits for Redis itself."""
     features = [f"items:{name}" for name in NAMES]
 
-    def read(picked: list[int]) -> Any:
+    async def read(picked: list[int]) -> Any:
         return store.get_online_features(features=features, entity_rows=[{"item_id": item} for item in picked]).to_dict()
 
     return read
