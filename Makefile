@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 DEV := build/venvs/dev
 FEAST := build/venvs/feast
+LEDGER := build/venvs/ledger-tests
 PYTHON := $(DEV)/bin/python
 PYTEST := COVERAGE_FILE=build/coverage $(PYTHON) -m pytest
 SOURCES := operator box/slipway_box inference components tests examples
@@ -60,6 +61,10 @@ test-inference: $(DEV) ## The transformer as a process, a model that does what a
 test-features: $(FEAST) ## Feast with Slipway's online store, and a real Redis on loopback: two minutes
 	@$(FEAST)/bin/python -m pytest tests/features
 
+.PHONY: test-ledger
+test-ledger: $(LEDGER) ## The ledger as a process, on SQLite and on a real PostgreSQL on loopback, killed and started again: minutes (LEDGER_KILLS=50: more)
+	@$(LEDGER)/bin/python -m pytest tests/ledger
+
 .PHONY: test-faults
 test-faults: $(DEV) ## Everything goes wrong once: a sample in minutes, all of it with SLIPWAY_FAULTS=all
 	@$(PYTEST) tests/faults -rP --show-capture=stdout
@@ -87,6 +92,10 @@ bench-features: $(FEAST) ## Reading features against Feast's own client, into bu
 .PHONY: bench-inference
 bench-inference: $(DEV) ## The transformer against kserve, FastAPI and others, into build/bench/inference.json: a quarter of an hour (BENCH=short: three minutes)
 	@PYTHONPATH=inference:operator:components:box:tests $(PYTHON) -m bench.inference
+
+.PHONY: bench-ledger
+bench-ledger: $(LEDGER) ## The ledger's speed and memory on SQLite and PostgreSQL, into build/bench/ledger.json: five minutes (BENCH=short: one)
+	@PYTHONPATH=inference:operator:box:tests $(LEDGER)/bin/python -m bench.ledger
 
 ##@ Work on it
 
@@ -129,6 +138,9 @@ $(DEV): requirements/dev.txt
 
 $(FEAST): requirements/feast.txt
 	@box/box environment feast >/dev/null && touch $(FEAST)
+
+$(LEDGER): requirements/ledger-tests.txt
+	@box/box environment ledger-tests >/dev/null && touch $(LEDGER)
 
 .PHONY: help
 help: ## Show this

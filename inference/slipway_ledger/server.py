@@ -1,0 +1,148 @@
+"""Everything put together, and how it ends."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from slipway_ledger import reading, units
+from slipway_ledger.api import Api
+from slipway_ledger.app import App, Metrics
+from slipway_ledger.book import Book
+from slipway_ledger.meters import Meters
+from slipway_ledger.refusals import Refused
+from slipway_ledger.retention import DAY, Sweep
+from slipway_ledger.settings import Settings
+from slipway_ledger.store.database import Database
+from slipway_ledger.store.migrations import migrate
+from slipway_ledger.store.postgres import Postgres
+from slipway_ledger.store.rows import Rows
+from slipway_ledger.store.sqlite import Sqlite
+from slipway_ledger.tokens import Tokens
+from slipway_ledger.writer import Writer
+
+_BACKLOG = 1024
+_SWEEP_EVERY_S = 3600.0
+_CLOSED_AT_ONCE = 2_000
+"""Units of a metric that are closed in a transaction while nobody reads."""
+_log = logging.getLogger(__name__)
+
+
+def database(settings: Settings) -> Database:
+    """That of the settings, not opened yet."""
+    if settings.database.startswith(("postgresql://", "postgres://")):
+        return Postgres(settings.database, password=settings.database_password)
+    return Sqlite(Path(settings.database))
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until ``stop``, and for the grace time after it. NoKey, NoTokens, Unavailable: a part of it cannot be made."""
+    hashes, tokens = units.read(Path(settings.key_file)), Tokens(Path(settings.tokens_file))
+    rows = Rows(database(settings))
+    before = migrate(rows.database)
+    rows.database.begin()
+    book = rows.load()
+    rows.database.commit()
+    counts = Meters()
+    writer = Writer(rows, book, counts, most_waiting=settings.waiting_events)
+    counts.waiting, counts.available, counts.experiments = lambda: writer.waiting, lambda: writer.available, lambda: len(writer.book.accounts)
+    api = Api(writer=writer, hashes=hashes, meters=counts, skew_s=settings.skew_seconds)
+    app = App(api, tokens, counts=counts, body_bytes=settings.body_bytes)
+    gc.collect()
+    gc.freeze()
+    writer.start()
+    try:
+        async with (
+            _keeping(writer, api, counts, settings),
+            _listening(Metrics(counts), settings.host, settings.metrics_port),
+            _listening(app, settings.host, settings.port),
+        ):
+            _log.info("serving %d experiments on port %d (tables were of version %d)", len(book.accounts), settings.port, before)
+            await stop.wait()
+            api.draining = True
+            await asyncio.sleep(settings.drain_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(settings.grace_seconds):
+                    await app.idle()
+    finally:
+        await asyncio.to_thread(writer.stop)
+    _log.info("ended")
+
+
+@contextlib.asynccontextmanager
+async def _keeping(writer: Writer, api: Api, counts: Meters, settings: Settings) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(_close(writer, api, settings.close_seconds)), asyncio.create_task(_sweep(writer, api, counts, settings))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _close(writer: Writer, api: Api, every_s: float) -> None:
+    """Keep the closed sums near the clock, so that a read has little left to do."""
+    while True:
+        await asyncio.sleep(every_s)
+        for account in list(writer.book.accounts.values()):
+            done = False
+            while not done:
+                try:
+                    done = await writer.call(lambda book, rows, number=account.id: _close_one(book, rows, number, api.now))  # type: ignore[misc]
+                except Refused:
+                    break
+
+
+def _close_one(book: Book, rows: Rows, number: int, now: int) -> bool:
+    account = book.accounts.get(number)
+    return account is None or account.ended_at is not None or reading.close(account, rows, now=now, most=_CLOSED_AT_ONCE)
+
+
+async def _sweep(writer: Writer, api: Api, counts: Meters, settings: Settings) -> None:
+    """Remove what is over, a piece a second, and begin anew after an hour."""
+    while True:
+        sweep = Sweep(retention=int(settings.retention_days * DAY))
+        counts.removed.update(dict.fromkeys(("unit", "outcome", "request", "label", "experiment"), 0))
+        while not sweep.done:
+            await asyncio.sleep(settings.close_seconds)
+            before = sweep.removed.copy()
+            try:
+                await writer.call(partial(_step, sweep, api))
+            except Refused:
+                continue
+            counts.removed.update(sweep.removed - before)
+        await asyncio.sleep(_SWEEP_EVERY_S)
+
+
+def _step(sweep: Sweep, api: Api, book: Book, rows: Rows) -> None:
+    sweep.step(book, rows, now=api.now)
+
+
+@contextlib.asynccontextmanager
+async def _listening(app: object, host: str, port: int) -> AsyncIterator[None]:
+    """granian in this process and this event loop: one process has half the memory of a parent and a worker."""
+    server = Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=_BACKLOG,
+        log_enabled=False,
+    )
+    serving = asyncio.create_task(server.serve())
+    try:
+        await asyncio.sleep(0)
+        if serving.done():
+            serving.result()
+        yield
+    finally:
+        server.stop()  # type: ignore[no-untyped-call]
+        await serving
