@@ -9,7 +9,7 @@ What is there afterwards depends on which events were taken and not on their ord
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from slipway_ledger import windows
@@ -40,8 +40,8 @@ class _Work:
 
 def fold(book: Book, rows: Rows, *, exposures: Sequence[Exposure], outcomes: Sequence[Outcome], labels: Sequence[Label]) -> None:
     """Take events: rows and sums are changed, and ``said`` of each event is set. Unavailable: nothing of it may stay, in the book neither."""
-    moved = _requests(rows, exposures, outcomes)
-    fresh = _new_outcomes(book, rows, outcomes)
+    known, moved = _requests(rows, exposures, outcomes)
+    fresh = _new_outcomes(book, rows, outcomes, known)
     work = _Work(rows=rows.units({event.unit for event in exposures} | {event.unit for event in fresh} | {outcome[1] for outcome in moved}, book))
     stored = [
         (outcome.key, outcome.unit, outcome.stream, book.measures[outcome.stream, outcome.measure], outcome.time, outcome.value) for outcome in fresh
@@ -61,11 +61,11 @@ def fold(book: Book, rows: Rows, *, exposures: Sequence[Exposure], outcomes: Seq
         _labels(book, rows, labels)
 
 
-def _requests(rows: Rows, exposures: Sequence[Exposure], outcomes: Sequence[Outcome]) -> list[Stored]:
-    """Find the units of outcomes that name requests; outcomes that waited for a request which is known now, with their unit."""
+def _requests(rows: Rows, exposures: Sequence[Exposure], outcomes: Sequence[Outcome]) -> tuple[Mapping[bytes, bytes], list[Stored]]:
+    """Find the units of outcomes that name requests: units by request, and outcomes that waited for a request which is known now, with their unit."""
     asked = {exposure.request for exposure in exposures if exposure.request} | {outcome.unit for outcome in outcomes if outcome.by_request}
     if not asked:
-        return []
+        return {}, []
     known = rows.requests(asked)
     new: dict[bytes, tuple[bytes, int, bytes, int]] = {}
     for exposure in exposures:
@@ -76,14 +76,15 @@ def _requests(rows: Rows, exposures: Sequence[Exposure], outcomes: Sequence[Outc
         if outcome.by_request:
             outcome.unit = known.get(outcome.unit, outcome.unit)
     if not new:
-        return []
+        return known, []
     rows.save_requests(list(new.values()))
-    return [(row[0], known[row[1]], row[2], row[3], row[4], row[5]) for row in rows.outcomes_of(new.keys())]
+    return known, [(row[0], known[row[1]], row[2], row[3], row[4], row[5]) for row in rows.outcomes_of(new.keys())]
 
 
-def _new_outcomes(book: Book, rows: Rows, outcomes: Sequence[Outcome]) -> list[Outcome]:
+def _new_outcomes(book: Book, rows: Rows, outcomes: Sequence[Outcome], known: Mapping[bytes, bytes]) -> list[Outcome]:
     """Those that were not taken before."""
-    there = {key: _content(row) for key, row in rows.outcomes_by_key({outcome.key for outcome in outcomes}).items()}
+    stored = rows.outcomes_by_key({outcome.key for outcome in outcomes})
+    there = {key: (known.get(row[1], row[1]), row[2], row[3], row[4], row[5]) for key, row in stored.items()}
     fresh = []
     for outcome in outcomes:
         measure = book.measures[outcome.stream, outcome.measure]
@@ -96,10 +97,6 @@ def _new_outcomes(book: Book, rows: Rows, outcomes: Sequence[Outcome]) -> list[O
             for account in book.following(outcome.stream):
                 account.count("duplicates" if before == content else "conflicts")
     return fresh
-
-
-def _content(row: Stored) -> tuple[bytes, int, int, int, int]:
-    return row[1:]
 
 
 def _expose(book: Book, rows: Rows, work: _Work, exposure: Exposure) -> None:

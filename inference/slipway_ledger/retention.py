@@ -1,7 +1,8 @@
 """What goes when its time is over, a few thousand rows at once so that nobody waits for it.
 
 * An experiment's units, sums and looks: ``retention`` after its end.
-* An outcome whose unit no experiment of its stream has: when it is older than the longest history of the experiments that run there, and than a day.
+* An outcome whose unit no experiment of its stream has: when it is older than the longest history of the experiments that run there, and ``late``
+  more: an exposure that comes so late still finds what came before it.
 * A request's unit and its labels: when they are older than ``retention`` and than the longest window of the experiments there.
 """
 
@@ -23,6 +24,8 @@ class Sweep:
     """One walk through the tables, by ``step``."""
 
     retention: int
+    """Microseconds."""
+    late: int
     """Microseconds."""
     after: dict[str, bytes | None] = field(default_factory=lambda: dict.fromkeys(_TABLES, b""))
     """Where the walk is in each table; None: at its end."""
@@ -57,7 +60,7 @@ class Sweep:
     def _outcomes(self, book: Book, rows: Rows, now: int) -> None:
         found = rows.walk("outcome", after=self.after["outcome"] or b"", most=PIECE)
         self.after["outcome"] = found[-1][0] if len(found) == PIECE else None
-        old = [row for row in found if row[3] < now - max(DAY, _history(book, row[2]))]
+        old = [row for row in found if row[3] < now - self.late - _history(book, row[2])]
         exposed = rows.units({row[1] for row in old}, book) if old else {}
         gone = [row[0] for row in old if not any(book.accounts[number].stream == row[2] for number in exposed.get(row[1], ()))]
         self.removed["outcome"] += rows.remove("outcome", gone)

@@ -107,7 +107,7 @@ def _close_one(book: Book, rows: Rows, number: int, now: int) -> bool:
 async def _sweep(writer: Writer, api: Api, counts: Meters, settings: Settings) -> None:
     """Remove what is over, a piece a second, and begin anew after an hour."""
     while True:
-        sweep = Sweep(retention=int(settings.retention_days * DAY))
+        sweep = Sweep(retention=int(settings.retention_days * DAY), late=int(settings.late_days * DAY))
         counts.removed.update(dict.fromkeys(("unit", "outcome", "request", "label", "experiment"), 0))
         while not sweep.done:
             await asyncio.sleep(settings.close_seconds)

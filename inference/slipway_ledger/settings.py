@@ -54,6 +54,9 @@ class Settings:
     retention_days: float = 30.0
     """How long the data of an ended experiment stays."""
 
+    late_days: float = 7.0
+    """How late an exposure may come and still find all outcomes of the time before it: so much longer they are kept."""
+
     drain_seconds: float = 5.0
     """After SIGTERM: how long requests are taken while readiness is 503, so that everybody learns of it before nobody listens."""
 
