@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from slipway_ledger.refusals import Refused, quoted
 
@@ -69,12 +68,14 @@ _PATTERNS = tuple((route, route.path.split("/")) for route in ROUTES)
 
 
 def _matched(pattern: list[str], parts: list[str]) -> dict[str, str] | None:
-    if len(pattern) != len(parts):
+    if pattern[-1] == "{unit}":  # the only name that may hold a slash: granian has decoded the path
+        parts = [*parts[: len(pattern) - 1], "/".join(parts[len(pattern) - 1 :])]
+    if len(pattern) != len(parts) or "" in parts[1:]:
         return None
     found = {}
     for expected, part in zip(pattern, parts, strict=True):
         if expected.startswith("{"):
-            found[expected[1:-1]] = unquote(part)
+            found[expected[1:-1]] = part
         elif expected != part:
             return None
     return found

@@ -1,5 +1,5 @@
-"""The ledger is killed again and again while events come late, twice, out of order and from clocks that are wrong: the sums are those of one pass over
-what it acknowledged.
+"""The ledger is killed again and again while events come late, twice, out of order and from clocks that are wrong: the sums are those of one pass
+over what it acknowledged.
 
 A sample of kills; LEDGER_KILLS=50 makes more of them.
 """
@@ -39,13 +39,20 @@ DEFINITION = {
 def made(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Exposures and outcomes over five days: some units are seen in two arms, or while waiting, or never."""
     draws = random.Random(seed)  # noqa: S311
-    exposures, outcomes = [], []
+    exposures: list[dict[str, Any]] = []
+    outcomes: list[dict[str, Any]] = []
     for number in range(UNITS):
         unit, arm = f"unit-{number}", draws.choice(["control", "control", "b", "c", "waiting"])
         for visit in range(draws.choice([0, 1, 1, 2, 4])):
             seen = draws.choice(["b", "waiting", "c"]) if draws.random() < 0.1 else arm
             when = NOW - timedelta(days=3) + timedelta(seconds=draws.randint(0, 2 * DAY + visit * 3600))
-            event = {"experiment": "shop/kills", "unit": unit, "arm": seen, "stratum": draws.choice(["1", "10"]), "time": when.isoformat()}
+            event: dict[str, Any] = {
+                "experiment": "shop/kills",
+                "unit": unit,
+                "arm": seen,
+                "stratum": draws.choice(["1", "10"]),
+                "time": when.isoformat(),
+            }
             exposures.append(event | ({"requestId": f"request-{number}-{visit}"} if draws.random() < 0.5 else {}))
         for _ in range(draws.choice([0, 1, 3, 8])):
             metric, skew = draws.choice(["bought", "revenue", "clicks", "views"]), draws.choice([0, 0, 0, -120, 120, 7])
@@ -139,10 +146,6 @@ def test_the_sums_are_those_of_one_pass(start: Start, database: str, seed: int) 
     answer = json.loads(ledger.get("/v1/experiments/shop/kills/sums").body, parse_float=str, parse_int=str)
     expected = reference.sums(DEFINITION, exposures, told, now=datetime.fromisoformat(answer["now"]))
     found = reference.said(answer)
-    wrong = [
-        f"{w} {k} {v} {expected['sums'][w][k]}" for w, t in found["sums"].items() for k, v in t.items() if v != expected["sums"].get(w, {}).get(k)
-    ]
-    assert not wrong, "; ".join(wrong)
     assert found == expected
     assert len(killed) == KILLS
     assert any(where[3] == "closed" for where in expected["sums"])
