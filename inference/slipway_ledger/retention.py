@@ -37,9 +37,13 @@ class Sweep:
         """Whether every table was walked through."""
         return all(at is None for at in self.after.values())
 
+    def due(self, book: Book, *, now: int) -> list[Account]:
+        """Experiments whose data is to go."""
+        return [account for account in list(book.accounts.values()) if account.ended_at is not None and account.ended_at + self.retention <= now]
+
     def step(self, book: Book, rows: Rows, *, now: int) -> None:
         """Remove a piece of what is next: experiments that ended first."""
-        ended = [account for account in book.accounts.values() if account.ended_at is not None and account.ended_at + self.retention <= now]
+        ended = self.due(book, now=now)
         if ended:
             self._experiment(book, rows, ended[0])
             return

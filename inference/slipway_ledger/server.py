@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -96,6 +97,9 @@ async def _close(writer: Writer, api: Api, every_s: float) -> None:
                 try:
                     done = await writer.call(lambda book, rows, number=account.id: _close_one(book, rows, number, api.now))  # type: ignore[misc]
                 except Refused:
+                    break  # the database is away, or too much waits: later
+                except Exception:
+                    _log.exception("windows of %s were not closed", account.key)
                     break
 
 
@@ -105,19 +109,25 @@ def _close_one(book: Book, rows: Rows, number: int, now: int) -> bool:
 
 
 async def _sweep(writer: Writer, api: Api, counts: Meters, settings: Settings) -> None:
-    """Remove what is over, a piece a second, and begin anew after an hour."""
+    """Remove what is over, a piece at a time: ended experiments when they are due, and a walk through the tables every hour."""
+    retention, late = int(settings.retention_days * DAY), int(settings.late_days * DAY)
+    counts.removed.update(dict.fromkeys(("unit", "outcome", "request", "label", "experiment"), 0))
+    sweep, began = Sweep(retention=retention, late=late), time.monotonic()
     while True:
-        sweep = Sweep(retention=int(settings.retention_days * DAY), late=int(settings.late_days * DAY))
-        counts.removed.update(dict.fromkeys(("unit", "outcome", "request", "label", "experiment"), 0))
-        while not sweep.done:
-            await asyncio.sleep(settings.close_seconds)
-            before = sweep.removed.copy()
-            try:
-                await writer.call(partial(_step, sweep, api))
-            except Refused:
-                continue
-            counts.removed.update(sweep.removed - before)
-        await asyncio.sleep(_SWEEP_EVERY_S)
+        await asyncio.sleep(settings.close_seconds)
+        if time.monotonic() > began + _SWEEP_EVERY_S:
+            sweep, began = Sweep(retention=retention, late=late), time.monotonic()
+        if sweep.done and not sweep.due(writer.book, now=api.now):
+            continue
+        before = sweep.removed.copy()
+        try:
+            await writer.call(partial(_step, sweep, api))
+        except Refused:
+            continue  # the database is away, or too much waits: later
+        except Exception:
+            _log.exception("nothing was removed")
+            continue
+        counts.removed.update(sweep.removed - before)
 
 
 def _step(sweep: Sweep, api: Api, book: Book, rows: Rows) -> None:
