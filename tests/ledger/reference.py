@@ -21,7 +21,14 @@ def sums(definition: Mapping[str, Any], exposures: Iterable[Event], outcomes: It
         met[event["unit"]].append(event)
     for event in outcomes:
         did[event["unit"]].append(event)
-    found: dict[str, Any] = {"sums": {}, "units": defaultdict(int), "waiting": 0, "notCounted": 0, "seenInTwoArms": 0, "late": defaultdict(int)}
+    found: dict[str, Any] = {
+        "sums": {},
+        "units": defaultdict(int),
+        "waiting": 0,
+        "notCounted": 0,
+        "seenInTwoArms": 0,
+        "late": {metric["name"]: 0 for metric in definition["metrics"]},
+    }
     vectors: dict[tuple[str, str, str, str], list[list[Decimal]]] = defaultdict(list)
     for unit, events in met.items():
         first = min(events, key=lambda event: (_time(event), _rank(definition, event), event["stratum"]))
