@@ -5,16 +5,11 @@ denominator; x is the covariate of y, e that of d. Everything is in millionths (
 numbers: exact.
 """
 
-import itertools
-from collections.abc import Sequence
 from typing import TypeAlias
 
 Vector: TypeAlias = tuple[int, ...]
 Moments: TypeAlias = list[int]
 """n, then the totals of a vector's k elements, then the k(k+1)/2 totals of products: (0, 0), (0, 1), ... (k-1, k-1)."""
-
-LETTERS = {2: "yx", 4: "ydxe"}
-"""By the length of a vector: what its elements are called."""
 
 
 def empty(width: int) -> Moments:
@@ -35,14 +30,6 @@ def replace(moments: Moments, old: Vector, new: Vector) -> None:
         _totals(moments, old, -1)
     if any(new):
         _totals(moments, new, 1)
-
-
-def named(moments: Sequence[int], width: int) -> list[tuple[str, int, int]]:
-    """Each total's name, power and amount: ``n`` (0), ``y`` (1), ``xy`` (2: a product). Letters of a product stand in the order of the alphabet."""
-    letters = LETTERS[width]
-    names = [("n", 0), *((letter, 1) for letter in letters)]
-    names += [("".join(sorted(pair)), 2) for pair in itertools.combinations_with_replacement(letters, 2)]
-    return [(name, power, amount) for (name, power), amount in zip(names, moments, strict=True)]
 
 
 def _totals(moments: Moments, vector: Vector, sign: int) -> None:

@@ -84,9 +84,14 @@ def _metric(account: Account, metric: int) -> dict[str, Any]:
     }
 
 
-def numbers(total: moments.Moments, width: int) -> dict[str, msgspec.Raw]:
-    """Totals by name as exact decimal numbers."""
-    return {name: msgspec.Raw(amounts.plain(amount, places=power * amounts.PLACES).encode()) for name, power, amount in moments.named(total, width)}
+def numbers(total: moments.Moments, width: int) -> dict[str, Any]:
+    """Units, totals and products, as exact decimal numbers: what slipway_statistics reads."""
+    totals, products = total[1 : 1 + width], total[1 + width :]
+    return {
+        "units": total[0],
+        "totals": [msgspec.Raw(amounts.plain(amount).encode()) for amount in totals],
+        "products": [msgspec.Raw(amounts.plain(amount, places=2 * amounts.PLACES).encode()) for amount in products],
+    }
 
 
 def quantile(book: Book, rows: Rows, *, namespace: str, name: str, metric: str, q: float, now: int) -> dict[str, Any]:

@@ -65,14 +65,14 @@ def _unit(metric: Mapping[str, Any], exposed: datetime, events: Sequence[Event])
     return vector, late
 
 
-def _totals(vectors: list[list[Decimal]]) -> dict[str, Decimal]:
-    letters = "yx" if len(vectors[0]) == 2 else "ydxe"
+def _totals(vectors: list[list[Decimal]]) -> dict[str, Any]:
+    width = len(vectors[0])
     with localcontext(prec=100):
-        found = {"n": Decimal(len(vectors))} | {letter: sum(vector[at] for vector in vectors) + Decimal() for at, letter in enumerate(letters)}
-        for one, other in combinations_with_replacement(range(len(letters)), 2):
-            name = "".join(sorted((letters[one], letters[other])))
-            found[name] = sum((vector[one] * vector[other] for vector in vectors), Decimal())
-    return found
+        return {
+            "units": len(vectors),
+            "totals": [sum((vector[at] for vector in vectors), Decimal()) for at in range(width)],
+            "products": [sum((vector[a] * vector[b] for vector in vectors), Decimal()) for a, b in combinations_with_replacement(range(width), 2)],
+        }
 
 
 def _rank(definition: Mapping[str, Any], event: Event) -> int:
@@ -90,7 +90,9 @@ def said(answer: Mapping[str, Any]) -> dict[str, Any]:
         found["late"][metric["name"]] = int(metric["late"])
         for group in metric["sums"]:
             for phase in ("open", "closed"):
-                if group[phase]["n"] != "0":
-                    found["sums"][metric["name"], group["arm"], group["stratum"], phase] = {k: Decimal(v) for k, v in group[phase].items()}
+                those = group[phase]
+                if those["units"] != "0":
+                    numbers = {name: [Decimal(number) for number in those[name]] for name in ("totals", "products")}
+                    found["sums"][metric["name"], group["arm"], group["stratum"], phase] = {"units": int(those["units"])} | numbers
     found["units"] = {(group["arm"], group["stratum"]): int(group["units"]) for group in answer["units"] if group["units"] != "0"}
     return found | {name: int(answer["counts"][name]) for name in ("waiting", "notCounted", "seenInTwoArms")}

@@ -35,11 +35,12 @@ def test_a_cap_is_set_once_and_holds_for_all_units(start: Start, database: str) 
     assert refused(ledger.register(metrics=[REVENUE])) == (409, "changed")
     ledger.observe(outcome("u-0", 3, -3 * HOUR + 6, "revenue"))
 
-    def capped(numbers: range, arm: int) -> dict[str, float]:
+    def capped(numbers: range, arm: int) -> dict[str, Any]:
         values = [min(7.25, n + 0.5 + (3 if n == 0 else 0)) for n in numbers if n % 2 == arm]
         before = [7.25 if n < 3 else 0.0 for n in numbers if n % 2 == arm]
-        products = {"yy": sum(y * y for y in values), "xx": sum(x * x for x in before), "xy": sum(x * y for x, y in zip(before, values, strict=True))}
-        return {"n": len(values), "y": sum(values), "x": sum(before)} | products
+        pairs = ((values, values), (values, before), (before, before))
+        products = [sum(one * other for one, other in zip(*pair, strict=True)) for pair in pairs]
+        return {"units": len(values), "totals": [sum(values), sum(before)], "products": products}
 
     [metric] = ledger.get(f"{CHECKOUT}/sums").said["metrics"]
     assert metric["cap"] == 7.25
@@ -91,9 +92,9 @@ def test_closed_sums_never_open_again(ledger: Ledger) -> None:
     [metric] = ledger.sums()["metrics"]
     earlier = ledger.get(f"{CHECKOUT}/sums?now={at(-2 * HOUR).replace('+', '%2B')}").said
 
-    assert [group["closed"]["n"] for group in metric["sums"]] == ["1"]
+    assert [group["closed"]["units"] for group in metric["sums"]] == ["1"]
     assert earlier["metrics"][0]["closedAt"] >= metric["closedAt"]
-    assert earlier["metrics"][0]["sums"][0]["closed"]["y"] == 1
+    assert earlier["metrics"][0]["sums"][0]["closed"]["totals"][0] == 1
 
 
 def test_windows_close_while_nobody_reads(start: Start, database: str) -> None:
@@ -101,7 +102,7 @@ def test_windows_close_while_nobody_reads(start: Start, database: str) -> None:
     ledger.register(metrics=[{"name": "bought", "type": "Proportion", "windowSeconds": 2}])
     ledger.expose(*(exposure(f"u-{n}", seconds=time_of_now()) for n in range(50)))
     until = time.monotonic() + 15
-    while ledger.sums()["metrics"][0]["sums"][0]["closed"]["n"] != "50":
+    while ledger.sums()["metrics"][0]["sums"][0]["closed"]["units"] != "50":
         assert time.monotonic() < until
         time.sleep(0.1)
 
@@ -119,7 +120,7 @@ def test_an_ended_experiment_takes_nothing_and_is_still_read(ledger: Ledger) -> 
     ledger.observe(outcome("ada"))
 
     assert [no["reason"] for no in answer["refused"]] == ["ended"]
-    assert (ledger.sums()["state"], ledger.sums()["metrics"][0]["sums"][0]["open"]["y"]) == ("Ended", "0")
+    assert (ledger.sums()["state"], ledger.sums()["metrics"][0]["sums"][0]["open"]["totals"][0]) == ("Ended", "0")
     assert refused(ledger.register()) == (409, "ended")
 
 
@@ -149,7 +150,7 @@ def test_experiments_of_one_service_share_its_outcomes(ledger: Ledger) -> None:
     ledger.post("/v1/outcomes", event, APPLICATION)
 
     found = [ledger.sums(f"/v1/experiments/shop/{name}")["metrics"][0]["sums"][0] for name in ("checkout", "second")]
-    assert [(group["arm"], group["open"]["y"]) for group in found] == [("control", "1"), ("challenger", "1")]
+    assert [(group["arm"], group["open"]["totals"][0]) for group in found] == [("control", "1"), ("challenger", "1")]
 
 
 def test_a_second_ledger_on_the_same_database_ends(ledger: Ledger, database: str, tmp_path: Any) -> None:

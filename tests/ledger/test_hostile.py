@@ -134,7 +134,7 @@ def test_values_are_finite_numbers(ledger: Ledger, value: str) -> None:
     ledger.expose(exposure("ada"))
 
     assert ledger.post("/v1/outcomes", body.encode(), APPLICATION).status == 422
-    assert ledger.sums()["metrics"][0]["sums"][0]["open"]["y"] == "0"
+    assert ledger.sums()["metrics"][0]["sums"][0]["open"]["totals"][0] == "0"
 
 
 def test_a_million_names_are_refused_and_kept_nowhere(ledger: Ledger) -> None:

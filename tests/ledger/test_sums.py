@@ -2,7 +2,7 @@
 
 from ledger.harness import Ledger, exposure, outcome
 
-ZERO = {"n": "0", "y": "0", "x": "0", "yy": "0", "xy": "0", "xx": "0"}
+ZERO = {"units": "0", "totals": ["0", "0"], "products": ["0", "0", "0"]}
 
 
 def test_a_unit_counts_once_and_in_its_arm(ledger: Ledger) -> None:
@@ -10,6 +10,6 @@ def test_a_unit_counts_once_and_in_its_arm(ledger: Ledger) -> None:
     assert ledger.observe(outcome("ada"), outcome("ada", seconds=-800), outcome("bob", 0)) == {"accepted": 3, "duplicates": 0, "refused": []}
 
     assert ledger.sums()["metrics"][0]["sums"] == [
-        {"arm": "control", "stratum": "0", "open": ZERO | {"n": "2", "y": "1", "yy": "1"}, "closed": ZERO},
-        {"arm": "challenger", "stratum": "0", "open": ZERO | {"n": "1"}, "closed": ZERO},
+        {"arm": "control", "stratum": "0", "open": {"units": "2", "totals": ["1", "0"], "products": ["1", "0", "0"]}, "closed": ZERO},
+        {"arm": "challenger", "stratum": "0", "open": ZERO | {"units": "1"}, "closed": ZERO},
     ]

@@ -164,7 +164,7 @@ def test_loading_gives_the_book_that_was_saved(ledger: Ledger) -> None:
 
 
 def test_windows_are_closed_in_pieces_of_any_size(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger.fold([at({"unit": f"u{n}", "arm": "ab"[n % 2], "stratum": "1", "time": n // 3}, n) for n in range(60)], [])
+    ledger.fold([at({"unit": f"u{n}", "arm": "ab"[n % 2], "stratum": "1", "time": n // 3 / 1e6}, n) for n in range(60)], [])
     monkeypatch.setattr(reading, "PIECE", 7)
     account = ledger.book.by_key["shop/x"]
     rounds = 0

@@ -43,12 +43,3 @@ def test_a_replaced_vector_counts_as_the_new_one(vectors: list[tuple[int, ...]])
     for old, new in pairwise(vectors):
         moments.replace(found, old, new)
     assert found == one_pass(vectors[-1:])
-
-
-def test_names_go_with_their_amounts() -> None:
-    found = moments.empty(4)
-    moments.add(found, (2, 3, 5, 7))
-    assert {name: amount for name, _, amount in moments.named(found, 4)} == {
-        "n": 1, "y": 2, "d": 3, "x": 5, "e": 7,
-        "yy": 4, "dd": 9, "xx": 25, "ee": 49, "dy": 6, "xy": 10, "ey": 14, "dx": 15, "de": 21, "ex": 35,
-    }  # fmt: skip
