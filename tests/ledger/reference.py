@@ -13,8 +13,10 @@ from typing import Any
 Event = Mapping[str, Any]
 
 
-def sums(definition: Mapping[str, Any], exposures: Iterable[Event], outcomes: Iterable[Event], *, now: datetime) -> dict[str, Any]:
-    """What a look at ``now`` should say: sums by metric, arm, stratum and phase; and the tallies of units."""
+def sums(
+    definition: Mapping[str, Any], exposures: Iterable[Event], outcomes: Iterable[Event], *, closed_at: Mapping[str, datetime]
+) -> dict[str, Any]:
+    """What a look should say whose metrics are closed to these moments: sums by metric, arm, stratum and phase; and the tallies of units."""
     met: dict[str, list[Event]] = defaultdict(list)
     did: dict[str, list[Event]] = defaultdict(list)
     for event in exposures:
@@ -43,7 +45,7 @@ def sums(definition: Mapping[str, Any], exposures: Iterable[Event], outcomes: It
             vector, late = _unit(metric, _time(first), did[unit])
             found["late"][metric["name"]] += late
             vectors[metric["name"], first["arm"], first["stratum"], "open"].append(vector)
-            if _time(first) + timedelta(seconds=metric["windowSeconds"]) <= now:
+            if _time(first) + timedelta(seconds=metric["windowSeconds"]) <= closed_at[metric["name"]]:
                 vectors[metric["name"], first["arm"], first["stratum"], "closed"].append(vector)
     found["sums"] = {where: _totals(those) for where, those in vectors.items()}
     return found

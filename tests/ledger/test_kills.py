@@ -25,7 +25,7 @@ from ledger.harness import APPLICATION, NOW, ROUTER, Ledger
 KILLS = int(os.environ.get("LEDGER_KILLS", "6"))
 UNITS = 400
 DAY = 86_400
-DEFINITION = {
+DEFINITION: dict[str, Any] = {
     "arms": ["control", "b", "c"],
     "metrics": [
         {"name": "bought", "type": "Proportion", "windowSeconds": DAY, "cuped": {"days": 2}},
@@ -144,7 +144,8 @@ def test_the_sums_are_those_of_one_pass(start: Start, database: str, seed: int) 
     requests = {event["requestId"]: event["unit"] for event in exposures if "requestId" in event}
     told = [event if "unit" in event else event | {"unit": requests[event["requestId"]]} for event in outcomes]
     answer = json.loads(ledger.get("/v1/experiments/shop/kills/sums").body, parse_float=str, parse_int=str)
-    expected = reference.sums(DEFINITION, exposures, told, now=datetime.fromisoformat(answer["now"]))
+    closed_at = {metric["name"]: datetime.fromisoformat(metric["closedAt"]) for metric in answer["metrics"]}
+    expected = reference.sums(DEFINITION, exposures, told, closed_at=closed_at)
     found = reference.said(answer)
     assert found == expected
     assert len(killed) == KILLS

@@ -65,6 +65,13 @@ class Sqlite:
         with _told():
             self._connected().execute(statement.format(bytes="BLOB", whole="INTEGER", rowless="WITHOUT ROWID"))
 
+    def pieces(self, statement: str, *, most: int) -> Iterator[list[Row]]:
+        """The rows of a statement, ``most`` at a time. Unavailable."""
+        with _told():
+            cursor = self._connected().execute(statement)
+            while rows := cursor.fetchmany(most):
+                yield rows
+
     def close(self) -> None:
         """As ``Database`` has it."""
         if self._connection is not None:

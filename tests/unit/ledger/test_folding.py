@@ -27,7 +27,7 @@ from slipway_ledger.units import Hashes
 
 ZERO = datetime(2026, 11, 1, tzinfo=UTC)
 NOW = ZERO + timedelta(days=2)
-DEFINITION = {
+DEFINITION: dict[str, Any] = {
     "arms": ["a", "b"],
     "metrics": [
         {"name": "bought", "type": "Proportion", "windowSeconds": 40, "cuped": {"days": 1}},
@@ -124,7 +124,7 @@ def test_the_order_of_events_does_not_matter(
                 ledger.sums()
         answer = json.loads(json_text(ledger.sums()), parse_float=str, parse_int=str)
 
-    assert reference.said(answer) == reference.sums(DEFINITION, exposures, told, now=NOW)
+    assert reference.said(answer) == reference.sums(DEFINITION, exposures, told, closed_at={metric["name"]: NOW for metric in DEFINITION["metrics"]})
 
 
 def json_text(answer: Any) -> bytes:
