@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from slipway_ledger import amounts
-from slipway_ledger.definitions import WAITING
+from slipway_ledger.definitions import WAITING, Word
 from slipway_ledger.refusals import Refused
 
 MOST_EVENTS = 10_000
@@ -36,7 +36,7 @@ class ExposureEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     arm: Text
     """Of the experiment, or ``waiting``."""
     time: Time
-    stratum: Text = "0"
+    stratum: Word = "0"
     """The ramp step, or whatever else arms are compared within."""
     request_id: Identity | None = None
     """By which outcomes and labels may name the unit."""

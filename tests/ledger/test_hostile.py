@@ -225,3 +225,15 @@ def test_names_in_paths_are_names(ledger: Ledger) -> None:
 def test_an_exposure_of_the_future_is_refused(ledger: Ledger) -> None:
     answer = ledger.post("/v1/exposures", exposure("ada") | {"time": at(86_400)})
     assert (answer.status, answer.said["refused"][0]["reason"]) == (422, "time")
+
+
+@pytest.mark.parametrize(
+    "text", ["\\ud800", "\\u0000", "\\udfff\\ud800", "x\\u0000y"], ids=["half a pair", "zero", "a pair the wrong way", "zero within"]
+)
+@pytest.mark.parametrize("field", ["unit", "arm", "stratum", "requestId", "experiment"])
+def test_texts_of_any_kind_do_no_harm(ledger: Ledger, field: str, text: str) -> None:
+    body = json.dumps(exposure("ada") | {field: "REPLACED"}).replace("REPLACED", text)
+    answer = ledger.post("/v1/exposures", body.encode())
+
+    assert answer.status in ((200, 422) if field in ("unit", "requestId") else (422,)), answer
+    assert "failed" not in ledger.log
