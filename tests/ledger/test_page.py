@@ -15,7 +15,7 @@ import pytest
 from ledger.conftest import Start
 from ledger.harness import ADMIN, APPLICATION, CHECKOUT, READER, ROUTER, Ledger
 from slipway_box.layout import REPOSITORY
-from slipway_ledger import account, app, book, definitions, events, intake, looks, meters, reading
+from slipway_ledger import account, app, book, definitions, events, intake, looks, meters, reading, source
 from slipway_ledger.api import MOST_LOOKUPS
 from slipway_ledger.settings import PREFIX, Settings
 from slipway_testing import pages
@@ -43,7 +43,7 @@ def test_the_clients_work_as_they_stand(start: Start, tmp_path: Path) -> None:
             if fence.info != "bash":
                 assert json.loads(said[-1].replace("'", '"')) == {"accepted": 1, "duplicates": 0, "refused": []}
 
-    revenue = next(json.loads(fence.text) for fence in pages.fences(PAGE) if fence.info == "json" and '"revenue"' in fence.text)
+    revenue = next(json.loads(fence.text) for fence in pages.fences(PAGE) if fence.info == "json" and '"name": "revenue"' in fence.text)
     [sums] = [json.loads(text) for text in said if text.startswith('{"experiment"')]
     assert sums["metrics"][1] | {"closedAt": ""} == revenue | {"closedAt": ""}
     assert sums["counts"] | {"waiting": 1, "notCounted": 1} == sums["counts"]
@@ -55,7 +55,9 @@ def test_the_clients_work_as_they_stand(start: Start, tmp_path: Path) -> None:
 
 def test_the_example_adds_up() -> None:
     y, x = Decimal("19.99"), Decimal("5.5")
-    [revenue] = [json.loads(fence.text, parse_float=Decimal) for fence in pages.fences(PAGE) if fence.info == "json" and '"revenue"' in fence.text]
+    [revenue] = [
+        json.loads(fence.text, parse_float=Decimal) for fence in pages.fences(PAGE) if fence.info == "json" and '"name": "revenue"' in fence.text
+    ]
     assert revenue["sums"][0]["closed"] == {"units": 1, "totals": [y, x], "products": [y * y, y * x, x * x]}
 
 
@@ -69,6 +71,10 @@ def test_every_field_has_a_row() -> None:
     for heading, kind in (("Exposures", events.ExposureEvent), ("Outcomes", events.OutcomeEvent)):
         named = {name for cell in rows(PAGE, heading) for name in re.findall(r"`(\w+)`", cell)}
         assert named == set(kind.__struct_encode_fields__)
+    named = {name for cell in rows(PAGE, "Rows of a database") for name in re.findall(r"`(\w+)`", cell)}
+    assert named | {"ledger", "experiment"} == set(source.Source.__struct_encode_fields__)
+    [example] = [fence.text for fence in pages.fences(PAGE) if fence.info == "json" and '"query"' in fence.text]
+    assert source.parse(example.encode()).overlap_seconds == 3600
     metric = {f"metrics[].{name}" for name in definitions.Metric.__struct_encode_fields__} - {"metrics[].cuped"}
     named = {name for cell in rows(PAGE, "Experiments") for name in re.findall(r"`([\w.\[\]]+)`", cell)}
     assert named == metric | {"metrics[].cuped.days"} | set(definitions.Definition.__struct_encode_fields__)
