@@ -11,6 +11,9 @@ from slipway_ledger.store.database import BYTES, TEXTS, Row, Unavailable, upsert
 _LOCK = 0x51_1B_3A_1E_D6_E5
 """Of advisory locks the ledger's, one for each database."""
 
+_SILENCE_MS = 60_000
+"""How long a statement may take, and the server say nothing, until the connection is given up."""
+
 
 class Postgres:
     """A database of a server's, which one ledger has at a time.
@@ -79,8 +82,9 @@ class Postgres:
     def _connected(self) -> "psycopg.Connection[Row]":
         if self._connection is None:
             more = {"password": self._password} if self._password else {}
-            connection = psycopg.connect(self._address, autocommit=True, connect_timeout=5, **more)
+            connection = psycopg.connect(self._address, autocommit=True, connect_timeout=5, tcp_user_timeout=_SILENCE_MS, **more)
             connection.execute("SET synchronous_commit = on")
+            connection.execute(f"SET statement_timeout = {_SILENCE_MS}")
             [(own,)] = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchall()
             if not own:
                 connection.close()

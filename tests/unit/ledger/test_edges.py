@@ -227,3 +227,11 @@ def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
     database.rollback()
     assert database.execute("SELECT COUNT(*) FROM look") == [(0,)]
     database.close()
+
+
+def test_every_commit_is_written_through(tmp_path: Path) -> None:
+    database = Sqlite(tmp_path / "db")
+    migrate(database)
+    assert database.execute("PRAGMA journal_mode") == [("wal",)]
+    assert database.execute("PRAGMA synchronous") == [(2,)]
+    database.close()
