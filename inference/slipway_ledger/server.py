@@ -30,8 +30,8 @@ from slipway_ledger.writer import Writer
 
 _BACKLOG = 1024
 _SWEEP_EVERY_S = 3600.0
-_CLOSED_AT_ONCE = 2_000
-"""Units of a metric that are closed in a transaction while nobody reads."""
+_CLOSED_AT_ONCE, _EXPERIMENTS_AT_ONCE = 2_000, 20
+"""Units of a metric that are closed in a transaction while nobody reads, and experiments that share them."""
 _log = logging.getLogger(__name__)
 
 
@@ -91,21 +91,23 @@ async def _close(writer: Writer, api: Api, every_s: float) -> None:
     """Keep the closed sums near the clock, so that a read has little left to do."""
     while True:
         await asyncio.sleep(every_s)
-        for account in list(writer.book.accounts.values()):
-            done = False
-            while not done:
-                try:
-                    done = await writer.call(lambda book, rows, number=account.id: _close_one(book, rows, number, api.now))  # type: ignore[misc]
-                except Refused:
-                    break  # the database is away, or too much waits: later
-                except Exception:
-                    _log.exception("windows of %s were not closed", account.key)
-                    break
+        left = [account.id for account in list(writer.book.accounts.values()) if account.ended_at is None]
+        while left:
+            try:
+                left = await writer.call(partial(_close_some, api, left))
+            except Refused:
+                break  # the database is away, or too much waits: later
+            except Exception:
+                _log.exception("windows were not closed")
+                break
 
 
-def _close_one(book: Book, rows: Rows, number: int, now: int) -> bool:
-    account = book.accounts.get(number)
-    return account is None or account.ended_at is not None or reading.close(account, rows, now=now, most=_CLOSED_AT_ONCE)
+def _close_some(api: Api, numbers: list[int], book: Book, rows: Rows) -> list[int]:
+    """A piece of each of the first experiments; those that are not done."""
+    now, some = api.now, numbers[:_EXPERIMENTS_AT_ONCE]
+    running = [account for number in some if (account := book.accounts.get(number)) and account.ended_at is None]
+    unfinished = [account.id for account in running if not reading.close(account, rows, now=now, most=_CLOSED_AT_ONCE // len(running))]
+    return unfinished + numbers[_EXPERIMENTS_AT_ONCE:]
 
 
 async def _sweep(writer: Writer, api: Api, counts: Meters, settings: Settings) -> None:

@@ -215,3 +215,15 @@ def ask(port: int, method: str, path: str, body: Any = None, *, token: str = "",
         connection.request(method, path, body, sent)
         response = connection.getresponse()
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+
+
+def announce(port: int, method: str, path: str, length: int, *, token: str) -> Answer:
+    """The head of a request with a body of so many bytes, and what is answered before any of them comes."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection):
+        connection.putrequest(method, path)
+        connection.putheader("authorization", f"Bearer {token}")
+        connection.putheader("content-length", str(length))
+        connection.endheaders()
+        response = connection.getresponse()
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())

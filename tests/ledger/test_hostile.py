@@ -11,7 +11,22 @@ from typing import Any
 import pytest
 
 from ledger.conftest import Start
-from ledger.harness import ADMIN, APPLICATION, CHECKOUT, READER, ROUTER, SHOP_ROUTER, TOKENS, Answer, Ledger, at, definition, exposure, outcome
+from ledger.harness import (
+    ADMIN,
+    APPLICATION,
+    CHECKOUT,
+    READER,
+    ROUTER,
+    SHOP_ROUTER,
+    TOKENS,
+    Answer,
+    Ledger,
+    announce,
+    at,
+    definition,
+    exposure,
+    outcome,
+)
 
 NAMES = 1_000_000 if os.environ.get("LEDGER_NAMES") == "all" else 20_000
 """Distinct metric names that nobody registered."""
@@ -81,11 +96,8 @@ def test_tokens_are_read_again_when_they_change(ledger: Ledger) -> None:
 
 
 def test_a_long_body_is_refused_before_it_is_read(ledger: Ledger) -> None:
-    with socket.create_connection(("127.0.0.1", ledger.port)) as client:
-        client.settimeout(10)
-        head = f"POST /v1/exposures HTTP/1.1\r\nHost: ledger\r\nAuthorization: Bearer {ROUTER}\r\nContent-Length: 10485760\r\n\r\n"
-        client.sendall(head.encode())
-        assert client.recv(65_536).startswith(b"HTTP/1.1 413 ")
+    for path, token in (("/v1/exposures", ROUTER), ("/v1/outcomes", APPLICATION), ("/v1/labels", APPLICATION)):
+        assert refused(announce(ledger.port, "POST", path, 10 * 1024 * 1024, token=token)) == (413, "body")
 
 
 def test_a_long_body_without_a_length_is_refused_where_it_becomes_too_long(ledger: Ledger) -> None:

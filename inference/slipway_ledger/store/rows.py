@@ -85,10 +85,11 @@ class Rows:
         for account in book.accounts.values():
             sums += [(account.id, *group, _written(account.sums[group])) for group in account.changed_groups]
             counts += [(account.id, name, account.counts[name]) for name in account.changed_counts]
-            closed += [(account.id, metric, until) for metric, until in enumerate(account.closed_to)] if account.changed_closed else []
+            if account.changed_closed and account.changed_groups:  # else what is there says the same: no unit lies between
+                closed += [(account.id, metric, until) for metric, until in enumerate(account.closed_to)]
+                account.changed_closed = False
             account.changed_groups.clear()
             account.changed_counts.clear()
-            account.changed_closed = False
         book.changed_counts.clear()
         for table, columns, rows, key in (
             ("sums", ("experiment", "metric", "arm", "stratum", "phase", "moments"), sums, 5),

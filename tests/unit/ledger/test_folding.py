@@ -208,3 +208,17 @@ def test_a_unit_s_copy_is_its_own() -> None:
     copy = unit.copy()
     copy.cells[0] = 2
     assert (unit.cells, copy.arms) == ([1], 1)
+
+
+def test_a_restart_between_two_closings_counts_nobody_twice(ledger: Ledger) -> None:
+    ledger.fold([at({"unit": "u", "arm": "a", "stratum": "1", "time": 5}, 0)], [])
+    ledger.sums()
+    ledger.do(lambda: reading.close(ledger.book.by_key["shop/x"], ledger.rows, now=microseconds(NOW) + DAY))
+    ledger.fold([at({"unit": "v", "arm": "a", "stratum": "1", "time": 100_000}, 0)], [])
+    before = json.loads(json_text(ledger.sums()))
+
+    ledger.book = ledger.rows.load()
+    ledger.do(lambda: reading.close(ledger.book.by_key["shop/x"], ledger.rows, now=microseconds(NOW) + DAY))
+
+    assert json.loads(json_text(ledger.sums()))["metrics"] == before["metrics"]
+    assert [group["closed"]["units"] for metric in before["metrics"] for group in metric["sums"]] == [2, 2, 2]
