@@ -10,6 +10,8 @@ from typing import IO
 from slipway_ledger.store.database import Row, Unavailable, upsert
 
 _CACHE_KIB = 65_536
+_CHECKPOINT_PAGES = 16_384
+"""Of the log, 64 MiB, before it is written back: keys are random, so a page that many events change is written back once instead of for each few."""
 _WAIT_S = 5.0
 
 
@@ -88,6 +90,7 @@ class Sqlite:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
             self._connection = connection
         return self._connection
 
