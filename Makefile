@@ -6,6 +6,7 @@ SHELL := /bin/bash
 DEV := build/venvs/dev
 FEAST := build/venvs/feast
 ORACLES := build/venvs/oracles
+LEDGER := build/venvs/ledger-tests
 PYTHON := $(DEV)/bin/python
 PYTEST := COVERAGE_FILE=build/coverage $(PYTHON) -m pytest
 SOURCES := operator box/slipway_box inference components tests examples
@@ -36,7 +37,7 @@ distclean: ## clean, and drop everything that was downloaded or built
 ##@ Test
 
 .PHONY: test
-test: test-unit test-router test-inference test-features test-cluster test-faults test-e2e ## Every test: unit, router, inference, features, cluster, faults, e2e
+test: test-unit test-router test-inference test-features test-ledger test-cluster test-faults test-e2e ## Every test: unit, router, inference, features, ledger, cluster, faults, e2e
 
 .PHONY: test-unit
 test-unit: $(DEV) ## Values in, values out: seconds
@@ -60,6 +61,10 @@ test-inference: $(DEV) ## The transformer as a process, a model that does what a
 .PHONY: test-features
 test-features: $(FEAST) ## Feast with Slipway's online store, and a real Redis on loopback: two minutes
 	@$(FEAST)/bin/python -m pytest tests/features
+
+.PHONY: test-ledger
+test-ledger: $(LEDGER) ## The ledger as a process, on SQLite and on a real PostgreSQL on loopback, killed and started again: minutes (LEDGER_KILLS=50: more)
+	@$(LEDGER)/bin/python -m pytest tests/ledger
 
 .PHONY: test-faults
 test-faults: $(DEV) ## Everything goes wrong once: a sample in minutes, all of it with SLIPWAY_FAULTS=all
@@ -96,6 +101,10 @@ bench-path: $(DEV) install ## What router, transformer, features and Triton carr
 .PHONY: bench-inference
 bench-inference: $(DEV) ## The transformer against kserve, FastAPI and others, into build/bench/inference.json: a quarter of an hour (BENCH=short: three minutes)
 	@PYTHONPATH=inference:operator:components:box:tests $(PYTHON) -m bench.inference
+
+.PHONY: bench-ledger
+bench-ledger: $(LEDGER) ## The ledger's speed and memory on SQLite and PostgreSQL, into build/bench/ledger.json: five minutes (BENCH=short: one)
+	@PYTHONPATH=inference:operator:box:tests $(LEDGER)/bin/python -m bench.ledger
 
 ##@ Work on it
 
@@ -147,6 +156,8 @@ $(ORACLES): requirements/oracles.txt requirements/confseq.txt
 	  $(ORACLES)/bin/python -m pip install --quiet --no-deps --no-build-isolation --require-hashes --requirement requirements/confseq.txt \
 	  || echo "confseq could not be built; bench-experiments compares with the others and says so" >&2
 	@touch $(ORACLES)
+$(LEDGER): requirements/ledger-tests.txt
+	@box/box environment ledger-tests >/dev/null && touch $(LEDGER)
 
 .PHONY: help
 help: ## Show this

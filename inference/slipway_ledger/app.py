@@ -1,0 +1,157 @@
+"""Requests and answers: an application for granian's RSGI."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from slipway_ledger import meters, routes
+from slipway_ledger.api import Api, Asked
+from slipway_ledger.meters import Meters
+from slipway_ledger.refusals import Refused
+from slipway_ledger.routes import NotAllowed, Route
+from slipway_ledger.tokens import Tokens
+
+MOST_UNDER_WAY = 128
+"""Requests beyond which bodies are not read any more: so many of the longest ones are held in memory at most."""
+_JSON = ("content-type", "application/json")
+_CLOSE = ("connection", "close")
+_log = logging.getLogger(__name__)
+_encoder = msgspec.json.Encoder()
+
+Headers: TypeAlias = list[tuple[str, str]]
+
+
+class Incoming(Protocol):
+    """What granian says of a request."""
+
+    method: str
+    path: str
+    query_string: str
+    headers: Any
+
+
+class Connection(Protocol):
+    """What granian lets us do about a request."""
+
+    async def __call__(self) -> bytes:
+        """All of the body."""
+        ...
+
+    def __aiter__(self) -> Any:
+        """The body, in pieces."""
+        ...
+
+    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer."""
+        ...
+
+
+class App:
+    """Serves the API."""
+
+    def __init__(self, api: Api, tokens: Tokens, *, counts: Meters, body_bytes: int) -> None:
+        self._api = api
+        self._tokens = tokens
+        self._meters = counts
+        self._body_bytes = body_bytes
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no request is under way."""
+        await self._idle.wait()
+
+    async def __rsgi__(self, scope: Incoming, connection: Connection) -> None:
+        """One request. Never raises: granian would answer without a sentence."""
+        began = time.perf_counter()
+        self._under_way += 1
+        self._idle.clear()
+        name = "none"
+        try:
+            route, path = routes.find(scope.method, scope.path)
+            name = route.name
+            status, headers, body = await self._answered(route, path, scope, connection)
+        except Refused as refused:
+            status, headers, body = refused.status, _headers(refused), refused.body
+        except Exception:  # a fault of ours: the client learns that it is, and the log where
+            _log.exception("a request failed")
+            status, headers, body = 500, [_JSON], {"error": "the ledger failed at this request; its log says why", "reason": "fault"}
+        self._meters.requests[name, str(status)] += 1
+        self._meters.seconds.add(time.perf_counter() - began)
+        if status == 413 or self._api.draining:
+            headers = [*headers, _CLOSE]
+        try:
+            connection.response_bytes(status, headers, b"" if scope.method == "HEAD" else _encoder.encode(body))
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def _answered(self, route: Route, path: Any, scope: Incoming, connection: Connection) -> tuple[int, Headers, Any]:
+        get: Callable[[str], str | None] = scope.headers.get
+        namespaces = self._allowed(route, path, get)
+        if self._under_way > MOST_UNDER_WAY and scope.method == "POST":
+            raise Refused(f"{MOST_UNDER_WAY} requests are under way: try again in a second", status=429, reason="busy", retry_after_s=1)
+        body = await self._body(get("content-length"), connection) if scope.method in ("POST", "PUT") else b""
+        kind = (get("content-type") or "").partition(";")[0].strip().lower()
+        asked = Asked(path=path, query=scope.query_string, content_type=kind, header=get, body=body, namespaces=namespaces)
+        status, answer = await self._api.named(route.name)(asked)
+        return status, [_JSON], answer
+
+    def _allowed(self, route: Route, path: Any, get: Callable[[str], str | None]) -> frozenset[str] | None:
+        """The namespaces in which the sender may do this. Refused (401, 403): not at all, or not in that of the path."""
+        if route.roles is None:
+            return None
+        header = get("authorization")
+        if "namespace" in path:
+            self._tokens.allow(header, roles=route.roles, namespace=path["namespace"])
+        return self._tokens.namespaces(header, roles=route.roles)
+
+    async def _body(self, length: str | None, connection: Connection) -> bytes:
+        """Refused: it is too long, and is not read then; or it ends too early."""
+        too_long = Refused(f"the body is longer than {self._body_bytes} bytes: send fewer events at once", status=413, reason="body")
+        try:
+            if length is not None:  # hyper has seen to it that it is a number, and the only one
+                if int(length) > self._body_bytes:
+                    raise too_long
+                return await connection()
+            parts, size = [], 0
+            async for part in connection:
+                size += len(part)
+                if size > self._body_bytes:
+                    raise too_long
+                parts.append(part)
+            return b"".join(parts)
+        except (RuntimeError, OSError):  # granian's ProtocolError: the client went away in the middle of it
+            raise Refused("the body ends before its end", reason="truncated") from None
+
+
+class Metrics:
+    """``/metrics``, on a port of its own so that clients cannot reach it."""
+
+    def __init__(self, counts: Meters) -> None:
+        self._meters = counts
+
+    async def __rsgi__(self, scope: Incoming, connection: Connection) -> None:
+        """One request."""
+        if scope.path == "/metrics" and scope.method in ("GET", "HEAD"):
+            connection.response_bytes(200, [("content-type", meters.CONTENT_TYPE)], self._meters.text())
+        else:
+            body = Refused("there is nothing at this path: use /metrics", reason="path").body
+            connection.response_bytes(404, [_JSON], _encoder.encode(body))
+
+
+def _headers(refused: Refused) -> Headers:
+    headers = [_JSON]
+    if refused.retry_after_s is not None:
+        headers.append(("retry-after", str(refused.retry_after_s)))
+    if isinstance(refused, NotAllowed):
+        headers.append(("allow", refused.allowed))
+    if refused.status == 401:
+        headers.append(("www-authenticate", "Bearer"))
+    return headers

@@ -1,0 +1,120 @@
+"""What the ledger can be told by environment variables named SLIPWAY_<FIELD>."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+PREFIX = "SLIPWAY_"
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class SettingsError(Exception):
+    """Environment variables do not hold what they should; the message names each, what it holds and what it should."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One field, one variable: ``body_bytes`` is SLIPWAY_BODY_BYTES."""
+
+    database: str = "/var/lib/slipway/ledger.db"
+    """Path of the SQLite file, or ``postgresql://user@host/name``."""
+
+    database_password: str = dataclasses.field(default="", repr=False)
+    """Of the PostgreSQL user; empty where it needs none."""
+
+    tokens_file: str = "/etc/slipway/tokens"
+    """Path of the tokens: lines of `role token [namespace]`, read again when they change."""
+
+    key_file: str = "/etc/slipway/key"
+    """Path of the secret that units and requests are hashed with: 16 to 64 bytes, the same for as long as the data lives."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - routers, applications and Prometheus ask from outside the pod
+    """Address that both servers listen on."""
+
+    port: int = 8080
+    """Port of the API."""
+
+    metrics_port: int = 8082
+    """Port of `/metrics`."""
+
+    body_bytes: int = 1_048_576
+    """Longest body of a request; a longer one is refused with 413."""
+
+    waiting_events: int = 50_000
+    """Events that wait to be written at most; then requests are refused with 429."""
+
+    skew_seconds: float = 300.0
+    """How far ahead of the ledger's clock an event's time may be; others are refused and counted as skewed."""
+
+    close_seconds: float = 1.0
+    """How often windows that ended are counted as closed, so that a read has little left of it to do."""
+
+    retention_days: float = 30.0
+    """How long the data of an ended experiment stays."""
+
+    late_days: float = 7.0
+    """How late an exposure may come and still find all outcomes of the time before it: so much longer they are kept."""
+
+    drain_seconds: float = 5.0
+    """After SIGTERM: how long requests are taken while readiness is 503, so that everybody learns of it before nobody listens."""
+
+    grace_seconds: float = 20.0
+    """After that: how long requests under way may take until they are given up."""
+
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings; SettingsError tells of every variable that does not fit, not only of the first."""
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for field in dataclasses.fields(cls):
+            name = PREFIX + field.name.upper()
+            text = environment.get(name)
+            if not text:  # an empty variable is how manifests say "the default"
+                continue
+            try:
+                values[field.name] = _parsed(field.name, text, like=field.default)
+            except ValueError as error:
+                wrong.append(f"{name} is {text!r}: {error}.")
+        if wrong:
+            raise SettingsError(" ".join(wrong))
+        return cls(**values)
+
+
+def _parsed(field: str, text: str, *, like: object) -> Any:
+    if field == "log_level":
+        return _level(text)
+    if isinstance(like, int):
+        return _whole(text, least=1, most=65535 if field.endswith("port") else None)
+    return _amount(text) if isinstance(like, float) else text
+
+
+def _whole(text: str, *, least: int, most: int | None) -> int:
+    fits = f"a whole number from {least} to {most}" if most is not None else f"a whole number, at least {least}"
+    try:
+        number = int(text)
+    except ValueError:
+        raise ValueError(f"it should be {fits}") from None
+    if number < least or (most is not None and number > most):
+        raise ValueError(f"it should be {fits}")
+    return number
+
+
+def _amount(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("it should be a number, as 2.5") from None
+    if not 0 <= number < 1e6:
+        raise ValueError("it should be a number, at least 0")
+    return number
+
+
+def _level(text: str) -> str:
+    if text.upper() not in _LEVELS:
+        raise ValueError(f"it should be one of {', '.join(_LEVELS)}")
+    return text.upper()
