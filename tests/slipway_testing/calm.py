@@ -1,5 +1,6 @@
 """Whether anything goes round in circles: the operator's counters and the versions of the objects, looked at twice."""
 
+import json
 import re
 import time
 import urllib.request
@@ -7,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from slipway_operator.cluster import resources
-from slipway_operator.cluster.resources import Object
+from slipway_operator.cluster.resources import Object, Resource
 from slipway_testing.kube import Kube
 
 METRICS_PORT = 8081
@@ -52,12 +53,20 @@ def watched(kube: Kube, namespace: str, *, for_s: float) -> Unrest:
 
 
 def versions(kube: Kube, namespace: str) -> Mapping[str, str]:
-    """The resourceVersion of everything that the operator writes in a namespace."""
+    """What of everything that the operator writes in a namespace changes when it does."""
     return {
-        f"{resource.kind} {each['metadata']['name']}": each["metadata"]["resourceVersion"]
+        f"{resource.kind} {each['metadata']['name']}": _edition(resource, each)
         for resource in WRITTEN
         for each in kube.list(resource, namespace=namespace)
     }
+
+
+def _edition(resource: Resource, obj: Object) -> str:
+    """The resourceVersion; of an InferenceService, whose status KServe writes whenever a container starts or ends, all but the status."""
+    meta = obj["metadata"]
+    if resource is not resources.INFERENCE_SERVICES:
+        return str(meta["resourceVersion"])
+    return json.dumps([meta["uid"], meta["generation"], meta.get("labels"), meta.get("annotations")], sort_keys=True)
 
 
 def reconciles(kube: Kube) -> float:

@@ -61,6 +61,7 @@ class Stage:
     def tear_down(self) -> None:
         """Everything goes; waits for pods and objects, so that the next test finds machine and operator at rest. The namespace may take longer."""
         self.run("delete", "namespace", self.namespace, "--wait=false")
+        self.run("delete", "pods", "--all", "--grace-period=1", "--wait=false")  # who drains for half a minute drains for nobody
         for kind in (resources.PODS, resources.MODEL_DEPLOYMENTS):
             eventually(lambda kind=kind: not self.kube.list(kind, namespace=self.namespace), within_s=120)  # type: ignore[misc]
 
