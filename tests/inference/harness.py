@@ -6,13 +6,11 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +18,8 @@ from typing import Any, Self
 import numpy as np
 
 from slipway_box import layout
+from slipway_testing import loopback
+from slipway_testing.loopback import free_port
 
 INFER = "/v2/models/ranker/infer"
 WIDTH = 4
@@ -42,26 +42,8 @@ def body(*rows: float, **more: Any) -> bytes:
     return json.dumps({"inputs": [{"name": "x", "shape": [len(rows), WIDTH], "datatype": "FP32", "data": data}]} | more).encode()
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-@dataclass(frozen=True)
-class Answer:
+class Answer(loopback.Answer):
     """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def said(self) -> Any:
-        """The JSON of the body."""
-        return json.loads(self.body)
 
     def output(self, name: str = "y") -> list[Any]:
         """The data of an output. AssertionError: it was no good answer."""
@@ -205,7 +187,7 @@ class Transformer:
                 stderr=log,
             )
         until = time.monotonic() + 20
-        while wait and not self._accepts():
+        while wait and not loopback.accepts(self.port):
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"the transformer does not come up: {self.log}")
             time.sleep(0.02)
@@ -261,18 +243,10 @@ class Transformer:
         """One GET."""
         return ask(self.port, path, method="GET")
 
-    def _accepts(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
 
 def ask(port: int, path: str, sent: bytes = b"", *, method: str = "POST", **headers: str) -> Answer:
     """One request, on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    with contextlib.closing(connection):
-        connection.request(method, path, sent, {name.replace("_", "-"): value for name, value in headers.items()})
-        response = connection.getresponse()
-        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+    return Answer(*loopback.asked(port, method, path, sent, headers, timeout_s=20))
 
 
 async def many(port: int, bodies: list[bytes]) -> list[Answer]:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from inference.conftest import Start
-from inference.harness import INFER, Answer, Model, answer, ask, body, free_port, loaded, many, request
+from inference.harness import INFER, Answer, Model, answer, ask, body, loaded, many, request
+from slipway_testing.loopback import free_port
 from slipway_testing.malformed import mutated
 
 

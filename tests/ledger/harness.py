@@ -5,18 +5,18 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from slipway_box import layout
+from slipway_testing import loopback
+from slipway_testing.loopback import Answer, free_port
 
 ROUTER, APPLICATION, READER, ADMIN = (f"{role}-token-0123456789" for role in ("router", "application", "reader", "admin"))
 SHOP_ROUTER = "router-of-shop-0123456789"
@@ -45,28 +45,6 @@ def exposure(unit: str, arm: str = "control", seconds: float = -1000, **more: An
 def outcome(unit: str, value: float = 1, seconds: float = -900, metric: str = "bought", **more: Any) -> dict[str, Any]:
     """A unit of shop/checkout did something."""
     return {"experiment": "shop/checkout", "unit": unit, "metric": metric, "value": value, "time": at(seconds)} | more
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def said(self) -> Any:
-        """The JSON of the body."""
-        return json.loads(self.body)
 
 
 class Ledger:
@@ -116,7 +94,7 @@ class Ledger:
                 stderr=log,
             )
         until = time.monotonic() + 20
-        while wait and not self._accepts():
+        while wait and not loopback.accepts(self.port):
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"the ledger does not come up: {self.log}")
             time.sleep(0.02)
@@ -198,23 +176,13 @@ class Ledger:
         assert answer.status == 200, answer
         return answer.said
 
-    def _accepts(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
 
 def ask(port: int, method: str, path: str, body: Any = None, *, token: str = "", **headers: str) -> Answer:
     """One request, on a connection of its own; a body that is no bytes is sent as JSON."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    if token:
-        sent["authorization"] = f"Bearer {token}"
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    with contextlib.closing(connection):
-        connection.request(method, path, body, sent)
-        response = connection.getresponse()
-        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+    sent = headers | ({"authorization": f"Bearer {token}"} if token else {})
+    return Answer(*loopback.asked(port, method, path, body, sent, timeout_s=30))
 
 
 def announce(port: int, method: str, path: str, length: int, *, token: str) -> Answer:

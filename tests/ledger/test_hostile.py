@@ -19,7 +19,6 @@ from ledger.harness import (
     ROUTER,
     SHOP_ROUTER,
     TOKENS,
-    Answer,
     Ledger,
     announce,
     at,
@@ -27,6 +26,7 @@ from ledger.harness import (
     exposure,
     outcome,
 )
+from slipway_testing.loopback import Answer
 
 NAMES = 1_000_000 if os.environ.get("LEDGER_NAMES") == "all" else 20_000
 """Distinct metric names that nobody registered."""

@@ -1,16 +1,13 @@
 """``python -m bench.guardrails``: play rollouts, print a table, write build/bench/guardrails.json. BENCH=short plays a tenth of them."""
 
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+from bench import simulated
 from bench.guardrails import false_rollbacks, power, speed
-from bench.operator import figures
-from bench.operator.figures import Figure
 
 RESULT = Path(__file__).parents[3] / "build" / "bench" / "guardrails.json"
-_PARTS = {
+_PARTS: simulated.Parts = {
     "false_rollbacks": (false_rollbacks.rows, 2000),
     "limits": (false_rollbacks.limits, 200),
     "power": (power.rows, 200),
@@ -18,21 +15,5 @@ _PARTS = {
 }
 
 
-def main() -> int:
-    """Measure every part, or those named on the command line; status 1 when a goal was missed."""
-    found = list(_measured(sys.argv[1:] or list(_PARTS), fewer=10 if os.environ.get("BENCH") == "short" else 1))
-    print(figures.table(found))  # noqa: T201
-    figures.write(RESULT, found)
-    return 0 if all(figure.ok for figure in found) else 1
-
-
-def _measured(parts: list[str], *, fewer: int) -> Iterator[Figure]:
-    for part in parts:
-        rows, runs = _PARTS[part]
-        for figure in rows(max(1, runs // fewer)):
-            print(f"{figure.name}: {figure.value:g} {figure.unit}", file=sys.stderr, flush=True)  # noqa: T201
-            yield figure
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(simulated.main(_PARTS, RESULT))

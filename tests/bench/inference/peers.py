@@ -14,8 +14,9 @@ from bench import cores
 from bench.inference import asked, environments
 from bench.inference.environments import NotInstalled
 from bench.inference.triton import Triton
-from inference.harness import ask, free_port
+from inference.harness import ask
 from slipway_box import layout
+from slipway_testing.loopback import free_port
 
 READY_S = 90.0
 """Ray starts a cluster."""

@@ -14,8 +14,9 @@ from onnx import TensorProto, helper
 from bench import cores
 from bench.inference import environments
 from bench.inference.asked import MODEL, WIDTH
-from inference.harness import ask, free_port
+from inference.harness import ask
 from slipway_box import layout, packages
+from slipway_testing.loopback import free_port
 
 _CONFIG = f"""
 name: "{MODEL}"
