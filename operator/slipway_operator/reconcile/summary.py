@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from slipway_operator.api import conditions
-from slipway_operator.api.v1alpha1.modeldeployment import Condition, ConditionStatus
+from slipway_operator.api.v1alpha1.condition import Condition, ConditionStatus
 from slipway_operator.reconcile.rollout import TIME_FORMAT
 
 MESSAGE_LIMIT = 1024

@@ -19,6 +19,7 @@ from slipway_operator.api.fields import (
     rules,
 )
 from slipway_operator.api.v1alpha1 import transformer_fit
+from slipway_operator.api.v1alpha1.condition import Condition, Timestamp
 from slipway_operator.api.v1alpha1.tensors import Tensor
 from slipway_operator.api.v1alpha1.transformer import TRANSFORMER_RULES, Transformer
 
@@ -508,20 +509,7 @@ _BATCHING_RULES = rules(
 )
 SPEC_RULES = all_of(_BATCHING_RULES, *transformer_fit.SPEC_RULES)
 
-RevisionRole = Literal["Stable", "Candidate", "Shadow", "Fallback", "Draining", "Parked"]
-ConditionStatus = Literal["True", "False", "Unknown"]
-Timestamp = Annotated[str, Field(max_length=32, json_schema_extra={"format": "date-time"})]
-
-
-class Condition(Model):
-    """One aspect of the object's state, in the form of metav1.Condition."""
-
-    type: Annotated[str, Field(max_length=64)] = Field(description="Which aspect.")
-    status: ConditionStatus = Field(description="True, False or Unknown.")
-    observed_generation: Annotated[int, Field(ge=0)] = Field(default=0, description="Generation of the spec that this was said of.")
-    last_transition_time: Timestamp = Field(description="When the status last changed.")
-    reason: Annotated[str, Field(max_length=64)] = Field(description="One word for programs.")
-    message: Annotated[str, Field(max_length=2048)] = Field(default="", description="A sentence for people.")
+RevisionRole = Literal["Stable", "Candidate", "Arm", "Shadow", "Fallback", "Draining", "Parked"]
 
 
 class RevisionStatus(Model):
