@@ -608,6 +608,9 @@ class ExperimentTarget(Model):
     model_digest: Annotated[str, Field(max_length=16)] = Field(
         description="Of its spec.model: a winner is promoted only while Git still says the same."
     )
+    replicas: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Pods that the control had. It keeps as many until the end, so that it can take all units back."
+    )
 
 
 class ExperimentStatus(Model):
