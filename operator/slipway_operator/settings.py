@@ -27,6 +27,12 @@ class Settings:
     transformer_image: str | None = None
     """Image of the transformers whose spec names none. Absent: such a spec is not accepted."""
 
+    ledger_url: str | None = None
+    """Address of the ledger, such as http://slipway-ledger.slipway-system:8080. Absent: no Experiment is accepted."""
+
+    ledger_token_file: str | None = None
+    """Path of the token that the ledger knows the operator by, read at each request. Absent: none is sent."""
+
     router_replicas: int = 2
     """Pods of each router."""
 
