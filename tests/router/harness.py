@@ -171,6 +171,7 @@ class Router:
         }
         self.settings = Settings(**{**given, **changed})
         self.pods: list[Pod] = []
+        self._kept = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Router":
@@ -233,9 +234,12 @@ class Router:
         assert answer.status == 204, answer.body
 
     def taken(self) -> Any:
-        answer = self.control("POST", "/taken")
+        """What was counted since the last time, by one that keeps what it takes."""
+        answer = self.control("POST", f"/taken?kept={self._kept}")
         assert answer.status == 200, answer.body
-        return answer.json
+        taken = answer.json
+        self._kept = taken["answer"]
+        return taken
 
     def ask(self, method: str = "POST", path: str = "/v2/models/ranker/infer", body: bytes | None = BODY, **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=READY_S)
@@ -358,6 +362,13 @@ def split(candidate: int, **changed: Any) -> dict[str, Any]:
     revisions = [{"name": "ranker-old", "role": "Stable"}, {"name": "ranker-new", "role": "Candidate"}]
     slots = [[10000 - candidate, 0]] * (candidate < 10000) + [[10000, 1]] * (candidate > 0)
     return table(revisions=revisions, slots=slots, **changed)
+
+
+def experiment(*slots: Sequence[int], stratum: str = "1", **changed: Any) -> dict[str, Any]:
+    """A route table of an experiment: runs of slots as (end, revision, arm). The stable revision serves control and those that wait."""
+    revisions = [{"name": "ranker-old", "role": "Stable"}, {"name": "ranker-new", "role": "Arm"}]
+    exposures = {"experiment": "shop/ranker-v8-1a2b3c4d", "stratum": stratum, "arms": ["control", "v8", "waiting"]}
+    return table(revisions=revisions, slots=[list(run) for run in slots], exposures=exposures, **changed)
 
 
 def given(*tables: Mapping[str, Any], pods: Mapping[str, Sequence[Pod | str]]) -> bytes:
