@@ -31,7 +31,7 @@ class Portion:
     end: Position | None
     """The position after them."""
     left: int | None
-    """How many lines there were to read, this portion's and those after it, if the position was in no file, for it went with the oldest; else None."""
+    """How many lines there were from the oldest on, if the position was in no file any more; else None."""
 
 
 class Spool:
