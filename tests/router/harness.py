@@ -175,6 +175,12 @@ class Router:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Router":
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """As the image does: without what one that was killed has left."""
+        Path(f"{self.settings.run}/nginx.sock").unlink(missing_ok=True)
         (self.folder / "nginx.conf").write_text(render(self.settings))
         (self.folder / "tokens").mkdir(exist_ok=True)
         os.chmod(self.folder, 0o777)  # noqa: S103 - the user of nginx writes here
@@ -182,7 +188,6 @@ class Router:
         with (self.folder / "stderr.log").open("wb") as said:
             self._process = subprocess.Popen(["nginx", "-e", "stderr", "-c", str(self.folder / "nginx.conf")], stderr=said, **who)
         self._until(lambda: self.control("GET", "/healthz").status == 200)
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._process and self._process.poll() is None:
@@ -203,6 +208,12 @@ class Router:
     @property
     def log(self) -> str:
         return (self.folder / "error.log").read_text(errors="replace") + (self.folder / "stderr.log").read_text(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL, to the master before its workers: it would start others."""
+        for process in (self.master, *self.workers):
+            os.kill(process, signal.SIGKILL)
+        self.wait(READY_S)
 
     def quit(self) -> None:
         """Stop listening, finish what is under way, and end."""
