@@ -50,6 +50,9 @@ def outcome(unit: str, value: float = 1, seconds: float = -900, metric: str = "b
 class Ledger:
     """``python -m slipway_ledger``; a context manager that ends it."""
 
+    python = sys.executable
+    """Which has what a ledger needs."""
+
     def __init__(self, folder: Path, database: str | None = None, **settings: object) -> None:
         self.port = free_port()
         self.metrics_port = free_port()
@@ -88,7 +91,7 @@ class Ledger:
         environment = {f"SLIPWAY_{name.upper()}": str(value) for name, value in self._settings.items()}
         with (self.folder / "stderr").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "slipway_ledger"],
+                [self.python, "-m", "slipway_ledger"],
                 env={**os.environ, **environment, "PYTHONPATH": str(layout.REPOSITORY / "inference")},
                 cwd=self.folder,
                 stderr=log,

@@ -59,8 +59,8 @@ function request.underway()
     return count
 end
 
--- Where a unit belongs, as one number: (revision * 64 + bucket) * 2 + 1 if the exposure has been told. The latest units are remembered,
--- for most come again.
+-- Where a unit belongs, as one number: (share * 64 + bucket) * 2, + 1 if there is no exposure to tell, or none any more. The latest units are
+-- remembered, for most come again.
 local function place_of(model, unit)
     local place = model.places[unit]
     if not place then
@@ -72,7 +72,8 @@ local function place_of(model, unit)
             model.places, model.places_began = {}, places_began
         end
         local bucket = hash.part(hash.murmur2(model.bucket_seed .. unit), BUCKETS)
-        place = (routes.owner(model.slots, hash.murmur2(model.slot_seed .. unit)) * BUCKETS + bucket) * 2
+        local share = routes.owner(model.slots, hash.murmur2(model.slot_seed .. unit))
+        place = (share * BUCKETS + bucket) * 2 + (model.told[share] and 0 or 1)
         model.places[unit] = place
     end
     return place
@@ -87,11 +88,11 @@ local function assign(r, model)
         end
         local place = place_of(model, unit)
         r.unit, r.place, r.countable = unit, place, r.infer
-        r.revision, r.bucket = model.revisions[rshift(place, 7)], band(rshift(place, 1), BUCKETS - 1)
+        r.revision, r.bucket = model.owners[rshift(place, 7)], band(rshift(place, 1), BUCKETS - 1)
     elseif model.unit and model.unit.on_missing == "Stable" then
         r.revision = model.stable
     else
-        r.revision = model.revisions[routes.owner(model.slots, random(0, LARGEST_HASH))]
+        r.revision = model.owners[routes.owner(model.slots, random(0, LARGEST_HASH))]
         r.bucket, r.countable = random(0, BUCKETS - 1), r.infer and not model.unit
     end
     return true
@@ -585,9 +586,9 @@ local function finish(r)
     end
     count(r, var, status)
     local model, unit = r.model, r.unit
-    if unit and model.exposures and r.place % 2 == 0 then
+    if unit and r.place % 2 == 0 then
         model.places[unit] = r.place + 1
-        exposures.tell(model, r.revision, unit, ngx.now())
+        exposures.tell(model.told[rshift(r.place, 7)], unit, ngx.req.start_time())
     end
     if r.oversized then
         counts.total(r.revision, r.protocol, "notShadowed")
