@@ -11,7 +11,8 @@ from slipway_box.site import Site
 
 STORAGE_CLASS = "box"
 COUNT = 16
-SIZE = "5Gi"
+SIZE = "10Gi"
+"""Of each, in words: a folder has no end of its own, and a claim binds where the volume is at least as large."""
 _PATH = "/api/v1/persistentvolumes"
 _USED_UP = ("Released", "Failed")
 

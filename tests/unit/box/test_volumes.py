@@ -11,7 +11,7 @@ def test_any_claim_binds(site: Site) -> None:
     assert [volume["metadata"]["name"] for volume in offered] == [f"box-{number:02}" for number in range(16)]
     assert offered[3]["spec"] == {
         "storageClassName": "box",
-        "capacity": {"storage": "5Gi"},
+        "capacity": {"storage": "10Gi"},
         "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
         "persistentVolumeReclaimPolicy": "Retain",
         "hostPath": {"path": f"{site.state}/volumes/box-03", "type": "DirectoryOrCreate"},
