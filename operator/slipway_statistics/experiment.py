@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from slipway_statistics import sequences
+from slipway_statistics import ratios, sequences
 from slipway_statistics.strata import Kind
 from slipway_statistics.sums import Sums
 
 Role = Literal["Primary", "Secondary", "Guardrail", "Observe"]
 """Primary: what a win and a loss are. Guardrail: what may not get worse. Secondary and Observe: intervals, and nothing follows from them."""
+
+Source = Literal["Outcomes", "Router"]
+"""Who counts a metric. Outcomes: applications send it, unit by unit, and the ledger sums it. Router: the routers count requests."""
 
 Strata = Mapping[str, Sums]
 """Sums by name of the stratum."""
@@ -28,17 +31,22 @@ class Metric:
     kind: Kind
     role: Role
     planned_units_per_arm: int
-    """Units of an arm at which a decision is expected, ``plan.units_per_arm``. The interval is tightest there; half or twice as many cost little."""
+    """Units of an arm at which a decision is expected, ``plan.units_per_arm``. The interval is tightest there; half or twice as many cost little. Of
+    what routers count nothing depends on it (``boundary.PLANNED_REQUESTS``)."""
 
     better: Literal["Higher", "Lower"] = "Higher"
     minimum_effect: float | None = None
     """Primary: the least effect that matters, absolute, in the metric's unit. An interval within ± it says that there is none that does."""
 
     margin: float | None = None
-    """Guardrail: how much worse it may be, absolute, in the metric's unit, 0 or more. 0.005 is half a point of a proportion."""
+    """Guardrail: how much worse it may be, absolute, in the metric's unit, 0 or more. 0.005 is half a point of a proportion. Of what routers count:
+    in shares of requests, 1 at most; 0 for a quantile of latency, whose margin is in the edges (``latency.edges``)."""
 
     alpha: float | None = None
     """Guardrail: probability of a false alarm, over all arms and looks. None: its part of the experiment's."""
+
+    source: Source = "Outcomes"
+    """Routers count guardrails only: bad and slow requests, a ratio of which less is better."""
 
     def __post_init__(self) -> None:
         if self.planned_units_per_arm < 1:
@@ -53,6 +61,19 @@ class Metric:
             raise ValueError(f"metric {self.name}: a minimum effect is above 0, not {self.minimum_effect}")
         if self.alpha is not None:
             sequences.probability(self.alpha, below=0.5)
+        if self.source == "Router":
+            self._check_routed()
+
+    def _check_routed(self) -> None:
+        if self.role != "Guardrail":
+            raise ValueError(f"metric {self.name}: routers count requests, not units, so it can be a guardrail and not a {self.role} metric")
+        if self.kind != "Ratio" or self.better != "Lower":
+            raise ValueError(
+                f"metric {self.name}: what routers count is a ratio of bad requests, of which less is better, not a {self.kind} of which "
+                f"{self.better.lower()} is better"
+            )
+        if self.margin is not None and self.margin > 1:
+            raise ValueError(f"metric {self.name}: a margin of what routers count is a share of requests, 1 at most, not {self.margin}")
 
     @property
     def sign(self) -> int:
@@ -131,6 +152,28 @@ class Design:
             return self.alpha / len(self.treatments)
         return self._guardrail_alpha(metric) / len(self.treatments)
 
+    def alpha_of_stratum(self, metric: Metric, *, strata: int) -> float:
+        """What the look at the routers' counts of one arm in one stratum may err: ``alpha_of`` over the number of strata (Bonferroni).
+
+        Routers count from the beginning of a stratum, since slots have changed hands and with them who sends the requests. So each stratum is a test
+        of its own that starts from nothing, and any of them can be a false alarm. Guardrails that outcomes tell of are one test over all strata and
+        need no sharing. 0.01 over two guardrails, one arm and three steps: 0.00167, as for a canary (``boundary.alpha_of_one``).
+
+        Args:
+            metric: a guardrail that routers count.
+            strata: how many there will be at most: steps of the ramp, and one more for each other arm that may be stopped on the way; for a bandit
+                as many updates as fit into its longest time.
+
+        Raises:
+            ValueError: the metric is no guardrail that routers count, or there is no stratum.
+
+        """
+        if metric.source != "Router":
+            raise ValueError(f"metric {metric.name}: only what routers count is tested anew in each stratum; use alpha_of")
+        if strata < 1:
+            raise ValueError(f"metric {metric.name}: alpha is shared over at least one stratum, not over {strata}")
+        return self.alpha_of(metric) / strata
+
     @property
     def declared_error(self) -> float:
         """Probability that the experiment wins or stops an arm wrongly when all arms are alike: alpha plus those of the guardrails."""
@@ -191,6 +234,10 @@ class Observed:
     joins: Joins
     unresolved_caps: tuple[str, ...] = ()
     """Metrics whose cap is not known yet: they decide nothing."""
+
+    routed: Mapping[str, Mapping[str, ratios.Look]] = field(default_factory=dict)
+    """By metric that routers count, by arm: the look at their counts of the live stratum, with ``Design.alpha_of_stratum`` and the metric's margin.
+    An arm of which nothing was counted yet may be missing."""
 
     stopped: tuple[str, ...] = ()
     """Arms that were taken out. They take no further part, and their share of alpha stays spent."""

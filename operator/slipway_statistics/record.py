@@ -1,7 +1,12 @@
-"""Frozen dataclasses as JSON and back, so that a look can be kept and its verdict computed again from what was kept."""
+"""Frozen dataclasses as JSON and back, so that a look can be kept and its verdict computed again from what was kept.
+
+JSON has no infinity, and a standard error of nothing is one: infinities are written as the texts ``Infinity`` and ``-Infinity``, wherever a float may
+be. What is not a number (NaN) is not written: no value here is one, so it is a mistake of who made it.
+"""
 
 import dataclasses
 import functools
+import math
 import types
 import typing
 from collections.abc import Hashable, Mapping
@@ -9,16 +14,23 @@ from typing import Any, TypeVar, get_args, get_origin
 
 T = TypeVar("T")
 
+_INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf}
+
 
 def write(value: Any) -> Any:
-    """The value as ``json.dumps`` takes it: names of fields in camel case, tuples as lists."""
+    """The value as ``json.dumps`` takes it: names of fields in camel case, tuples as lists, infinities as texts.
+
+    Raises:
+        ValueError: something in it is not a number (NaN).
+
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {_camel(field.name): write(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {key: write(item) for key, item in value.items()}
     if isinstance(value, tuple):
         return [write(item) for item in value]
-    return value
+    return _finite(value) if isinstance(value, float) else value
 
 
 def read(kind: type[T], written: Any) -> T:
@@ -43,8 +55,8 @@ def _read(kind: Any, written: Any, *, at: str) -> Any:
         return tuple(_read(arguments[0], item, at=f"{at}[{place}]") for place, item in enumerate(_of(list, written, at=at)))
     if origin is Mapping:
         return {key: _read(arguments[1], item, at=f"{at}[{key}]") for key, item in _of(dict, written, at=at).items()}
-    if kind is float and isinstance(written, int) and not isinstance(written, bool):
-        return float(written)
+    if kind is float:
+        return _float(written, at=at)
     return _of(kind, written, at=at)
 
 
@@ -77,7 +89,7 @@ def _read_union(kinds: tuple[Any, ...], written: Any, *, at: str) -> Any:
     if written is None and types.NoneType in kinds:
         return None
     if set(kinds) == {int, float}:
-        return _of(type(written) if type(written) in kinds else float, written, at=at)
+        return _read(type(written) if type(written) in kinds else float, written, at=at)
     return _read(next(kind for kind in kinds if kind is not types.NoneType), written, at=at)
 
 
@@ -85,6 +97,18 @@ def _one_of(allowed: tuple[Any, ...], written: Any, *, at: str) -> Any:
     if written not in allowed:
         raise ValueError(f"{at} is one of {', '.join(map(str, allowed))}, not {written!r}")
     return written
+
+
+def _finite(value: float) -> float | str:
+    if math.isnan(value):
+        raise ValueError("a value that is not a number cannot be kept: whoever computed it divided nothing by nothing")
+    return value if math.isfinite(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _float(written: Any, *, at: str) -> float:
+    if isinstance(written, str) and written in _INFINITIES:
+        return _INFINITIES[written]
+    return float(written) if isinstance(written, int) and not isinstance(written, bool) else typing.cast("float", _of(float, written, at=at))
 
 
 def _of(kind: type[Any], written: Any, *, at: str) -> Any:

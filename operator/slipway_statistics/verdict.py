@@ -42,7 +42,8 @@ the interval of the primary has zero in it. Better: it has not. WithinMinimumEff
 over. ArmsStopped: no arm is left."""
 
 GuardrailState = Literal["Crossed", "Shown", "NotShown"]
-"""Crossed: worse by more than the margin. Shown: better than that. NotShown: neither is known."""
+"""Crossed: worse by more than the margin. Shown: better than that. NotShown: neither is known. Of what routers count all three are said of the live
+stratum alone: each is a comparison of its own, and who sends the requests has changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +61,16 @@ class Arm:
     verdict: Verdict
     findings: tuple[Finding, ...]
     closed: Mapping[str, Analysis | None]
-    """By metric, closed windows. None while there is nothing to compare."""
+    """By metric, closed windows. None while there is nothing to compare, and for what routers count."""
 
     to_date: Mapping[str, Analysis | None]
     """The primary and the guardrails, outcomes to date."""
 
     guardrails: Mapping[str, GuardrailState]
+    could_see_harm: bool
+    """Whether the primary, outcomes to date, may speak of this arm: its cap is known, and the arm is as large as the minimum asks. Before, that no
+    harm was seen says nothing, and a ramp should not go on."""
+
     p: float
     """Of no effect on the primary, closed windows; the least so far."""
 
@@ -91,7 +96,8 @@ def look(design: Design, observed: Observed) -> Look:
     """Look at an experiment.
 
     Raises:
-        ValueError: observed is not of this design: sums of a mean where there should be a ratio's, or units in an arm without slots.
+        ValueError: observed is not of this design: sums of a mean where there should be a ratio's, units in an arm without slots, or routers' counts
+            that were looked at with another margin.
 
     """
     ratio = sample_ratio.look(
@@ -100,9 +106,9 @@ def look(design: Design, observed: Observed) -> Look:
         before=observed.memory.sample_ratio,
     )
     unhealthy = tuple(_unhealthy(design, observed, ratio))
-    closed = {metric.name: _Data.of(metric, observed.closed.get(metric.name, {})) for metric in design.metrics}
+    closed = {metric.name: _Data.of(metric, observed.closed) for metric in design.metrics}
     to_date = {
-        metric.name: _Data.of(metric, observed.open[metric.name]) if metric.name in observed.open else closed[metric.name]
+        metric.name: _Data.of(metric, observed.open) if metric.name in observed.open else closed[metric.name]
         for metric in (design.primary, *design.guardrails)
     }
     arms = {
@@ -130,7 +136,9 @@ class _Data:
     theta: float
 
     @classmethod
-    def of(cls, metric: Metric, arms: Arms) -> "_Data":
+    def of(cls, metric: Metric, sums: Mapping[str, Arms]) -> "_Data":
+        """Of what routers count there are no sums over units."""
+        arms = sums.get(metric.name, {}) if metric.source == "Outcomes" else {}
         return cls(metric=metric, arms=arms, theta=strata.theta(arms.values()))
 
     def analyse(self, arm: str, design: Design) -> Analysis | None:
@@ -141,6 +149,7 @@ class _Data:
 class _Seen:
     """All that is known of one arm, and questions to it."""
 
+    arm: str
     design: Design
     observed: Observed
     closed: Mapping[str, Analysis | None]
@@ -160,7 +169,15 @@ class _Seen:
             return min(found.arm_units, found.control_units) >= self.design.minimum_units_per_arm
         return found.expected_events >= self.design.minimum_conversions
 
+    @property
+    def could_see_harm(self) -> bool:
+        primary = self.design.primary
+        return self.decides(primary, self.to_date[primary.name])
+
     def guardrail(self, metric: Metric) -> GuardrailState:
+        return self._by_outcomes(metric) if metric.source == "Outcomes" else self._by_routers(metric)
+
+    def _by_outcomes(self, metric: Metric) -> GuardrailState:
         margin = metric.margin or 0.0
         to_date, closed = self.to_date[metric.name], self.closed[metric.name]
         if to_date is not None and self.decides(metric, to_date) and -to_date.best(metric) > margin:
@@ -168,6 +185,19 @@ class _Seen:
         if closed is None or metric.name in self.observed.unresolved_caps or not self._would_show(metric, closed):
             return "NotShown"
         return "Shown" if closed.worst(metric) < margin else "NotShown"
+
+    def _by_routers(self, metric: Metric) -> GuardrailState:
+        found = self.observed.routed.get(metric.name, {}).get(self.arm)
+        if found is None:
+            return "NotShown"
+        if found.max_increase != metric.margin:
+            raise ValueError(
+                f"metric {metric.name}, arm {self.arm}: requests were looked at with a margin of {found.max_increase} where the design has "
+                f"{metric.margin}; pass the metric's margin as max_increase"
+            )
+        if found.crossed:
+            return "Crossed"
+        return "Shown" if found.comparable and found.enough_groups and found.upper < found.max_increase else "NotShown"
 
     def _would_show(self, metric: Metric, closed: Analysis) -> bool:
         """Ten more events if the margin were used up: none in a few units says nothing. Only units count for a mean."""
@@ -187,6 +217,7 @@ def _arm(
 ) -> Arm:
     analyses = {metric: data.analyse(name, design) for metric, data in closed.items()}
     seen = _Seen(
+        arm=name,
         design=design,
         observed=observed,
         closed=analyses,
@@ -201,6 +232,7 @@ def _arm(
         closed=analyses,
         to_date=seen.to_date,
         guardrails=guardrails,
+        could_see_harm=seen.could_see_harm,
         p=sequences.always_valid_p(seen.primary.log_e_value, before=before) if seen.primary is not None else before,
     )
 
@@ -227,7 +259,7 @@ def _decide(seen: _Seen, guardrails: Mapping[str, GuardrailState], *, unhealthy:
 def _harm(seen: _Seen, guardrails: Mapping[str, GuardrailState]) -> Iterable[Finding]:
     primary = seen.design.primary
     to_date = seen.to_date[primary.name]
-    if to_date is not None and seen.decides(primary, to_date) and to_date.best(primary) < 0:
+    if to_date is not None and seen.could_see_harm and to_date.best(primary) < 0:
         yield Finding(reason="PrimaryHarm", about=(primary.name,))
     crossed = tuple(name for name, state in guardrails.items() if state == "Crossed")
     if crossed:

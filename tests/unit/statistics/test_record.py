@@ -1,4 +1,5 @@
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -45,6 +46,20 @@ def test_names_are_those_of_json() -> None:
     }
 
 
+@pytest.mark.parametrize(("value", "text"), [(math.inf, "Infinity"), (-math.inf, "-Infinity")])
+def test_infinities_are_texts(value: float, text: str) -> None:
+    """Of a float, of one that may be missing, and of a number that may be whole."""
+    whole = Outer(name=text, kind="A", share=abs(value), inner=(Inner(some_number=value),), perhaps=value)
+    written = record.write(whole)
+    assert (written["share"], written["inner"][0]["someNumber"], written["perhaps"]) == ("Infinity", text, text)
+    assert record.read(Outer, json.loads(json.dumps(written, allow_nan=False))) == whole
+
+
+def test_what_is_not_a_number_is_not_kept() -> None:
+    with pytest.raises(ValueError, match="not a number cannot be kept"):
+        record.write(Inner(some_number=math.nan))
+
+
 def test_whole_numbers_stay_whole_and_defaults_may_be_missing() -> None:
     found = record.read(Outer, {"name": "x", "kind": "B", "share": 1, "inner": [{"someNumber": 2}]})
     assert (type(found.share), type(found.inner[0].some_number)) == (float, int)
@@ -55,6 +70,8 @@ def test_whole_numbers_stay_whole_and_defaults_may_be_missing() -> None:
     [
         ({"kind": "C"}, r"Outer\.kind is one of A, B, not 'C'"),
         ({"share": "1"}, r"Outer\.share is a float, not '1'"),
+        ({"share": "infinity"}, r"Outer\.share is a float, not 'infinity'"),
+        ({"inner": [{"someNumber": "x"}]}, r"Outer\.inner\[0\]\.someNumber is a float, not 'x'"),
         ({"share": True}, r"Outer\.share is a float, not True"),
         ({"name": 3}, r"Outer\.name is a str, not 3"),
         ({"inner": [{"someNumber": 1}, {}]}, r"Outer\.inner\[1\] lacks someNumber"),

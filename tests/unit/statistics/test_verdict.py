@@ -108,6 +108,24 @@ def test_a_dead_arm_is_stopped_though_it_has_no_conversions() -> None:
     assert told(verdict.look(DESIGN, observed(400, to_date=conversion(0.1, 0)))) == ("Harmful", ["PrimaryHarm"])
 
 
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        (observed(400), True),
+        (observed(90, to_date=conversion(0.1, 0.1)), False),
+        (observed(400, to_date=conversion(0.1, 0)), True),
+        (observed(100, to_date=conversion(0.1, 0.1)), True),
+        (observed(400, to_date=conversion(0.1, 0.1), closed=conversion(0, 0)), True),
+        (observed(400, to_date=conversion(0.01, 0.01), closed=conversion(0.1, 0.1)), False),
+        (observed(400, unresolved_caps=("conversion",)), False),
+        (dataclasses.replace(observed(400), open={}, closed={}), False),
+    ],
+)
+def test_whether_harm_could_be_seen(of: Observed, expected: bool) -> None:
+    """Ten expected conversions to date, of whatever arm they are."""
+    assert verdict.look(DESIGN, of).arms["challenger"].could_see_harm is expected
+
+
 def guarded(conversions: float, errors: float, *, control: float = 0.01, units: int = 40_000) -> tuple[str, list[str]]:
     shares = {"conversion": {"control": 0.1, "challenger": conversions}, "errors": {"control": control, "challenger": errors}}
     return told(verdict.look(GUARDED, observed(units, to_date=shares)))
