@@ -1,11 +1,10 @@
 """``slipway experiment``: its subcommands and who answers them."""
 
 import argparse
-import sys
 from typing import Any
 
-from slipway_operator.cli.experiment import replay, source
-from slipway_operator.cli.experiment.looks import Unanswerable
+from slipway_operator.cli.experiment import replay, reporting, source
+from slipway_operator.cli.experiment.output import STANDARD_OUTPUT, write
 
 _EPILOG = """\
 Looks come from the ledger of the cluster through its API server, from a ledger's own address (--ledger), or from a file (--looks).
@@ -25,6 +24,7 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
+    reporting.add_to(subcommands)
     replay.add_to(subcommands)
     _add_looks(subcommands)
 
@@ -36,7 +36,7 @@ def _add_looks(commands: Any) -> None:
         description="Writes every look of an experiment as the ledger keeps it, one JSON object a line; the other commands read it with --looks.",
     )
     source.add_arguments(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", default="-", help="where to; by default standard output")
+    parser.add_argument("-o", "--output", metavar="FILE", default=STANDARD_OUTPUT, help="where to; by default standard output")
     parser.set_defaults(answer=_write_looks)
 
 
@@ -44,20 +44,3 @@ def _write_looks(arguments: argparse.Namespace) -> int:
     text = "".join(f"{look.text}\n" for look in source.read(arguments))
     write(text, to=arguments.output)
     return 0
-
-
-def write(text: str, *, to: str) -> None:
-    """Write to a file, or to standard output for ``-``.
-
-    Raises:
-        Unanswerable: it cannot be written.
-
-    """
-    if to == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        with open(to, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise Unanswerable(f"cannot write {to}: {error.strerror}; give another file with -o") from error

@@ -26,7 +26,7 @@ ACCOUNT: Final = "slipway-ledger-reader"
 AUDIENCE: Final = "slipway-ledger"
 PROXY: Final = f"/api/v1/namespaces/{NAMESPACE}/services/http:slipway-ledger:8080/proxy"
 TOKEN_REQUEST: Final = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token"
-TOKEN_HEADER: Final = "X-Slipway-Authorization"
+TOKEN_HEADER: Final = "X-Slipway-Authorization"  # noqa: S105
 TOKEN_LIFETIME_S: Final = 600
 """The least that an API server gives out."""
 
@@ -116,7 +116,11 @@ async def _ask(way: _Way, path: str, *, body: Mapping[str, Any] | None = None) -
         for left in range(_TRIES - 1, -1, -1):
             try:
                 async with session.request(
-                    "GET" if body is None else "POST", yarl.URL(way.address + path, encoded=True), json=body, headers=way.headers, allow_redirects=False
+                    "GET" if body is None else "POST",
+                    yarl.URL(way.address + path, encoded=True),
+                    json=body,
+                    headers=way.headers,
+                    allow_redirects=False,
                 ) as response:
                     status, text, wait = response.status, await response.text(errors="replace"), response.headers.get("Retry-After", "")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -137,7 +141,7 @@ def _refused(way: _Way, status: int, answer: Any, *, experiment: str) -> NoRetur
     advice = {
         401: "give a token that the ledger knows: --token-file FILE",
         403: "the token needs the role reader in that namespace (docs/spec/ledger.md, who may do what)",
-        404: "the ledger has nothing of that experiment: it has not begun, or its data went after the retention; see that name, namespace and uid are right",
+        404: "it has not begun, or its data went after the retention; see that name, namespace and uid are right",
     }.get(status, "try again; the ledger's log says more")
     raise Unanswerable(errors.clean(f"{experiment}: {way.address} answers {status}: {said}; {advice}"))
 

@@ -17,7 +17,7 @@ from slipway_operator.cluster.resources import Object, Resource
 EXPERIMENTS: Final = Resource(group="slipway.dev", version="v1alpha1", plural="experiments", kind="Experiment")
 
 URL: Final = "SLIPWAY_LEDGER_URL"
-TOKEN_FILE: Final = "SLIPWAY_LEDGER_TOKEN_FILE"
+TOKEN_FILE: Final = "SLIPWAY_LEDGER_TOKEN_FILE"  # noqa: S105
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
