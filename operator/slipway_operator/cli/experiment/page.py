@@ -137,16 +137,7 @@ def _primary(arm: Arm, report: Report) -> Markup:
         (f"{arm.primary.metric}, closed windows", *_told(arm.primary, control=report.control, arm=arm.name)),
         (f"{arm.primary_to_date.metric}, outcomes to date", *_told(arm.primary_to_date, control=report.control, arm=arm.name)),
     ]
-    found = arm.primary.interval
-    shrunk = (
-        tag(
-            "p",
-            f"{arm.primary.scale.difference(found.estimate, reach=found.reach)} is {headline.TENDS_HIGH}; shrunken by what is still unknown it is "
-            f"{arm.primary.scale.difference(found.shrunk, reach=found.reach)}.",
-        )
-        if found is not None and found.shrunk is not None
-        else None
-    )
+    shrunk = tag("p", _shrunk(arm)) if arm.primary.interval is not None else None
     p = f"Always-valid p of no effect: {figures.probability(arm.p)}"
     if arm.holm is not None and len(report.arms) > 1:
         p += f", {figures.probability(arm.holm)} among all arms by Holm's correction"
@@ -163,6 +154,15 @@ def _primary(arm: Arm, report: Report) -> Markup:
             _simpson(arm),
         ]
     )
+
+
+def _shrunk(arm: Arm) -> str | None:
+    found = arm.primary.interval
+    if found is None or found.shrunk is None:
+        return None
+    raw, shrunk = (arm.primary.scale.difference(number, reach=found.reach) for number in (found.estimate, found.shrunk))
+    label = f" was {headline.TENDS_HIGH}" if arm.verdict == "Winning" else " is the raw estimate"
+    return f"{raw}{label}; shrunken by what is still unknown it is {shrunk}."
 
 
 def _simpson(arm: Arm) -> Markup | None:

@@ -109,7 +109,7 @@ def draw(arm: Arm, *, minimum_effect: float, identity: str) -> Markup:
         together(_marks(marks(arm.points), axes)),
         together(_values(axes, step=step, arm=arm)),
         together(_times(axes)),
-        tag("text", "± least effect that matters", x=RIGHT - 2, y=axes.y(minimum_effect) - 3, class_="label end-label")
+        tag("text", "± least effect that matters", x=LEFT + 4, y=axes.y(minimum_effect) - 3, class_="label")
         if axes.y(minimum_effect) > TOP + 14
         else None,
         viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}",
