@@ -36,6 +36,9 @@ SHADOW_READY: Final = "ShadowReady"
 DEGRADED: Final = "Degraded"
 """Abnormal when True: the model does not answer, and the fallback does in its place. Absent without a fallback."""
 
+SPEC_BEHIND: Final = "SpecBehind"
+"""Abnormal when True: a model that won an experiment serves in place of spec.model; the message says what to write to Git. Absent where none ever did."""
+
 # Reasons of Ready.
 SERVING: Final = "Serving"
 """The revision of the current spec serves."""
@@ -117,6 +120,9 @@ ROLLED_BACK: Final = "RolledBack"
 SUSPENDED: Final = "Suspended"
 """spec.suspend is set: a changed spec waits, what serves goes on serving."""
 
+EXPERIMENT_RUNNING: Final = "ExperimentRunning"
+"""An Experiment divides the units: a changed spec waits until it is over."""
+
 # Reasons of Routed.
 REVISION_ROUTED: Final = "RevisionRouted"
 """The Service's endpoints are pods of the revision that the spec asks for."""
@@ -159,6 +165,13 @@ SAME_REVISION: Final = "SameRevision"
 # Reasons of Degraded.
 MODEL_ANSWERS: Final = "ModelAnswers"
 """The revision that serves has ready pods."""
+
+# Reasons of SpecBehind.
+PROMOTED: Final = "Promoted"
+"""The winner of an experiment serves, and spec.model names another model."""
+
+SPEC_CURRENT: Final = "SpecCurrent"
+"""spec.model names what serves, or wins over what an experiment promoted."""
 
 # Reasons of events that tell of a step.
 REVISION_CREATED: Final = "RevisionCreated"

@@ -1,14 +1,16 @@
 """CustomResourceDefinitions of the kinds: the schema of their pydantic model, and what kubectl needs beside it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from slipway_operator.api import structural
-from slipway_operator.api.fields import rules
+from slipway_operator.api.fields import all_of, rules
 from slipway_operator.api.metadata import GROUP, MAX_NAME_LENGTH, NAME_PATTERN, VERSION
+from slipway_operator.api.v1alpha1 import experiment
+from slipway_operator.api.v1alpha1.experiment import Experiment
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeployment
 
 NAME_TOO_LONG: Final = f"must be no more than {MAX_NAME_LENGTH} characters: it becomes part of names that KServe makes labels of"
@@ -42,6 +44,8 @@ class Kind:
     plural: str
     short_name: str
     columns: tuple[Column, ...]
+    rules: Mapping[str, Any] = field(default_factory=lambda: {"x-kubernetes-validations": []})
+    """``fields.rules`` of the whole object: those that need more than the spec."""
 
     @property
     def name(self) -> str:
@@ -77,7 +81,23 @@ MODEL_DEPLOYMENT: Final = Kind(
         Column(name="Age", path=".metadata.creationTimestamp", description="Time since the object was made.", type="date"),
     ),
 )
-KINDS: Final = (MODEL_DEPLOYMENT,)
+EXPERIMENT: Final = Kind(
+    model=Experiment,
+    singular="experiment",
+    plural="experiments",
+    short_name="xp",
+    columns=(
+        Column(name="Target", path=".spec.targetRef.name", description="The ModelDeployment whose units are divided."),
+        Column(name="Verdict", path=".status.verdict", description="What is known."),
+        Column(name="Lift", path=".status.lift", description="The primary's effect, with the interval that holds at every look."),
+        Column(name="Units", path=".status.units", description="Units that met an arm.", type="integer"),
+        Column(name="SRM", path=".status.sampleRatio.summary", description="Whether arms got the units of their slots."),
+        Column(name="Reason", path=".status.reason", description="Why the verdict is what it is.", priority=1),
+        Column(name="Age", path=".metadata.creationTimestamp", description="Time since the object was made.", type="date"),
+    ),
+    rules=experiment.ROOT_RULES,
+)
+KINDS: Final = (MODEL_DEPLOYMENT, EXPERIMENT)
 
 
 def crd(kind: Kind) -> dict[str, Any]:
@@ -107,7 +127,7 @@ def crd(kind: Kind) -> dict[str, Any]:
                     "storage": True,
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": _columns(kind.columns),
-                    "schema": {"openAPIV3Schema": _root(structural.structural(kind.model))},
+                    "schema": {"openAPIV3Schema": _root(structural.structural(kind.model), kind.rules)},
                 }
             ],
         },
@@ -118,15 +138,18 @@ def _columns(columns: Iterable[Column]) -> list[dict[str, Any]]:
     return [column.manifest() for column in columns]
 
 
-def _root(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """``schema`` with the three fields that every object has, and the rules of its name."""
+def _root(schema: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+    """``schema`` with the three fields that every object has, and the rules of its name and those beside."""
     return {
         "description": schema["description"],
         "type": "object",
-        **rules(
-            (f"self.metadata.name.size() <= {MAX_NAME_LENGTH}", NAME_TOO_LONG),
-            (f"self.metadata.name.matches('{NAME_PATTERN}')", NAME_NOT_A_SERVICE_NAME),
-            field=".metadata.name",
+        **all_of(
+            rules(
+                (f"self.metadata.name.size() <= {MAX_NAME_LENGTH}", NAME_TOO_LONG),
+                (f"self.metadata.name.matches('{NAME_PATTERN}')", NAME_NOT_A_SERVICE_NAME),
+                field=".metadata.name",
+            ),
+            dict(beside),
         ),
         "required": schema["required"],
         "properties": {

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, RevisionRole, RevisionStatus
-from slipway_operator.reconcile import births, rollout, understudies
+from slipway_operator.reconcile import arms, births, rollout, understudies
+from slipway_operator.reconcile.arms import Arms
 from slipway_operator.reconcile.rollout import TIME_FORMAT, Course
 from slipway_operator.reconcile.understudies import Understudies
 from slipway_operator.state.observed import Observed
@@ -63,13 +64,16 @@ class Cast:
     """Ready pods that the desired revision needs."""
 
     held: str | None
-    """Name of the revision that the spec asks for and spec.suspend holds back."""
+    """Name of the revision that the spec asks for and spec.suspend, or an experiment, holds back."""
 
     course: Course | None
     """Where the rollout goes; None where a revision takes over at once."""
 
     understudies: Understudies
     """Who stands by."""
+
+    arms: Arms
+    """What an experiment compares with the one that serves."""
 
     def serving_for_s(self, now: datetime) -> float:
         """Seconds since the Service was moved to the revision that serves."""
@@ -79,12 +83,13 @@ class Cast:
 def cast(observed: Observed, spec: ModelDeploymentSpec) -> Cast:
     """Give every revision its role."""
     stable = observed.revision(observed.selected) or observed.revision(observed.status.revision)
-    desired = _desired(observed, spec, stable=stable)
+    trial = arms.cast(observed, spec, stable=stable)
+    desired = _desired(observed, spec, stable=stable, trial=trial)
     if stable is None and desired is not None and desired.name == observed.selected:
         # Its record was deleted and is about to be written again; what serves did not change.
         stable = desired
     wanted = _wanted_replicas(observed, spec, desired=desired, stable=stable)
-    course = rollout.course(observed, spec, stable=stable, desired=desired, full=wanted)
+    course = rollout.course(observed, spec, stable=stable, desired=desired, full=wanted) if trial.trial is None else None
     if course is not None:
         wanted, moved = course.wanted, course.finished
     else:
@@ -93,9 +98,9 @@ def cast(observed: Observed, spec: ModelDeploymentSpec) -> Cast:
     refused = course is not None and course.why_refused is not None
     aim = serving if refused else desired
     beside = understudies.cast(observed, spec, serving=serving, aim=aim)
-    needed = (*((desired,) if desired else ()), *beside.revisions)
+    needed = (*((desired,) if desired else ()), *beside.revisions, *trial.revisions.values())
     known = {revision.name: revision for revision in (*observed.revisions, *needed)}
-    roles = _Roles(serving=serving, desired=aim, beside=beside)
+    roles = _Roles(serving=serving, desired=aim, arms=() if moved else tuple(trial.revisions.values()), beside=beside)
     parts = [part for revision in known.values() if (part := _part(observed, revision, roles=roles, stable=stable))]
     kept = _within_history(parts, limit=spec.serving.revision_history_limit)
     names = {part.revision.name for part in kept}
@@ -106,9 +111,10 @@ def cast(observed: Observed, spec: ModelDeploymentSpec) -> Cast:
         serving=serving,
         moved=moved,
         wanted=wanted,
-        held=_held(observed, spec, serving=serving),
+        held=_held(observed, spec, serving=serving, trial=trial),
         course=course,
         understudies=beside,
+        arms=trial,
     )
 
 
@@ -118,12 +124,15 @@ class _Roles:
 
     serving: Revision | None
     desired: Revision | None
+    arms: tuple[Revision, ...]
     beside: Understudies
 
     def of(self, revision: Revision) -> RevisionRole | None:
         """None: nothing any more."""
         if revision == self.serving:
             return "Stable"
+        if revision in self.arms:
+            return "Arm"
         if revision == self.desired:
             return "Candidate"
         if revision == self.beside.fallback:
@@ -131,8 +140,8 @@ class _Roles:
         return "Shadow" if revision == self.beside.shadow else None
 
 
-def _held(observed: Observed, spec: ModelDeploymentSpec, *, serving: Revision | None) -> str | None:
-    if not spec.suspend:
+def _held(observed: Observed, spec: ModelDeploymentSpec, *, serving: Revision | None, trial: Arms) -> str | None:
+    if not spec.suspend and (trial.trial is None or trial.winner is not None):
         return None
     name = revision_name(spec, owner=observed.identity.name)
     return name if serving is None or serving.name != name else None
@@ -150,11 +159,13 @@ def _wanted_replicas(observed: Observed, spec: ModelDeploymentSpec, *, desired: 
     return min(max(replicas.min, carried), replicas.max)
 
 
-def _desired(observed: Observed, spec: ModelDeploymentSpec, *, stable: Revision | None) -> Revision | None:
-    """The revision to work towards; while suspended, the one that was under way or serves."""
+def _desired(observed: Observed, spec: ModelDeploymentSpec, *, stable: Revision | None, trial: Arms) -> Revision | None:
+    """The revision to work towards; while suspended, the one that was under way or serves; while an experiment runs, its winner or what serves."""
     if spec.suspend:
         begun = next((entry.name for entry in observed.status.revisions if entry.role == "Candidate"), None)
         return observed.revision(begun) or stable
+    if trial.trial is not None:
+        return trial.winner or stable
     return births.revision_of(observed, spec)
 
 
@@ -175,15 +186,15 @@ def _part(observed: Observed, revision: Revision, *, roles: _Roles, stable: Revi
 
 def _routed_to(observed: Observed) -> frozenset[str | None]:
     """Revisions that somebody's requests go to, or may have gone to."""
-    split = observed.table.division.split if observed.table else None
-    return frozenset({observed.selected, split.candidate if split else None})
+    sharing = {name for name, _ in observed.table.division.split.revisions} if observed.table else set()
+    return frozenset({observed.selected, *sharing})
 
 
 def _left(observed: Observed, revision: Revision, *, before: RevisionStatus | None) -> RevisionRole:
     """What a revision is that has no role any more: it keeps its pods as long as requests may be on their way to it."""
     if before is None:
         return "Draining" if _runs(observed, revision) else "Parked"
-    if before.role in {"Stable", "Fallback"} or (before.role == "Candidate" and revision.name in _routed_to(observed)):
+    if before.role in {"Stable", "Fallback"} or (before.role in {"Candidate", "Arm"} and revision.name in _routed_to(observed)):
         return "Draining"
     if before.role == "Draining" and not _drained(observed, before):
         return "Draining"
@@ -203,7 +214,7 @@ def _runs(observed: Observed, revision: Revision) -> bool:
 
 def _within_history(parts: list[Part], *, limit: int) -> tuple[Part, ...]:
     """Everything that runs, and the ``limit`` revisions parked last."""
-    order: dict[RevisionRole, int] = {"Stable": 0, "Candidate": 1, "Fallback": 2, "Shadow": 3, "Draining": 4, "Parked": 5}
+    order: dict[RevisionRole, int] = {"Stable": 0, "Candidate": 1, "Arm": 2, "Fallback": 3, "Shadow": 4, "Draining": 5, "Parked": 6}
     newest_first = sorted(parts, key=lambda part: (order[part.role], -part.since.timestamp(), -part.revision.number))
     return tuple(_kept(newest_first, limit=limit))
 

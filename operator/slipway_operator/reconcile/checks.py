@@ -1,7 +1,7 @@
 """What is asked of a ModelDeployment, one small check each; the order in which they are asked stands in summary.CONCERNS."""
 
 from slipway_operator.api import conditions, metadata
-from slipway_operator.api.v1alpha1.modeldeployment import Fallback, ModelDeploymentSpec, RolloutStatus
+from slipway_operator.api.v1alpha1.modeldeployment import Fallback, ModelDeploymentSpec, PromotedStatus, RolloutStatus
 from slipway_operator.reconcile.casting import Cast
 from slipway_operator.reconcile.rollout import Course
 from slipway_operator.reconcile.summary import NOT_JUDGED, Verdict, failed, passed
@@ -45,6 +45,12 @@ def _names_fit(identity: Identity) -> Verdict:
 def model_ready(observed: Observed, roles: Cast) -> Verdict:
     """Whether the pods that the spec asks for answer for the model."""
     desired = roles.desired
+    if roles.held is not None and not (observed.spec and observed.spec.suspend):
+        trial = roles.arms.trial.name if roles.arms.trial else ""
+        return failed(
+            conditions.EXPERIMENT_RUNNING,
+            f"Experiment {trial} divides the units: revision {roles.held} waits until it is over. Delete the Experiment to have it sooner.",
+        )
     if roles.held is not None:
         serving = f" {roles.serving.name} goes on serving." if roles.serving else ""
         return failed(conditions.SUSPENDED, f"spec.suspend is set: revision {roles.held} waits.{serving}")
@@ -143,6 +149,17 @@ def _available_through(observed: Observed, routers: Routers, roles: Cast) -> Ver
 
 def _no_router(routers: Routers) -> str:
     return f"No pod of router {routers.name} is ready" + (f": {routers.trouble.rstrip('.')}." if routers.trouble else ".")
+
+
+def spec_behind(promoted: PromotedStatus) -> Verdict:
+    """Whether what an experiment promoted stands in for spec.model. Its status True is the one that asks for something."""
+    if promoted.standing != "Serves":
+        return failed(conditions.SPEC_CURRENT, f"spec.model wins over arm {promoted.arm} of experiment {promoted.experiment}.")
+    return passed(
+        conditions.PROMOTED,
+        f"Arm {promoted.arm} won experiment {promoted.experiment} and serves: write spec.model.uri: {promoted.model.uri} to where the spec is kept,"
+        f" or annotate the object with {metadata.ROLLOUT_ANNOTATION}='discard <anything new>' to have the model of the spec back.",
+    )
 
 
 def understudies(observed: Observed, spec: ModelDeploymentSpec, roles: Cast) -> dict[str, Verdict]:

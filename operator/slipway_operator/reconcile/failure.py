@@ -1,7 +1,8 @@
 """The status of a pass that could not be applied."""
 
 from slipway_operator.api import conditions
-from slipway_operator.api.v1alpha1.modeldeployment import Condition, ModelDeploymentStatus
+from slipway_operator.api.v1alpha1.condition import Condition
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentStatus
 from slipway_operator.reconcile import summary
 from slipway_operator.reconcile.summary import Verdict
 from slipway_operator.state.observed import Observed

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Replicas, RolloutStatus
-from slipway_operator.reconcile import casting, checks, rollout, summary, traffic, understudies
+from slipway_operator.reconcile import arms, casting, checks, rollout, summary, traffic, understudies
 from slipway_operator.reconcile.casting import Cast, Part
 from slipway_operator.reconcile.summary import Verdict
 from slipway_operator.render import revision as revision_objects
@@ -47,8 +47,11 @@ def _refused(observed: Observed, accepted: Verdict) -> Plan:
     return Plan(prune=False, status=status, events=_warning(observed, accepted), outcome=Stalled(accepted.reason))
 
 
-def _accepted(observed: Observed, spec: ModelDeploymentSpec, accepted: Verdict) -> Plan:
+def _accepted(observed: Observed, written: ModelDeploymentSpec, accepted: Verdict) -> Plan:
+    before = arms.standing(observed, written)
+    spec = arms.effective(written, before)
     roles = casting.cast(observed, spec)
+    promoted = arms.promoted(observed, written, serving=roles.serving, before=before)
     table = traffic.table(observed, spec, roles)
     model_ready = checks.model_ready(observed, roles)
     concerns = {
@@ -57,6 +60,8 @@ def _accepted(observed: Observed, spec: ModelDeploymentSpec, accepted: Verdict) 
         conditions.ROUTED: checks.routed(observed, roles),
         conditions.AVAILABLE: checks.available(observed, roles),
     } | checks.understudies(observed, spec, roles)
+    if promoted is not None:
+        concerns[conditions.SPEC_BEHIND] = checks.spec_behind(promoted)
     return Plan(
         objects=tuple(_objects(observed, spec, roles, table)),
         scales=tuple(_scales(observed, spec.serving.replicas, roles)),
@@ -69,14 +74,23 @@ def _accepted(observed: Observed, spec: ModelDeploymentSpec, accepted: Verdict) 
             traffic=traffic.told(table.division) if observed.routers else None,
             rollout=_rollout_status(roles),
             shadow=understudies.shadow_status(observed, roles.understudies),
+            experiment=roles.arms.trial.name if roles.arms.trial else None,
+            promoted=promoted,
             refused=roles.course.refused if roles.course else (),
-            handled=roles.course.handled if roles.course else observed.status.handled,
+            handled=_handled(observed, roles),
             revisions=tuple(part.status() for part in roles.parts),
             conditions=_conditions(observed, concerns),
         ),
         events=(*_steps(observed, roles), *_warning(observed, model_ready)),
         outcome=_outcome(observed, roles, concerns),
     )
+
+
+def _handled(observed: Observed, roles: Cast) -> str | None:
+    """What somebody told the object last and is carried out by this pass."""
+    if arms.discards(observed):
+        return (observed.command or "").strip()[:128]
+    return roles.course.handled if roles.course else observed.status.handled
 
 
 def _rollout_status(roles: Cast) -> RolloutStatus | None:
@@ -136,14 +150,21 @@ def _selector(observed: Observed, table: RouteTable) -> Mapping[str, str] | None
 def _floor(part: Part, replicas: Replicas, roles: Cast) -> int:
     """Pods of a part that its autoscaler must not go below. What serves keeps through a rollout what it had before, so that it can take all back."""
     if part.revision == roles.desired:
-        return min(roles.wanted, replicas.max or roles.wanted)
+        return min(max(roles.wanted, _begun_with(roles)), replicas.max or roles.wanted)
+    if part.role == "Arm":
+        return min(roles.arms.wanted[part.revision.name], replicas.max or roles.arms.wanted[part.revision.name])
     begun = roles.course.status.stable_replicas if roles.course and roles.course.status else 0
     return min(max(replicas.min, begun), replicas.max or replicas.min)
 
 
+def _begun_with(roles: Cast) -> int:
+    """Pods that stable had when an experiment's turn came; 0 without one."""
+    return roles.arms.trial.stable_replicas if roles.arms.trial else 0
+
+
 def _autoscaled(part: Part, replicas: Replicas) -> bool:
     """A draining revision keeps the pods that it has."""
-    return replicas.autoscaled and part.role in {"Stable", "Candidate"}
+    return replicas.autoscaled and part.role in {"Stable", "Candidate", "Arm"}
 
 
 def _scales(observed: Observed, replicas: Replicas, roles: Cast) -> Iterator[Scale]:
@@ -152,10 +173,10 @@ def _scales(observed: Observed, replicas: Replicas, roles: Cast) -> Iterator[Sca
     Under an autoscaler only a Deployment at zero is: there the autoscaler considers itself switched off.
     """
     for part in roles.parts:
-        if part.role not in {"Stable", "Candidate", "Fallback", "Shadow"}:
+        if part.role not in {"Stable", "Candidate", "Arm", "Fallback", "Shadow"}:
             continue
         current = observed.workload(part.revision.name).replicas
-        fixed = {"Candidate": roles.wanted, "Shadow": 1}.get(part.role, replicas.min)
+        fixed = {"Candidate": roles.wanted, "Shadow": 1}.get(part.role, roles.arms.wanted.get(part.revision.name, replicas.min))
         if current is None or current == fixed or (_autoscaled(part, replicas) and current > 0):
             continue
         yield Scale(deployment=revision_objects.deployment_name(part.revision.name), replicas=fixed)
@@ -164,7 +185,7 @@ def _scales(observed: Observed, replicas: Replicas, roles: Cast) -> Iterator[Sca
 def _steps(observed: Observed, roles: Cast) -> Iterator[Event]:
     """One event for each step that this pass takes."""
     serving = roles.serving
-    for revision in (*((roles.desired,) if roles.desired else ()), *roles.understudies.revisions):
+    for revision in (*((roles.desired,) if roles.desired else ()), *roles.understudies.revisions, *roles.arms.revisions.values()):
         if observed.revision(revision.name) is None:
             yield Event(type="Normal", reason=conditions.REVISION_CREATED, message=f"Created revision {revision.name} for {revision.model.uri}.")
         elif observed.workload(revision.name).stopped:
@@ -198,7 +219,7 @@ def _outcome(observed: Observed, roles: Cast, concerns: Mapping[str, Verdict]) -
     waits = [_drained_in(observed, part) for part in roles.parts if part.role == "Draining"]
     if roles.course is not None and roles.course.looks:
         waits.append(rollout.LOOK_S)
-    if model_ready.status != "True" and model_ready.reason not in (conditions.SUSPENDED, conditions.ROLLED_BACK):
+    if model_ready.status != "True" and model_ready.reason not in (conditions.SUSPENDED, conditions.ROLLED_BACK, conditions.EXPERIMENT_RUNNING):
         waits.append(_looked_at_in(observed, roles.desired))
     waits += _understudies_looked_at_in(observed, roles, concerns)
     if roles.serving is not None and (following := _followed_in(observed, roles)) > 0:

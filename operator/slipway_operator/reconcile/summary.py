@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from slipway_operator.api import conditions
-from slipway_operator.api.v1alpha1.modeldeployment import Condition, ConditionStatus
+from slipway_operator.api.v1alpha1.condition import Condition, ConditionStatus
 from slipway_operator.reconcile.rollout import TIME_FORMAT
 
 MESSAGE_LIMIT = 1024
@@ -36,7 +36,7 @@ NOT_JUDGED = Verdict(status="Unknown", reason=conditions.PROGRESSING, message="N
 CONCERNS = (conditions.ACCEPTED, conditions.MODEL_READY, conditions.ROUTED, conditions.AVAILABLE)
 
 
-BESIDES = (conditions.FALLBACK_READY, conditions.SHADOW_READY, conditions.DEGRADED)
+BESIDES = (conditions.FALLBACK_READY, conditions.SHADOW_READY, conditions.DEGRADED, conditions.SPEC_BEHIND)
 """What Ready does not ask; told only where it was judged."""
 
 
@@ -58,7 +58,7 @@ def _derived(judged: Mapping[str, Verdict]) -> dict[str, Verdict]:
         settled = failed(conditions.SETTLED, "Nothing is left to do.")
         return {conditions.READY: ready, conditions.RECONCILING: settled, conditions.STALLED: settled}
     stalled = blocking.reason in conditions.STALLING_REASONS
-    held = blocking.reason == conditions.SUSPENDED
+    held = blocking.reason in (conditions.SUSPENDED, conditions.EXPERIMENT_RUNNING)
     return {
         conditions.READY: failed(blocking.reason, blocking.message),
         conditions.RECONCILING: _flag(not stalled and not held, blocking),

@@ -1,6 +1,7 @@
 """The route table: who gets which share, and what routers have to know besides."""
 
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, SlotRun, TrafficStatus
+from slipway_operator.reconcile import arms
 from slipway_operator.reconcile.casting import Cast
 from slipway_operator.state.observed import Observed
 from slipway_operator.state.routes import Division, Limits, RouteTable, Split, UnitRule
@@ -11,13 +12,14 @@ _MEBIBYTE = 2**20
 
 def table(observed: Observed, spec: ModelDeploymentSpec, roles: Cast) -> RouteTable:
     """The table as it should be now."""
-    unit, limits = spec.traffic.unit, spec.traffic.limits
-    division = _division(observed, _split(observed, roles))
+    limits = spec.traffic.limits
+    split = _split(observed, roles)
+    division = _division(observed, split, seed=_seed(observed, split))
     return RouteTable(
         namespace=observed.identity.namespace,
         model=observed.identity.name,
         division=division,
-        unit=UnitRule(header=unit.header.lower(), on_missing=unit.on_missing) if unit else None,
+        unit=_unit(observed, spec, split),
         limits=Limits(timeout_ms=limits.timeout_milliseconds, body_bytes=limits.body_mebibytes * _MEBIBYTE, pending_per_pod=limits.pending_per_pod),
         shadow=roles.understudies.shadowing,
         fallback=roles.understudies.falling_back,
@@ -45,15 +47,36 @@ def _asked_for(observed: Observed, spec: ModelDeploymentSpec) -> bool:
 def _split(observed: Observed, roles: Cast) -> Split:
     if roles.course is not None:
         return roles.course.split
-    return Split.whole(roles.serving.name if roles.serving else observed.selected)
+    stable = roles.serving.name if roles.serving else observed.selected
+    divided = arms.split(observed, roles.arms, stable=stable) if stable and not roles.moved else None
+    return divided or Split.whole(stable)
 
 
-def _division(observed: Observed, split: Split) -> Division:
+def _seed(observed: Observed, split: Split) -> str | None:
+    """Of the experiment while one divides the units, the object's own right after it; None: as it is."""
+    if observed.trial and observed.trial.division and split.groups:
+        return observed.trial.division.seed
+    left_over = observed.table is not None and observed.table.division.split.groups is not None
+    return _own_seed(observed) if left_over else None
+
+
+def _own_seed(observed: Observed) -> str:
+    return f"{observed.identity.namespace}/{observed.identity.name}"
+
+
+def _unit(observed: Observed, spec: ModelDeploymentSpec, split: Split) -> UnitRule | None:
+    if observed.trial and split.groups:
+        return UnitRule(header=observed.trial.header.lower(), on_missing="Stable")
+    unit = spec.traffic.unit
+    return UnitRule(header=unit.header.lower(), on_missing=unit.on_missing) if unit else None
+
+
+def _division(observed: Observed, split: Split, *, seed: str | None) -> Division:
     """The next one after the live one, or after what the status knows of one that somebody deleted or spoiled."""
     earlier = observed.table.division if observed.table else _remembered(observed.status)
     if earlier is None:
-        return Division(seed=f"{observed.identity.namespace}/{observed.identity.name}", epoch=1, split=split)
-    return earlier.into(split)
+        return Division(seed=seed or _own_seed(observed), epoch=1, split=split)
+    return earlier.into(split, seed=seed)
 
 
 def _remembered(status: ModelDeploymentStatus) -> Division | None:
@@ -66,8 +89,7 @@ def _remembered(status: ModelDeploymentStatus) -> Division | None:
 
 def told(division: Division) -> TrafficStatus | None:
     """The division as the status tells it; None while nothing serves."""
-    allocation = division.split.allocation
-    if allocation is None:
+    if division.split.allocation is None:
         return None
-    runs = tuple(SlotRun(before=end, revision=owner) for end, owner in allocation.runs)
+    runs = tuple(SlotRun(before=end, revision=owner) for end, owner in division.split.runs)
     return TrafficStatus(seed=division.seed, epoch=division.epoch, slots=runs)

@@ -7,6 +7,7 @@ from datetime import datetime
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from slipway_operator.state.revision import Revision
 from slipway_operator.state.routes import RouteTable
+from slipway_operator.state.trial import Trial
 from slipway_statistics.counts import Counts
 from slipway_statistics.latency import Edges
 
@@ -150,6 +151,12 @@ class Observed:
 
     compared: Compared | None = None
     """What the routers say of the shadow; None without one, or when none of them says anything."""
+
+    trial: Trial | None = None
+    """The experiment that divides the units, or is about to; None without one."""
+
+    promotion: Trial | None = None
+    """The experiment that promoted an arm last, over or not; None where none did."""
 
     command: str | None = None
     """What somebody told the rollout, by annotation."""

@@ -19,6 +19,8 @@ from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelSource, Serving
 from slipway_operator.api.v1alpha1.transformer import Transformer
 
+_DIGEST_LENGTH: Final = 16
+
 NOT_IN_A_REVISION: Final = frozenset({"serving.replicas", "serving.revisionHistoryLimit"})
 """Settings that change no pod."""
 
@@ -168,6 +170,13 @@ def hashed_inputs(spec: ModelDeploymentSpec) -> dict[str, Any]:
         for kind in amounts:
             amounts[kind] = {name: str(amount) for name, amount in amounts[kind].items()}
     return {part: _without_born(value, path=part) for part, value in whole.items()}
+
+
+def model_digest(model: ModelSource) -> str:
+    """By which a model source is told from another, however the defaults of its fields change."""
+    written = _without_born(model.model_dump(mode="json", by_alias=True, exclude_none=True), path="model")
+    canonical = json.dumps(written, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:_DIGEST_LENGTH]
 
 
 def restore(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,11 +15,27 @@ from slipway_operator.state.slots import Allocation
 VERSION: Final = 1
 _DIGEST_LENGTH: Final = 16
 
-Role = Literal["Stable", "Candidate"]
+Role = Literal["Stable", "Candidate", "Arm"]
 
 
 class TableError(ValueError):
     """A text is no route table that this version can read; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """The groups that an experiment divides units into, and where it is told who met which."""
+
+    experiment: str
+    """As the ledger calls it."""
+
+    stratum: str
+    revisions: tuple[tuple[str, str], ...]
+    """Each group that has slots, and the revision that serves it; units that wait are a group that stable serves."""
+
+    def revision(self, group: str) -> str:
+        """Who serves a group."""
+        return dict(self.revisions)[group]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +46,11 @@ class Split:
     """Revision that serves; None while none was ever ready."""
 
     candidate: str | None = None
+    groups: Groups | None = None
+    """While an experiment divides the units."""
+
     allocation: Allocation | None = None
-    """None while there is no stable revision."""
+    """Whose each slot is: a revision, or one of the groups. None while there is no stable revision."""
 
     @classmethod
     def whole(cls, stable: str | None) -> Self:
@@ -42,7 +61,19 @@ class Split:
     def revisions(self) -> tuple[tuple[str, Role], ...]:
         """Name and role of those who take part."""
         stable: tuple[tuple[str, Role], ...] = ((self.stable, "Stable"),) if self.stable else ()
+        if self.groups:
+            arms = dict.fromkeys(revision for _, revision in self.groups.revisions if revision != self.stable)
+            return (*stable, *((revision, "Arm") for revision in arms))
         return (*stable, (self.candidate, "Candidate")) if self.candidate else stable
+
+    @property
+    def runs(self) -> tuple[tuple[int, str], ...]:
+        """Runs of slots by the revision that serves them."""
+        runs = self.allocation.runs if self.allocation else ()
+        if not self.groups:
+            return runs
+        served = [(end, self.groups.revision(group)) for end, group in runs]
+        return tuple(run for run, after in zip(served, (*served[1:], (0, "")), strict=True) if run[1] != after[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +88,10 @@ class Division:
 
     split: Split
 
-    def into(self, split: Split) -> "Division":
-        """The next one; this one where the split is the same."""
-        return self if split == self.split else Division(seed=self.seed, epoch=self.epoch + 1, split=split)
+    def into(self, split: Split, *, seed: str | None = None) -> "Division":
+        """The next one; this one where the split is the same. Another seed divides all units anew."""
+        seed = seed or self.seed
+        return self if (split, seed) == (self.split, self.seed) else Division(seed=seed, epoch=self.epoch + 1, split=split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +160,6 @@ class RouteTable:
 
     def _data(self) -> dict[str, Any]:
         split = self.division.split
-        names = [name for name, _ in split.revisions]
-        runs = split.allocation.runs if split.allocation else ()
         data: dict[str, Any] = {
             "version": VERSION,
             "namespace": self.namespace,
@@ -137,13 +167,16 @@ class RouteTable:
             "seed": self.division.seed,
             "epoch": self.division.epoch,
             "revisions": [{"name": name, "role": role} for name, role in split.revisions],
-            "slots": [[end, names.index(owner)] for end, owner in runs],
+            "slots": _told_slots(split),
             "timeoutMilliseconds": self.limits.timeout_ms,
             "limits": {"bodyBytes": self.limits.body_bytes, "pendingPerPod": self.limits.pending_per_pod},
             "tokens": self.tokens,
         }
         if self.unit:
             data["unit"] = {"header": self.unit.header.lower(), "onMissing": self.unit.on_missing}
+        if split.groups:
+            arms = [group for group, _ in split.groups.revisions]
+            data["exposures"] = {"experiment": split.groups.experiment, "stratum": split.groups.stratum, "arms": arms}
         if self.shadow:
             data["shadow"] = {"revision": self.shadow.revision, "percent": str(self.shadow.percent)}
         if self.fallback is not None:
@@ -166,7 +199,13 @@ class RouteTable:
             raise TableError(f"version {data['version']} is not known, only {VERSION} is")
         by_role = {entry["role"]: str(entry["name"]) for entry in data["revisions"]}
         names = [str(entry["name"]) for entry in data["revisions"]]
-        split = Split(stable=by_role.get("Stable"), candidate=by_role.get("Candidate"), allocation=_allocation(data["slots"], names))
+        groups = _groups(data["slots"], data.get("exposures"), names)
+        split = Split(
+            stable=by_role.get("Stable"),
+            candidate=by_role.get("Candidate"),
+            groups=groups,
+            allocation=_allocation(data["slots"], [group for group, _ in groups.revisions] if groups else names, at=2 if groups else 1),
+        )
         unit, limits = data.get("unit"), data["limits"]
         return cls(
             namespace=str(data["namespace"]),
@@ -207,6 +246,23 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
 
 
-def _allocation(runs: Iterable[tuple[int, int]], names: list[str]) -> Allocation | None:
-    owned = tuple((int(end), names[index]) for end, index in runs)
+def _told_slots(split: Split) -> list[list[int]]:
+    names = [name for name, _ in split.revisions]
+    runs = split.allocation.runs if split.allocation else ()
+    if not split.groups:
+        return [[end, names.index(owner)] for end, owner in runs]
+    numbers = {group: number for number, (group, _) in enumerate(split.groups.revisions)}
+    return [[end, names.index(split.groups.revision(group)), numbers[group]] for end, group in runs]
+
+
+def _groups(runs: Iterable[list[int]], told: dict[str, Any] | None, names: list[str]) -> Groups | None:
+    if not told:
+        return None
+    served = {number: names[index] for _, index, number in runs}
+    revisions = tuple((str(arm), served[number]) for number, arm in enumerate(told["arms"]))
+    return Groups(experiment=str(told["experiment"]), stratum=str(told["stratum"]), revisions=revisions)
+
+
+def _allocation(runs: Iterable[list[int]], names: list[str], *, at: int) -> Allocation | None:
+    owned = tuple((int(run[0]), names[run[at]]) for run in runs)
     return Allocation(owned) if owned else None

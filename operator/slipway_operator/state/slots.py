@@ -94,6 +94,17 @@ class Allocation:
             _take(owners, owner, upto=count, base=base)
         return type(self)(tuple(_runs(owners)))
 
+    @classmethod
+    def in_groups(cls, *, control: str, waiting: str, arms: Mapping[str, tuple[int, int]]) -> "Allocation":
+        """Of an experiment: for each arm how many slots it has now and how many it is to have at the end; those in between wait, the rest is control.
+
+        An arm keeps the slots that it has while it gets more, and no slot goes from one arm to another: arms={"v8": (200, 5000)} and then
+        {"v8": (2000, 5000)} moves 1,800 slots, from waiting to v8.
+        """
+        final = {arm: most for arm, (_, most) in arms.items()}
+        whole = cls.whole(control).moved(final, base=control)
+        return whole.moved({control: whole.count(control)} | {arm: now for arm, (now, _) in arms.items()}, base=waiting)
+
     def _owners(self) -> Iterator[str]:
         begin = 0
         for end, owner in self.runs:

@@ -19,6 +19,7 @@ from slipway_operator.api.fields import (
     rules,
 )
 from slipway_operator.api.v1alpha1 import transformer_fit
+from slipway_operator.api.v1alpha1.condition import Condition, Timestamp
 from slipway_operator.api.v1alpha1.tensors import Tensor
 from slipway_operator.api.v1alpha1.transformer import TRANSFORMER_RULES, Transformer
 
@@ -508,20 +509,7 @@ _BATCHING_RULES = rules(
 )
 SPEC_RULES = all_of(_BATCHING_RULES, *transformer_fit.SPEC_RULES)
 
-RevisionRole = Literal["Stable", "Candidate", "Shadow", "Fallback", "Draining", "Parked"]
-ConditionStatus = Literal["True", "False", "Unknown"]
-Timestamp = Annotated[str, Field(max_length=32, json_schema_extra={"format": "date-time"})]
-
-
-class Condition(Model):
-    """One aspect of the object's state, in the form of metav1.Condition."""
-
-    type: Annotated[str, Field(max_length=64)] = Field(description="Which aspect.")
-    status: ConditionStatus = Field(description="True, False or Unknown.")
-    observed_generation: Annotated[int, Field(ge=0)] = Field(default=0, description="Generation of the spec that this was said of.")
-    last_transition_time: Timestamp = Field(description="When the status last changed.")
-    reason: Annotated[str, Field(max_length=64)] = Field(description="One word for programs.")
-    message: Annotated[str, Field(max_length=2048)] = Field(default="", description="A sentence for people.")
+RevisionRole = Literal["Stable", "Candidate", "Arm", "Shadow", "Fallback", "Draining", "Parked"]
 
 
 class RevisionStatus(Model):
@@ -530,7 +518,7 @@ class RevisionStatus(Model):
     name: Annotated[str, Field(max_length=63)] = Field(description="Name of the revision and of its InferenceService.")
     role: RevisionRole = Field(
         description="Stable: serves. Candidate: getting ready to. Shadow: sees copies of requests. Fallback: answers when the others do not."
-        " Draining: served until a moment ago. Parked: kept without pods."
+        " Arm: what an experiment compares with it. Draining: served until a moment ago. Parked: kept without pods."
     )
     since: Timestamp = Field(description="Since when it has this role.")
     uri: Annotated[str, Field(max_length=1024)] = Field(description="The model it serves.")
@@ -618,6 +606,21 @@ class RefusedRevision(Model):
     message: Annotated[str, Field(max_length=512)] = Field(description="Why.")
 
 
+class PromotedStatus(Model):
+    """A model that won an experiment and serves although spec.model names another one."""
+
+    experiment: Annotated[str, Field(max_length=253)] = Field(description="Name of the experiment.")
+    experiment_uid: Annotated[str, Field(max_length=64)] = Field(description="Its uid: what it decided is carried out once.")
+    arm: Annotated[str, Field(max_length=63)] = Field(description="The arm that won.")
+    revision: Annotated[str, Field(max_length=63)] = Field(description="The revision that it was served by.")
+    model: ModelSource = Field(description="Its model: what spec.model should say.")
+    model_digest: Annotated[str, Field(max_length=16)] = Field(description="Of the spec.model that it takes the place of.")
+    at: Timestamp = Field(description="When.")
+    standing: Literal["Serves", "Superseded", "Discarded"] = Field(
+        description="Serves: it stands in for spec.model. Superseded: spec.model was changed since, and wins. Discarded: somebody asked for spec.model."
+    )
+
+
 class ModelDeploymentStatus(Model):
     """What the operator found and did. Short-lived figures are in metrics, not here."""
 
@@ -633,6 +636,12 @@ class ModelDeploymentStatus(Model):
     traffic: TrafficStatus | None = Field(default=None, description="How units are divided among revisions; absent while nothing serves.")
     rollout: RolloutStatus | None = Field(default=None, description="The new revision that is on its way; absent when none is.")
     shadow: ShadowStatus | None = Field(default=None, description="How the shadow compares; absent without one.")
+    experiment: Annotated[str, Field(max_length=253)] | None = Field(
+        default=None, description="The Experiment that divides the units, or is about to; absent without one."
+    )
+    promoted: PromotedStatus | None = Field(
+        default=None, description="The last model that an experiment promoted; absent where none did."
+    )
     refused: Annotated[tuple[RefusedRevision, ...], FromList] = Field(
         default=(), max_length=8, description="Revisions that were rolled back, newest first.", json_schema_extra=keyed_list("revision")
     )
