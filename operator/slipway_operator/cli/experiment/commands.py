@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from slipway_operator.cli.experiment import planning, replay, reporting, source
+from slipway_operator.cli.experiment import planning, replay, reporting, source, status
 from slipway_operator.cli.experiment.output import STANDARD_OUTPUT, write
 
 _EPILOG = """\
@@ -25,6 +25,7 @@ def add_to(commands: Any) -> None:
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
     planning.add_to(subcommands)
+    status.add_to(subcommands)
     reporting.add_to(subcommands)
     replay.add_to(subcommands)
     _add_looks(subcommands)

@@ -11,6 +11,7 @@ from slipway_operator.cli.documents import NotYamlError
 from slipway_operator.cli.experiment import figures, sizing
 from slipway_operator.cli.experiment.looks import Unanswerable
 from slipway_operator.cli.experiment.sizing import Cost, Known, Sized
+from slipway_operator.cli.experiment.tables import columns
 from slipway_statistics import record
 
 
@@ -72,7 +73,7 @@ def lines(found: Sized, *, title: str) -> Iterator[str]:
     yield f"{title}: {found.primary} {scale.value(found.baseline, reach=found.minimum_effect)}, the least effect that matters {effect}{relative},"
     yield f"{found.arms} arms, {figures.count(found.units_per_day)} new units a day. Units are of one arm; days have the ramp and the window in them."
     yield ""
-    yield from _columns(
+    yield from columns(
         [
             ("a decision is expected at", f"{figures.count(found.units_per_arm)} units", ""),
             ("on average, if the effect is that large", f"{figures.count(found.mean_units)} units", days(found.expected_days)),
@@ -83,7 +84,7 @@ def lines(found: Sized, *, title: str) -> Iterator[str]:
     )
     yield ""
     yield "Chance that this effect has won by then:"
-    yield from _columns(
+    yield from columns(
         [
             *(
                 (f"{one.times:g} x the plan", f"{figures.count(one.units_per_arm)} units", days(one.days), figures.percent(one.power))
@@ -102,7 +103,7 @@ def lines(found: Sized, *, title: str) -> Iterator[str]:
     yield from _guardrails(found.guardrails)
     yield ""
     yield "If another effect were the least that matters:"
-    yield from _columns(
+    yield from columns(
         [
             ("effect", "of the baseline", "units", "expected", "longest"),
             *(
@@ -135,7 +136,7 @@ def _guardrails(costs: Sequence[Cost]) -> Iterator[str]:
         yield "There is no guardrail."
         return
     yield "A win waits until each guardrail is shown to be kept. An arm that is no worse shows it, with a chance of 80 %, by:"
-    yield from _columns([_cost(cost) for cost in costs])
+    yield from columns([_cost(cost) for cost in costs])
     if any(cost.requests_per_arm for cost in costs):
         yield "Requests are counted in the last step of the ramp, as if none had to do with another: users and stalls of pods make it more."
 
@@ -147,16 +148,6 @@ def _cost(cost: Cost) -> tuple[str, ...]:
         f"{figures.count(cost.units_per_arm)} units" if cost.units_per_arm is not None else f"{figures.count(cost.requests_per_arm or 0)} requests"
     )
     return cost.guardrail, counted, days(cost.days or 0.0)
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Aligned: the first to the left, the others to the right; a row of two cells is a name and a sentence."""
-    tabular = [row for row in rows if len(row) != 2]
-    widths = [max(len(row[place]) for row in tabular if len(row) > place) for place in range(max((len(row) for row in tabular), default=0))]
-    first = max(len(row[0]) for row in rows)
-    for row in rows:
-        cells = row[1:] if len(row) == 2 else [cell.rjust(widths[place]) for place, cell in enumerate(row[1:], start=1)]
-        yield f"  {'  '.join([row[0].ljust(first), *cells])}".rstrip()
 
 
 def _experiment(name: str) -> tuple[str, ExperimentSpec]:
