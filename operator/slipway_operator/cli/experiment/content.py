@@ -17,6 +17,8 @@ from slipway_statistics.experiment import Arms, Design, Observed, Step
 FINAL: Final = ("Promote", "RollBack", "KeepControl")
 """What ends an experiment."""
 
+_UNKNOWN_EFFECT: Final = 1e-9
+
 Findings = tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -138,7 +140,9 @@ class Report:
     declared_error: float
     """Probability that it wins or stops an arm wrongly when all arms are alike: alpha plus those of the guardrails."""
 
-    minimum_effect: float
+    minimum_effect: float | None
+    """The least effect that matters, in the primary's unit; None while it is not known yet."""
+
     minimum_units_per_arm: int
     minimum_duration_s: float
     maximum_duration_s: float
@@ -185,7 +189,7 @@ def report(found: Sequence[Recorded]) -> Report:
         primary=design.primary.name,
         alpha=design.alpha,
         declared_error=design.declared_error,
-        minimum_effect=design.primary.minimum_effect or 0.0,
+        minimum_effect=_least_effect(design),
         minimum_units_per_arm=design.minimum_units_per_arm,
         minimum_duration_s=design.minimum_duration_s,
         maximum_duration_s=design.maximum_duration_s,
@@ -202,6 +206,12 @@ def report(found: Sequence[Recorded]) -> Report:
         ),
         changes=history.changes(found),
     )
+
+
+def _least_effect(design: Design) -> float | None:
+    """An effect that is relative to a baseline is not known before that is; until then the operator writes one that no interval is within."""
+    found = design.primary.minimum_effect
+    return found if found is not None and found > _UNKNOWN_EFFECT else None
 
 
 def _read(recorded: Recorded) -> _Seen:

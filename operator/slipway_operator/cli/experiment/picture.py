@@ -77,16 +77,16 @@ def marks(points: Sequence[Point]) -> tuple[Mark, ...]:
     return tuple(Mark(number=number, point=point, before=before) for number, (before, point) in enumerate(changed, start=1))
 
 
-def draw(arm: Arm, *, minimum_effect: float, identity: str) -> Markup:
+def draw(arm: Arm, *, minimum_effect: float | None, identity: str) -> Markup:
     """The picture of an arm with at least one interval.
 
     Args:
         arm: whose primary has points.
-        minimum_effect: the least effect that matters, in the metric's unit.
+        minimum_effect: the least effect that matters, in the metric's unit; None while it is not known.
         identity: tells the parts of this picture from those of others on the page.
 
     """
-    axes = _axes(arm.points, minimum_effect=minimum_effect)
+    axes = _axes(arm.points, minimum_effect=minimum_effect or 0.0)
     scale = arm.primary.scale
     step = _step((axes.high - axes.low) * scale.factor) / scale.factor
     return tag(
@@ -96,8 +96,7 @@ def draw(arm: Arm, *, minimum_effect: float, identity: str) -> Markup:
         tag("clipPath", tag("rect", x=LEFT, y=TOP, width=RIGHT - LEFT, height=BOTTOM - TOP), id=f"{identity}-clip"),
         tag(
             "g",
-            tag("rect", x=LEFT, y=axes.y(minimum_effect), width=RIGHT - LEFT, height=axes.y(-minimum_effect) - axes.y(minimum_effect), class_="band"),
-            *(tag("line", x1=LEFT, x2=RIGHT, y1=axes.y(edge), y2=axes.y(edge), class_="edge") for edge in (minimum_effect, -minimum_effect)),
+            _band(minimum_effect, axes) if minimum_effect is not None else None,
             tag("polygon", points=_outline(arm.points, axes), class_="interval"),
             tag("polyline", points=_line(arm.points, axes, "upper"), class_="end"),
             tag("polyline", points=_line(arm.points, axes, "lower"), class_="end"),
@@ -109,24 +108,32 @@ def draw(arm: Arm, *, minimum_effect: float, identity: str) -> Markup:
         together(_marks(marks(arm.points), axes)),
         together(_values(axes, step=step, arm=arm)),
         together(_times(axes)),
-        tag("text", "± least effect that matters", x=LEFT + 4, y=axes.y(minimum_effect) - 3, class_="label")
-        if axes.y(minimum_effect) > TOP + 14
-        else None,
         viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}",
         role="img",
         aria_labelledby=f"{identity}-title {identity}-desc",
     )
 
 
-def described(arm: Arm, *, minimum_effect: float) -> str:
+def _band(minimum_effect: float, axes: _Axes) -> Markup:
+    high, low = axes.y(minimum_effect), axes.y(-minimum_effect)
+    return together(
+        [
+            tag("rect", x=LEFT, y=high, width=RIGHT - LEFT, height=low - high, class_="band"),
+            *(tag("line", x1=LEFT, x2=RIGHT, y1=edge, y2=edge, class_="edge") for edge in (high, low)),
+            tag("text", "± least effect that matters", x=LEFT + 4, y=high - 3, class_="label"),
+        ]
+    )
+
+
+def described(arm: Arm, *, minimum_effect: float | None) -> str:
     """What the picture shows, in words."""
     scale, first, last = arm.primary.scale, arm.points[0], arm.points[-1]
     changes = "".join(f" After {figures.duration(mark.point.elapsed_s)} the verdict became {mark.point.verdict}." for mark in marks(arm.points))
-    least = scale.size(minimum_effect, reach=minimum_effect)
+    least = f"±{scale.size(minimum_effect, reach=minimum_effect)}" if minimum_effect is not None else "not known yet"
     side = "zero is inside" if last.lower <= 0 <= last.upper else "zero is outside"
     return (
         f"{arm.name} minus control over {figures.duration(last.elapsed_s)}. The interval began at {scale.interval(first.lower, first.upper)} and "
-        f"ended at {scale.interval(last.lower, last.upper)}, so {side}; the least effect that matters is ±{least}."
+        f"ended at {scale.interval(last.lower, last.upper)}, so {side}; the least effect that matters is {least}."
         f"{changes}"
     )
 

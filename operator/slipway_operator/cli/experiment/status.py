@@ -55,7 +55,7 @@ def lines(found: Experiment, *, title: str) -> Iterator[str]:
     verdict = status.verdict or "Pending"
     yield f"{title} on {spec.target_ref.name}: {verdict}{f' ({status.reason})' if status.reason else ''}"
     yield f"  {sentences.VERDICTS.get(verdict, verdict)}"
-    if status.reason in sentences.REASONS:
+    if status.reason is not None and status.reason in sentences.REASONS:
         yield f"  {sentences.findings([(status.reason, ())])}"
     if status.summary:
         yield f"  {status.summary}"
@@ -82,10 +82,9 @@ def next_step(spec: ExperimentSpec, status: ExperimentStatus, *, title: str) -> 
         return "it is suspended and every unit is at control; set spec.suspend to false to go on."
     if status.proposal is not None:
         namespace, _, name = title.rpartition("/")
-        return (
-            f"{status.proposal.arm} is promoted once somebody agrees: kubectl annotate xp {name}{f' -n {namespace}' if namespace else ''} --overwrite "
-            f"slipway.dev/approve={status.proposal.digest}"
-        )
+        where = f"{name} -n {namespace}" if namespace else name
+        consent = f"kubectl annotate xp {where} --overwrite slipway.dev/approve={status.proposal.digest}"
+        return f"{status.proposal.arm} is promoted once somebody agrees: {consent}"
     if status.started_at is None:
         return "it begins when its turn on the target has come and every router has the first step."
     if status.winning_since is not None:
