@@ -21,6 +21,8 @@ FLOOR_FOR_VERDICTS = 0.1
 """Share of every arm below which nothing is called significant: the smaller the floor, the fewer units there are behind some scores, and the farther
 their sums are from normal (docs/statistics-methods.md has the figures)."""
 
+_UNITS_OF_A_MEAN = 2
+
 Lack = Literal["TooFewUnits", "TooFewConversions"]
 """Why the shares have not moved yet: an arm has fewer units, or fewer units with an outcome above 0, than the rules want."""
 
@@ -121,8 +123,8 @@ class Bandit:
         return cls(shares=(1 / arms,) * arms, seen=(NONE,) * arms, weighed=(NONE,) * arms)
 
     def lacks(self, rules: Rules) -> Lack | None:
-        """Why the shares do not move yet."""
-        if any(arm.units < rules.least_units for arm in self.seen):
+        """Why the shares do not move yet, or not any more: two units that still count are what a mean and a variance take."""
+        if any(arm.units < rules.least_units for arm in self.seen) or any(arm.units < _UNITS_OF_A_MEAN for arm in self.weighed):
             return "TooFewUnits"
         return "TooFewConversions" if any(arm.conversions < rules.least_conversions for arm in self.seen) else None
 
@@ -133,17 +135,34 @@ class Bandit:
             ValueError: the batch has other arms, or the rules' floor is more than all arms can have.
 
         """
+        return self.counting(batch, rules=rules).moved(rules=rules, best=best)
+
+    def counting(self, batch: Sequence[Rewards], *, rules: Rules) -> "Bandit":
+        """With one more batch seen, and the shares as they are.
+
+        Raises:
+            ValueError: the batch has other arms.
+
+        """
         if len(batch) != len(self.shares):
             raise ValueError(f"a batch has the rewards of each of {len(self.shares)} arms, not of {len(batch)}")
         keep = 1.0 if rules.half_life is None else 2 ** (-math.fsum(arm.units for arm in batch) / rules.half_life)
-        moved = dataclasses.replace(
+        return dataclasses.replace(
             self,
             seen=tuple(before.plus(new) for before, new in zip(self.seen, batch, strict=True)),
             weighed=tuple(before.plus(new, keep=keep) for before, new in zip(self.weighed, batch, strict=True)),
         )
-        if moved.lacks(rules):
-            return moved
-        return dataclasses.replace(moved, shares=toward(floored(best(moved.weighed), floor=rules.floor), shares=self.shares, step=rules.step))
+
+    def moved(self, *, rules: Rules, best: Best) -> "Bandit":
+        """With the shares that follow from what was seen.
+
+        Raises:
+            ValueError: the rules' floor is more than all arms can have.
+
+        """
+        if self.lacks(rules):
+            return self
+        return dataclasses.replace(self, shares=toward(floored(best(self.weighed), floor=rules.floor), shares=self.shares, step=rules.step))
 
 
 def floored(best: Sequence[float], *, floor: float) -> tuple[float, ...]:
@@ -183,7 +202,7 @@ def normal(arms: Sequence[Rewards]) -> tuple[float, ...]:
         ValueError: an arm has fewer than two units, so nothing is known of its variance.
 
     """
-    if any(arm.units < 2 for arm in arms):
+    if any(arm.units < _UNITS_OF_A_MEAN for arm in arms):
         raise ValueError(f"an arm's mean is known by 2 units at least, and there are {min(arm.units for arm in arms):g}")
     apart = [max(0.0, arm.squares - arm.total * arm.mean) for arm in arms]
     pooled = math.fsum(apart) / math.fsum(arm.units - 1 for arm in arms)
@@ -264,6 +283,11 @@ class Scores:
         """By how much a unit of the treatment brings more; 0 without units."""
         return self.total / self.units if self.units else 0.0
 
+    @property
+    def standard_error(self) -> float:
+        """Of the estimate, s/√N; infinite without units."""
+        return math.sqrt(max(0.0, self.squares / self.units - self.estimate**2) / self.units) if self.units else math.inf
+
     def interval(self, *, alpha: float, planned: float) -> Interval:
         """Around the estimate, for every look: ± s/√N standard errors by ``sequences.two_sided`` at u = κ(alpha) N / planned.
 
@@ -283,9 +307,7 @@ class Scores:
             )
         if not self.units:
             return Interval(lower=-math.inf, upper=math.inf)
-        variance = max(0.0, self.squares / self.units - self.estimate**2)
-        far = sequences.two_sided(sequences.information(self.units, planned=planned, alpha=alpha), alpha=alpha)
-        reach = far * math.sqrt(variance / self.units)
+        reach = sequences.two_sided(sequences.information(self.units, planned=planned, alpha=alpha), alpha=alpha) * self.standard_error
         return Interval(lower=self.estimate - reach, upper=self.estimate + reach)
 
 

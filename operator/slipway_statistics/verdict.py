@@ -29,6 +29,7 @@ Reason = Literal[
     "TooFewConversions",
     "MinDuration",
     "GuardrailNotShown",
+    "FloorTooLow",
     "NotClear",
     "Better",
     "WithinMinimumEffect",
@@ -36,10 +37,10 @@ Reason = Literal[
     "ArmsStopped",
 ]
 """PrimaryHarm: the primary is worse, outcomes to date. GuardrailCrossed: worse by more than its margin. SampleRatio: arms did not get the units of
-their slots. BrokenJoin: too many units in two arms. NoOutcomes: no outcome for too long. CapUnresolved: where to cut a metric off is not known yet.
-TooFewUnits, TooFewConversions: below the minimum. MinDuration: not long enough. GuardrailNotShown: not known yet to be within its margin. NotClear:
-the interval of the primary has zero in it. Better: it has not. WithinMinimumEffect: it is inside ± the minimum effect. MaxDuration: the time is
-over. ArmsStopped: no arm is left."""
+their slots. BrokenJoin: too many units in two arms. NoOutcomes: no outcome for too long. CapUnresolved: where to cut a metric off is not known
+yet. TooFewUnits, TooFewConversions: below the minimum. MinDuration: not long enough. GuardrailNotShown: not known yet to be within its margin.
+FloorTooLow: shares of a bandit may fall so low that nothing is called better. NotClear: the interval of the primary has zero in it. Better: it
+has not. WithinMinimumEffect: it is inside ± the minimum effect. MaxDuration: the time is over. ArmsStopped: no arm is left."""
 
 GuardrailState = Literal["Crossed", "Shown", "NotShown"]
 """Crossed: worse by more than the margin. Shown: better than that. NotShown: neither is known. Of what routers count all three are said of the live
@@ -52,6 +53,26 @@ class Finding:
 
     reason: Reason
     about: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a win and the absence of an effect are read from: the primary of one arm against control, in the metric's unit."""
+
+    lower: float
+    upper: float
+    """Both hold at all looks with probability 1 - alpha of the arm."""
+
+    shrunk: float
+    """The estimate pulled towards zero by what is still unknown."""
+
+    log_e_value: float
+    """Of no effect."""
+
+    @classmethod
+    def of(cls, found: Analysis) -> "Evidence":
+        """Of strata that were split by a plan."""
+        return cls(lower=found.lower, upper=found.upper, shrunk=found.shrunk, log_e_value=found.log_e_value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +92,11 @@ class Arm:
     """Whether the primary, outcomes to date, may speak of this arm: its cap is known, and the arm is as large as the minimum asks. Before, that no
     harm was seen says nothing, and a ramp should not go on."""
 
+    evidence: Evidence | None
+    """What a win is read from; None while there is nothing."""
+
     p: float
-    """Of no effect on the primary, closed windows; the least so far."""
+    """Of no effect on the primary, by this evidence; the least so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +116,14 @@ class Look:
     """For the next look."""
 
 
-def look(design: Design, observed: Observed) -> Look:
+def look(design: Design, observed: Observed, *, evidence: Mapping[str, Evidence | Finding] | None = None) -> Look:
     """Look at an experiment.
+
+    Args:
+        design: what was decided before.
+        observed: what is known now.
+        evidence: by arm, what a win and the absence of an effect are read from, or why nothing is. None: closed windows, stratum by stratum. A bandit
+            has scores (``adaptive``): its strata are split by what was seen.
 
     Raises:
         ValueError: observed is not of this design: sums of a mean where there should be a ratio's, units in an arm without slots, or routers' counts
@@ -112,9 +142,12 @@ def look(design: Design, observed: Observed) -> Look:
         for metric in (design.primary, *design.guardrails)
     }
     arms = {
-        arm: _arm(arm, design=design, observed=observed, closed=closed, to_date=to_date, unhealthy=unhealthy)
-        for arm in design.treatments
-        if arm not in observed.stopped
+        seen.arm: _arm(seen, unhealthy=unhealthy)
+        for seen in (
+            _seen(arm, design=design, observed=observed, closed=closed, to_date=to_date, evidence=evidence)
+            for arm in design.treatments
+            if arm not in observed.stopped
+        )
     }
     verdict, findings, winner = _whole(arms, unhealthy=unhealthy, primary=design.primary)
     return Look(
@@ -154,6 +187,12 @@ class _Seen:
     observed: Observed
     closed: Mapping[str, Analysis | None]
     to_date: Mapping[str, Analysis | None]
+    evidence: Evidence | Finding | None
+
+    @property
+    def claim(self) -> Evidence | None:
+        """What a win can be read from, if anything can."""
+        return self.evidence if isinstance(self.evidence, Evidence) else None
 
     @property
     def primary(self) -> Analysis | None:
@@ -206,34 +245,40 @@ class _Seen:
         return metric.kind == "Mean" or closed.arm_units * (metric.margin or closed.control) >= self.design.minimum_conversions
 
 
-def _arm(
+def _seen(
     name: str,
     *,
     design: Design,
     observed: Observed,
     closed: Mapping[str, _Data],
     to_date: Mapping[str, _Data],
-    unhealthy: tuple[Finding, ...],
-) -> Arm:
+    evidence: Mapping[str, Evidence | Finding] | None,
+) -> _Seen:
     analyses = {metric: data.analyse(name, design) for metric, data in closed.items()}
-    seen = _Seen(
+    primary = analyses[design.primary.name]
+    return _Seen(
         arm=name,
         design=design,
         observed=observed,
         closed=analyses,
         to_date={metric: analyses[metric] if data is closed[metric] else data.analyse(name, design) for metric, data in to_date.items()},
+        evidence=evidence.get(name) if evidence is not None else Evidence.of(primary) if primary is not None else None,
     )
-    guardrails = {metric.name: seen.guardrail(metric) for metric in design.guardrails}
+
+
+def _arm(seen: _Seen, *, unhealthy: tuple[Finding, ...]) -> Arm:
+    guardrails = {metric.name: seen.guardrail(metric) for metric in seen.design.guardrails}
     verdict, findings = _decide(seen, guardrails, unhealthy=unhealthy)
-    before = observed.memory.primary.get(name, 1.0)
+    before = seen.observed.memory.primary.get(seen.arm, 1.0)
     return Arm(
         verdict=verdict,
         findings=findings,
-        closed=analyses,
+        closed=seen.closed,
         to_date=seen.to_date,
         guardrails=guardrails,
         could_see_harm=seen.could_see_harm,
-        p=sequences.always_valid_p(seen.primary.log_e_value, before=before) if seen.primary is not None else before,
+        evidence=seen.claim,
+        p=sequences.always_valid_p(seen.claim.log_e_value, before=before) if seen.claim is not None else before,
     )
 
 
@@ -287,10 +332,12 @@ def _insufficient(seen: _Seen) -> Iterable[Finding]:
 
 
 def _missing_for_a_win(seen: _Seen, guardrails: Mapping[str, GuardrailState]) -> Iterable[Finding]:
-    primary, found = seen.design.primary, seen.primary
+    primary, claim = seen.design.primary, seen.claim
     if seen.observed.elapsed_s < seen.design.minimum_duration_s:
         yield Finding(reason="MinDuration")
-    if found is None or found.worst(primary) >= 0:
+    if isinstance(seen.evidence, Finding):
+        yield seen.evidence
+    elif claim is None or min(primary.sign * claim.lower, primary.sign * claim.upper) <= 0:
         yield Finding(reason="NotClear", about=(primary.name,))
     waiting = tuple(name for name, state in guardrails.items() if state != "Shown")
     if waiting:
@@ -298,10 +345,10 @@ def _missing_for_a_win(seen: _Seen, guardrails: Mapping[str, GuardrailState]) ->
 
 
 def _no_practical_effect(seen: _Seen) -> bool:
-    found, least = seen.primary, seen.design.primary.minimum_effect
-    if found is None or least is None or seen.observed.elapsed_s < seen.design.minimum_duration_s:
+    claim, least = seen.claim, seen.design.primary.minimum_effect
+    if claim is None or least is None or seen.observed.elapsed_s < seen.design.minimum_duration_s:
         return False
-    return -least < found.lower and found.upper < least
+    return -least < claim.lower and claim.upper < least
 
 
 def _whole(arms: Mapping[str, Arm], *, unhealthy: tuple[Finding, ...], primary: Metric) -> tuple[Verdict, tuple[Finding, ...], str | None]:
@@ -326,7 +373,7 @@ def _whole(arms: Mapping[str, Arm], *, unhealthy: tuple[Finding, ...], primary: 
 
 def _effect_of(arms: Mapping[str, Arm], primary: Metric) -> Callable[[str], float]:
     def effect(name: str) -> float:
-        found = arms[name].closed[primary.name]
+        found = arms[name].evidence
         return primary.sign * found.shrunk if found is not None else 0.0
 
     return effect
