@@ -1,5 +1,6 @@
 """One arm on one metric, ready to be shown: an interval, or the reason why there is none."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 from slipway_operator.cli.experiment import figures
 from slipway_operator.cli.experiment.figures import Scale
 from slipway_statistics import analysis, ratios, strata
+from slipway_statistics.adaptive import Scored
 from slipway_statistics.analysis import Analysis
 from slipway_statistics.experiment import Arms, Design, Metric, Observed
 from slipway_statistics.strata import Kind
@@ -23,6 +25,8 @@ class Interval:
 
     control: float
     arm: float
+    """Values of both arms, over strata; the estimate of a bandit is no difference of these."""
+
     estimate: float
     lower: float
     upper: float
@@ -59,8 +63,8 @@ class Compared:
     unresolved: bool = False
     """Whether it is not known yet where values are cut off: then it decides nothing."""
 
-    counted: Literal["Units", "Requests"] = "Units"
-    """Requests: by routers, in the live stratum alone."""
+    counted: Literal["Units", "Requests", "Scores"] = "Units"
+    """Requests: by routers, in the live stratum alone. Scores: units, weighed by the share that a bandit gave their arm."""
 
     @property
     def scale(self) -> Scale:
@@ -165,6 +169,30 @@ def _uncounted(found: ratios.Look | None) -> str:
     if found is None or not found.comparable:
         return "routers counted no request of one of the arms in this stratum yet"
     return f"too few users or too short a time to know a standard error: {found.groups:.1f} effective groups of {ratios.ENOUGH_GROUPS}"
+
+
+def scored(before: Compared, found: Scored | None, *, shrunk: float | None) -> Compared:
+    """The primary of a bandit, of which scores and not strata tell: how large an arm's strata are was decided by what was seen before.
+
+    Args:
+        before: the same by strata, for units and values of the arms.
+        found: the scores.
+        shrunk: the estimate pulled towards zero.
+
+    """
+    if found is None or before.interval is None:
+        missing = before.missing or "no batch was scored: the floor is below 10 %, or no arm had that share yet"
+        return dataclasses.replace(before, interval=None, missing=missing, counted="Scores")
+    told = dataclasses.replace(
+        before.interval,
+        estimate=found.estimate,
+        lower=found.lower,
+        upper=found.upper,
+        shrunk=shrunk,
+        at_least=found.lower if found.lower > 0 else found.upper if found.upper < 0 else None,
+        lift=None,
+    )
+    return dataclasses.replace(before, interval=told, counted="Scores")
 
 
 def pooled(metric: Metric, arms: Arms, *, arm: str, control: str) -> Pooled | None:

@@ -11,6 +11,7 @@ from slipway_operator.cli.experiment.history import Change, Point
 from slipway_operator.cli.experiment.looks import Recorded, Unanswerable
 from slipway_operator.state import slots
 from slipway_statistics import holm, record, verdict
+from slipway_statistics.adaptive import Moves
 from slipway_statistics.analysis import Analysis
 from slipway_statistics.experiment import Arms, Design, Observed, Step
 
@@ -148,6 +149,9 @@ class Report:
     maximum_duration_s: float
     arms: tuple[Arm, ...]
     strata: tuple[Stratum, ...]
+    bandit: Moves | None
+    """Where the shares are and go, of a bandit."""
+
     sample_ratio: SampleRatio
     quality: Quality
     changes: tuple[Change, ...]
@@ -161,6 +165,8 @@ class _Seen:
     design: Design
     observed: Observed
     said: verdict.Look
+    moves: Moves | None
+    """Of a bandit."""
 
 
 def report(found: Sequence[Recorded]) -> Report:
@@ -195,6 +201,7 @@ def report(found: Sequence[Recorded]) -> Report:
         maximum_duration_s=design.maximum_duration_s,
         arms=arms,
         strata=_strata(found, last),
+        bandit=last.moves,
         sample_ratio=SampleRatio(p=last.said.sample_ratio.p, alpha=design.sample_ratio_alpha, smallest_loss=last.said.sample_ratio.smallest_loss),
         quality=Quality(
             units=joins.units,
@@ -221,6 +228,7 @@ def _read(recorded: Recorded) -> _Seen:
             design=record.read(Design, recorded.design),
             observed=record.read(Observed, recorded.observed),
             said=record.read(verdict.Look, recorded.said),
+            moves=None if recorded.bandit is None else record.read(Moves, recorded.bandit),
         )
     except ValueError as error:
         raise Unanswerable(f"look {recorded.sequence} of {recorded.experiment} cannot be read: {error}; use the slipway that wrote it") from error
@@ -239,14 +247,15 @@ def _arms(found: Sequence[Recorded], last: _Seen) -> list[Arm]:
 def _arm(name: str, seen: _Seen, *, found: Sequence[Recorded], stopped: bool) -> Arm:
     design, said = seen.design, seen.said.arms[name]
     primary = design.primary
-    pooled = comparing.pooled(primary, seen.observed.closed.get(primary.name, {}), arm=name, control=design.control)
+    sums = seen.observed.closed.get(primary.name, {})
+    pooled = comparing.pooled(primary, sums, arm=name, control=design.control) if seen.moves is None else None
     return Arm(
         name=name,
         sequence=seen.recorded.sequence,
         stopped=stopped,
         verdict=said.verdict,
         findings=tuple((one.reason, one.about) for one in said.findings),
-        primary=_closed(seen, name, primary.name),
+        primary=_primary(seen, name),
         primary_to_date=_to_date(seen, name, primary.name),
         p=said.p,
         holm=None,
@@ -271,6 +280,14 @@ def _arm(name: str, seen: _Seen, *, found: Sequence[Recorded], stopped: bool) ->
         pooled=pooled,
         points=history.points(found, arm=name, metric=primary.name),
     )
+
+
+def _primary(seen: _Seen, arm: str) -> Compared:
+    found = _closed(seen, arm, seen.design.primary.name)
+    if seen.moves is None:
+        return found
+    evidence = seen.said.arms[arm].evidence
+    return comparing.scored(found, seen.moves.scores.get(arm), shrunk=evidence.shrunk if evidence is not None else None)
 
 
 def _closed(seen: _Seen, arm: str, name: str) -> Compared:

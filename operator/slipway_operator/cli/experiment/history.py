@@ -19,7 +19,7 @@ MOST_CHANGES: Final = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """The primary of one arm at one look, closed windows, in the metric's unit."""
+    """The primary of one arm at one look, closed windows, in the metric's unit; of a bandit its scores."""
 
     sequence: int
     elapsed_s: float
@@ -108,8 +108,8 @@ def least_p(found: Iterable[Recorded], *, arm: str, metric: str) -> float | None
 
 
 def _point(look: Recorded, *, arm: str, metric: str) -> Point | None:
-    analysis = _closed(look, arm=arm, metric=metric)
-    if analysis is None:
+    analysis = _closed(look, arm=arm, metric=metric) if look.bandit is None else look.bandit.get("scores", {}).get(arm)
+    if analysis is None or arm not in look.said.get("arms", {}):
         return None
     return Point(
         sequence=look.sequence,

@@ -8,12 +8,18 @@ from slipway_operator.cli.experiment.comparing import Compared
 from slipway_operator.cli.experiment.content import Arm, Guardrail, Report, Secondary
 from slipway_operator.cli.experiment.history import Change
 from slipway_operator.cli.experiment.markup import Child, Markup, document, style, tag, together
+from slipway_statistics.adaptive import Moves
 
 _GOOD: Final = frozenset({"Winning", "Won", "Shown"})
 _BAD: Final = frozenset({"Harmful", "Unhealthy", "RolledBack", "Crossed"})
 
 _TABLE_OF_LOOKS: Final = 12
 """Looks that are told in numbers below a picture; the picture and ``--json`` have more."""
+
+_SCORES: Final = (
+    "Of a bandit the difference is of scores: each unit is weighed by the share that its arm had. It is not the difference of the two values, "
+    "which are of units that came when the bandit favoured their arm."
+)
 
 _NEVER_SEEN: Final = "no loss would have been seen yet"
 
@@ -38,6 +44,7 @@ def html(report: Report) -> str:
                 "main",
                 *(_arm(arm, report, number=number) for number, arm in enumerate(report.arms, start=1)),
                 _units(report),
+                _shares(report.bandit) if report.bandit is not None else None,
                 _claims(report),
                 _quality(report),
                 _what_happened(report.changes),
@@ -77,8 +84,9 @@ def _arm(arm: Arm, report: Report, *, number: int) -> Markup:
 
 def _figure(arm: Arm, report: Report, *, number: int) -> Markup:
     unit = arm.primary.scale.difference_unit.strip()
+    by = "by scores" if arm.primary.counted == "Scores" else "closed windows"
     caption = (
-        f"Difference in {arm.primary.metric}{f', in {unit}' if unit else ''}, {arm.name} minus {report.control}, closed windows. Shaded: the "
+        f"Difference in {arm.primary.metric}{f', in {unit}' if unit else ''}, {arm.name} minus {report.control}, {by}. Shaded: the "
         f"{figures.level(arm.primary.error)} interval; dashed: the estimate; dotted: ± the least effect that matters. Time is on a scale of its "
         "root. An interval that was wider than the picture is cut off at its edge."
     )
@@ -128,13 +136,14 @@ def _numbers(arm: Arm) -> Markup:
         )
         for point in shown
     )
-    table = _table(f"{arm.primary.metric} of {arm.name} at some looks, closed windows", ("Look", "After", "Estimate", "Interval", "Verdict"), rows)
+    table = _table(f"{arm.primary.metric} of {arm.name} at some looks", ("Look", "After", "Estimate", "Interval", "Verdict"), rows)
     return tag("details", tag("summary", "The picture in numbers"), table)
 
 
 def _primary(arm: Arm, report: Report) -> Markup:
+    scored = arm.primary.counted == "Scores"
     rows = [
-        (f"{arm.primary.metric}, closed windows", *_told(arm.primary, control=report.control, arm=arm.name)),
+        (f"{arm.primary.metric}, {'by scores' if scored else 'closed windows'}", *_told(arm.primary, control=report.control, arm=arm.name)),
         (f"{arm.primary_to_date.metric}, outcomes to date", *_told(arm.primary_to_date, control=report.control, arm=arm.name)),
     ]
     shrunk = tag("p", _shrunk(arm)) if arm.primary.interval is not None else None
@@ -149,6 +158,7 @@ def _primary(arm: Arm, report: Report) -> Markup:
                 ("Metric", "Values", f"Difference and {figures.level(arm.primary.error)} interval"),
                 rows,
             ),
+            tag("p", _SCORES, class_="soft") if scored else None,
             shrunk,
             tag("p", f"{p}."),
             _simpson(arm),
@@ -239,13 +249,14 @@ def _told(one: Compared, *, control: str, arm: str) -> tuple[Child, Child]:
     found = one.interval
     if found is None:
         return "none", _difference(one)
+    what = "requests" if one.counted == "Requests" else "units"
     values = together(
         [
             tag("span", f"{control} {one.scale.value(found.control, reach=found.reach)}", class_="n"),
             tag("br"),
             tag("span", f"{arm} {one.scale.value(found.arm, reach=found.reach)}", class_="n"),
             tag("br"),
-            tag("span", f"{figures.count(found.control_units)} and {figures.count(found.arm_units)} {one.counted.lower()}", class_="soft"),
+            tag("span", f"{figures.count(found.control_units)} and {figures.count(found.arm_units)} {what}", class_="soft"),
         ]
     )
     return values, _difference(one)
@@ -312,6 +323,18 @@ def _units(report: Report) -> Markup:
             rows,
             numbers_from=2,
         ),
+    )
+
+
+def _shares(moves: Moves) -> Markup:
+    """Where a bandit's shares are and go."""
+    stays = f" They stay as they are: {sentences.LACKS.get(moves.lacks, moves.lacks)}." if moves.lacks is not None else ""
+    rows = [(arm, figures.percent(share), figures.percent(moves.next_shares.get(arm, share))) for arm, share in moves.shares.items()]
+    return tag(
+        "section",
+        tag("h2", "Shares of the bandit"),
+        tag("p", f"Shares follow what the arms earn, and no arm gets less than {figures.percent(moves.rules.floor)}.{stays}"),
+        _table("Of new units, in this stratum and in the next", ("Arm", "Now", "Next"), rows, numbers_from=1),
     )
 
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from slipway_operator.cli.experiment import source
 from slipway_operator.cli.experiment.looks import Recorded
-from slipway_statistics import record, verdict
+from slipway_statistics import adaptive, record, verdict
+from slipway_statistics.adaptive import Moves
 from slipway_statistics.experiment import Design, Memory, Observed
 
 SHOWN: Final = 20
@@ -81,11 +82,18 @@ def _differences(found: Sequence[Recorded]) -> Iterator[Difference]:
 def _again(look: Recorded) -> Iterator[Difference]:
     """Of one look alone. Inputs that cannot be read, or looked at, are a difference too: nobody can have said this of them."""
     try:
-        said = verdict.look(record.read(Design, look.design), record.read(Observed, look.observed))
+        design, observed = record.read(Design, look.design), record.read(Observed, look.observed)
+        if look.bandit is None:
+            said, moves = verdict.look(design, observed), None
+        else:
+            recorded = record.read(Moves, look.bandit)
+            found = adaptive.look(design, observed, rules=recorded.rules, reward=recorded.reward)
+            said, moves = found.said, found.moves
     except (ValueError, TypeError, ArithmeticError, LookupError) as error:
         yield Difference(sequence=look.sequence, path="said", recorded=look.verdict, computed=f"no look is possible: {error}")
         return
     yield from _compared(look, "said", look.said, record.write(said))
+    yield from _compared(look, "bandit", look.bandit, record.write(moves))
 
 
 def _compared(look: Recorded, path: str, recorded: Any, computed: Any) -> Iterator[Difference]:
@@ -109,7 +117,7 @@ def compare(recorded: Any, computed: Any, *, path: str) -> Iterator[tuple[str, A
 
 def _below(path: str, key: str) -> str:
     """Names of fields are words; names that people chose may have dots, and stand in brackets."""
-    named = path.rpartition(".")[2] in ("arms", "closed", "toDate", "guardrails", "primary", "routed")
+    named = path.rpartition(".")[2] in ("arms", "closed", "toDate", "guardrails", "primary", "routed", "scores", "shares", "nextShares")
     return f"{path}[{key}]" if named else f"{path}.{key}"
 
 

@@ -27,6 +27,7 @@ REASONS: Final[Mapping[str, str]] = {
     "TooFewConversions": "there are too few expected events to compare",
     "MinDuration": "it has not lasted as long as it should",
     "GuardrailNotShown": "it is not known yet whether a guardrail is within its margin",
+    "FloorTooLow": "shares of the bandit may fall so low that nothing is called better",
     "NotClear": "the interval of the primary metric has zero in it",
     "Better": "the interval of the primary metric is on the better side of zero",
     "WithinMinimumEffect": "the interval of the primary metric is inside ± the minimum effect",
@@ -39,6 +40,14 @@ GUARDRAILS: Final[Mapping[str, str]] = {
     "Shown": "within the margin",
     "NotShown": "not known yet",
 }
+
+LACKS: Final[Mapping[str, str]] = {
+    "Unhealthy": "the data cannot be believed",
+    "CapUnresolved": "it is not known yet where values are cut off",
+    "TooFewUnits": "an arm has too few units",
+    "TooFewConversions": "an arm has too few units that converted",
+}
+"""Why the shares of a bandit stay as they are."""
 
 ACTIONS: Final[Mapping[str, str]] = {
     "Promote": "{arm} becomes stable",
