@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from slipway_operator.cli import render, validate
+from slipway_operator.cli.experiment import commands as experiment
+from slipway_operator.cli.experiment.looks import Unanswerable
 from slipway_operator.cli.files import FileError
 
 _EPILOG = """\
-Neither command asks a cluster: both read the same definition of the kinds as the operator does.
+validate and render ask no cluster: both read the same definition of the kinds as the operator does.
 Exit status: 0 all is well, 1 something in a manifest is wrong, 2 the question could not be answered.
 """
 
@@ -19,7 +21,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.answer(arguments))
-    except FileError as error:
+    except (FileError, Unanswerable) as error:
         print(f"slipway: {error}", file=sys.stderr)
         return 2
 
@@ -27,7 +29,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slipway",
-        description="Says what a Slipway manifest means.",
+        description="Says what a Slipway manifest means and what experiments say.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -35,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     validate.add_to(commands)
     render.add_to(commands)
+    experiment.add_to(commands)
     return parser
 
 
