@@ -176,15 +176,13 @@ def expected(users: Users) -> dict[str, tuple[int, int]]:
     return {arm: (units[arm], 0 if arm == "waiting" else bought[arm]) for arm in ARMS}
 
 
-class OtherLedger(Ledger):
-    """In an environment of its own, for a router's has nothing of what it needs."""
-
-    python = str(layout.REPOSITORY / "build" / "venvs" / "ledger-tests" / "bin" / "python")
+PYTHON = layout.REPOSITORY / "build" / "venvs" / "ledger-tests" / "bin" / "python"
+"""An environment of the ledger's own: a router's has nothing of what it needs."""
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with OtherLedger(tmp_path) as running:
+    with Ledger(tmp_path, python=PYTHON) as running:
         assert running.put(EXPERIMENT, DEFINITION).status == 201
         yield running
 

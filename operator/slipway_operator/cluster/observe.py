@@ -181,6 +181,7 @@ class Observer:
             leaving=leaving,
             lingering=own if name != own and self._caches.pods.by_index(router_key(identity.namespace, own)) else None,
             image=self._settings.router_image or "",
+            ledger=self._settings.ledger_url,
             replicas=self._settings.router_replicas,
             tokens=(deployment["metadata"].get("annotations") or {}).get(metadata.TOKENS_ANNOTATION) if deployment and _settled(deployment) else None,
             digests={pod["metadata"]["name"]: digest for pod, digest in zip(ready, digests, strict=True)},

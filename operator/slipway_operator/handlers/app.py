@@ -346,6 +346,7 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
                 api=api,
                 image=configured.router_image,
                 replicas=configured.router_replicas,
+                ledger=configured.ledger_url,
                 troubles=troubles,
                 tell=lambda namespace: ask_all(operator, namespace),
                 resync_s=configured.resync_seconds,
