@@ -166,8 +166,9 @@ def notice_experiment(operator: Operator, event: kopf.RawEvent) -> None:
     elif operator.experiments.put(body):
         ours = functools.partial(operator.applier.wrote, body, subresource="status")
         operator.experiment_keys.add(key, priority=priority, unless=ours)
-    else:
+    elif event["type"] is None:
         return
+    # Also of a status that we wrote ourselves, and that is no news to its own object: others have not seen it yet.
     target = experiments.target_key(body)
     if target is not None:
         operator.keys.add(target, priority=priority)
