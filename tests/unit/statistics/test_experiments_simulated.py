@@ -232,6 +232,7 @@ def test_whole_experiments_end_rightly() -> None:
 def test_a_look_is_cheap() -> None:
     """Five arms, ten metrics, three strata. The bench has the goal of 5 ms; this is for what would be ten times slower."""
     assert min(speed.took_ms(looks=5)) < 40
+    assert min(speed.bandit_took_ms(looks=3)) < 150
 
 
 def test_rows_of_the_bench() -> None:
