@@ -37,9 +37,17 @@ application account */*
 Start = Callable[..., Ledger]
 
 
-@pytest.fixture(scope="session")
-def shops(kube: Kube, plane: ControlPlane) -> Kube:
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """etcd and an API server of the module's own: the accounts in it are no other test's."""
+    with ControlPlane(tmp_path_factory.mktemp("ledger"), kserve=False, controllers=()) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def shops(plane: ControlPlane) -> Kube:
     """Accounts of routers and applications in shop and bank, the operator's and the ledger's own, which may review tokens."""
+    kube = Kube(plane.kubeconfig)
     for namespace in ("shop", "bank", SYSTEM):
         kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     for namespace, name in (
