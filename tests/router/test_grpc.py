@@ -6,12 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from datetime import datetime
 from typing import Any
 
 import grpc
 import pytest
 
-from router.harness import Router, split, table
+from router.harness import Router, experiment, split, table
 from router.reference import slot_of
 
 SERVICE = "/inference.GRPCInferenceService/"
@@ -120,6 +121,20 @@ def test_the_split_is_that_of_http(router: Router, pod: Any, call: Any) -> None:
     units = [f"user-{number}" for number in range(200)]
     expected = ["ranker-new" if slot_of("shop/ranker", unit.encode()) >= 7000 else "ranker-old" for unit in units]
     assert [call(x_user_id=unit)[1]["x-slipway-revision"] for unit in units] == expected
+
+
+def test_exposures_are_those_of_http(router: Router, pod: Any, call: Any) -> None:
+    router.serve(experiment((5000, 0, 0), (10000, 1, 1)), pods={"ranker-old": [pod(slow(0.3))], "ranker-new": [pod(slow(0.3))]})
+    units = [f"user-{number}" for number in range(4)]
+    before = time.time()
+    for unit in units:
+        call(x_user_id=unit)
+    call()
+    told = router.taken()["exposures"]
+    arms = ["v8" if slot_of("shop/ranker", unit.encode()) >= 5000 else "control" for unit in units]
+    assert [(each["unit"], each["arm"]) for each in told] == list(zip(units, arms, strict=True))
+    began = [datetime.fromisoformat(each["time"]).timestamp() for each in told]
+    assert all(begin < before + 0.3 * number + 0.25 for number, begin in enumerate(began))
 
 
 def test_a_large_message(router: Router, pod: Any, call: Any) -> None:
