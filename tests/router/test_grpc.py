@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -280,6 +281,24 @@ def test_a_stream_goes_both_ways(router: Router, pod: Any) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{router.grpc_port}") as channel:
         stream: Any = channel.stream_stream(SERVICE + "ModelStreamInfer")
         assert list(stream(iter([b"1", b"2"]), timeout=10)) == [b"got 1", b"got 2"]
+
+
+def test_a_stream_is_an_exposure_when_it_begins(router: Router, pod: Any) -> None:
+    router.serve(experiment((10000, 0, 0)), pods={"ranker-old": [pod()]})
+    go_on = threading.Event()
+
+    def requests() -> Iterator[bytes]:
+        yield b"1"
+        go_on.wait(10)
+
+    with grpc.insecure_channel(f"127.0.0.1:{router.grpc_port}", [("grpc.default_authority", "ranker")]) as channel:
+        stream: Any = channel.stream_stream(SERVICE + "ModelStreamInfer")
+        answers = stream(requests(), timeout=10, metadata=[("x-user-id", "u")])
+        assert next(answers) == b"got 1"
+        assert [(each["unit"], each["arm"]) for each in router.taken()["exposures"]] == [("u", "control")]
+        go_on.set()
+        assert list(answers) == []
+    assert router.taken()["exposures"] == []
 
 
 def test_a_token_opens(router: Router, pod: Any, call: Any) -> None:
