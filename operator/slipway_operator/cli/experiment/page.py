@@ -223,7 +223,8 @@ def _guardrail(guardrail: Guardrail) -> Iterator[tuple[Child, ...]]:
     margin = f"{worse}{closed.scale.size(guardrail.margin, reach=guardrail.margin)}" if guardrail.margin else "no worse at all"
     same = closed.counted == "Requests" or closed == to_date
     what = ", requests of this step" if closed.counted == "Requests" else "" if same else ", closed windows"
-    yield (f"{closed.metric}{what}", _badge(guardrail.state), _difference(closed), margin)
+    state = together([_badge(guardrail.state), tag("br"), tag("span", sentences.GUARDRAILS.get(guardrail.state, ""), class_="soft")])
+    yield (f"{closed.metric}{what}", state, _difference(closed), margin)
     if not same:
         yield (f"{closed.metric}, outcomes to date", "", _difference(to_date), margin)
 
