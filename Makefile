@@ -63,7 +63,7 @@ test-features: $(FEAST) ## Feast with Slipway's online store, and a real Redis o
 	@$(FEAST)/bin/python -m pytest tests/features
 
 .PHONY: test-ledger
-test-ledger: $(LEDGER) ## The ledger as a process, on SQLite and on a real PostgreSQL on loopback, killed and started again: minutes (LEDGER_KILLS=50: more)
+test-ledger: $(LEDGER) $(DEV) ## The ledger as a process, on SQLite and on a real PostgreSQL on loopback, killed and started again: minutes (LEDGER_KILLS=50: more)
 	@$(LEDGER)/bin/python -m pytest tests/ledger
 
 .PHONY: test-faults

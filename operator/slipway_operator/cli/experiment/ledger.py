@@ -82,6 +82,9 @@ async def through(found: credentials.Credentials, *, namespace: str, name: str) 
         "spec": {"audiences": [AUDIENCE], "expirationSeconds": TOKEN_LIFETIME_S},
     }
     status, answer = await _ask(server, TOKEN_REQUEST, body=asked)
+    if status == 404:
+        account = f"{NAMESPACE}/{ACCOUNT}"
+        raise Unanswerable(f"the cluster has no ServiceAccount {account}: install Slipway's ledger, or ask one by its address with --ledger URL")
     if status >= 300:
         raise errors.from_answer(request=f"create a token of ServiceAccount {NAMESPACE}/{ACCOUNT}", status=status, body=answer)
     token = answer["status"]["token"]
