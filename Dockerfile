@@ -1,4 +1,4 @@
-# Slipway's images, one target each: operator, router, transformer, triton-cpu, storage-initializer.
+# Slipway's images, one target each: operator, router, transformer, ledger, triton-cpu, storage-initializer.
 # docs/design/images.md says what is in them; box/slipway_box/images.py builds them without a container engine.
 #
 # Every target copies its files out of a builder stage and runs nothing itself, so that no pip, cache or build setting is left in it.
@@ -83,6 +83,20 @@ ENV PYTHONPATH=/opt/slipway
 COPY --from=transformer-builder /opt/venv /opt/venv
 EXPOSE 8080 8082
 ENTRYPOINT ["python", "-m", "slipway_inference"]
+
+
+FROM builder AS ledger-builder
+COPY requirements/ledger.txt /requirements.txt
+RUN ${INSTALL} --requirement /requirements.txt
+COPY inference/slipway_ledger /opt/venv/lib/python3.11/site-packages/slipway_ledger
+RUN /opt/venv/bin/python -m compileall -q /opt/venv/lib/python3.11/site-packages/slipway_ledger
+
+FROM runtime AS ledger
+LABEL org.opencontainers.image.title="slipway ledger" \
+      org.opencontainers.image.description="Keeps exposures, outcomes and labels of experiments, and answers their sums"
+COPY --from=ledger-builder /opt/venv /opt/venv
+EXPOSE 8080 8082
+ENTRYPOINT ["python", "-m", "slipway_ledger"]
 
 
 FROM builder AS triton-cpu-builder

@@ -51,7 +51,7 @@ test-cluster: $(DEV) ## A real API server and KServe, no nodes: minutes
 	@COVERAGE_FILE=build/coverage $(PYTHON) -m coverage report --fail-under=90
 
 .PHONY: test-router
-test-router: $(DEV) ## A real nginx on loopback, and pods that do what a test says: two minutes
+test-router: $(DEV) $(LEDGER) ## A real nginx on loopback, and pods that do what a test says: two minutes
 	@$(PYTEST) tests/router
 
 .PHONY: test-inference

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     command("status", _status, "show every component; status 1 if one is not healthy")
     load = command("load", _load, "bring images into the cluster")
     load.add_argument("images", nargs="+", metavar="NAME_OR_ARCHIVE", help="one of Slipway's images, or a docker-archive file")
-    command("install", _install, "install Slipway, with its images, and wait until the operator runs")
+    command("install", _install, "install Slipway, with its images, and wait until operator and ledger run")
     environment = command("environment", _environment, "make the virtual environment of requirements/NAME.txt; prints its folder")
     environment.add_argument("name")
     command("kubeconfig", _kubeconfig, "print the path of an administrator's kubeconfig")

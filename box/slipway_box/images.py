@@ -50,6 +50,7 @@ IMAGES = {
             inputs=("Dockerfile", ".dockerignore", "requirements/inference.txt", "inference/slipway_inference", "components/slipway_features"),
             usual_s=20,
         ),
+        Image("ledger", inputs=("Dockerfile", ".dockerignore", "requirements/ledger.txt", "inference/slipway_ledger"), usual_s=20),
         Image("triton-cpu", inputs=("Dockerfile", ".dockerignore", "requirements/triton-cpu.txt", "inference/triton"), usual_s=20),
         Image(
             "storage-initializer",

@@ -80,6 +80,11 @@ class Api:
 
     # Experiments
 
+    async def experiments(self, asked: Asked) -> tuple[int, Body]:
+        """Those of the namespaces that the sender may read, by name."""
+        _query(asked.query)
+        return 200, {"experiments": registry.listed(self.writer.book, namespaces=asked.namespaces)}
+
     async def register(self, asked: Asked) -> tuple[int, Body]:
         """201 where it is new."""
         _named(asked)
@@ -254,7 +259,7 @@ def _query(text: str, *names: str) -> dict[str, str]:
     found = parse_qs(text, keep_blank_values=True, max_num_fields=20) if text.count("&") < 20 else {text[:20]: ["", ""]}
     for name, values in found.items():
         if name not in names or len(values) > 1:
-            raise Refused(f"the query has {quoted(name)}: it takes {', '.join(names)}, each once", reason="query")
+            raise Refused(f"the query has {quoted(name)}: it takes {', '.join(names) or 'nothing'}, each once", reason="query")
     return {name: values[0] for name, values in found.items()}
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from slipway_ledger import meters, routes
+from slipway_ledger import meters, routes, tokens
 from slipway_ledger.api import Api, Asked
 from slipway_ledger.meters import Meters
 from slipway_ledger.refusals import Refused
@@ -17,6 +17,8 @@ from slipway_ledger.tokens import Tokens
 
 MOST_UNDER_WAY = 128
 """Requests beyond which bodies are not read any more: so many of the longest ones are held in memory at most."""
+BEHIND_A_PROXY = "x-slipway-authorization"
+"""Where a token may stand too: the API server's service proxy keeps Authorization to itself."""
 _JSON = ("content-type", "application/json")
 _CLOSE = ("connection", "close")
 _log = logging.getLogger(__name__)
@@ -53,12 +55,14 @@ class Connection(Protocol):
 class App:
     """Serves the API."""
 
-    def __init__(self, api: Api, tokens: Tokens, *, counts: Meters, body_bytes: int) -> None:
+    def __init__(self, api: Api, known: Tokens, *, counts: Meters, body_bytes: int) -> None:
         self._api = api
-        self._tokens = tokens
+        self._tokens = known
         self._meters = counts
         self._body_bytes = body_bytes
         self._under_way = 0
+        self._let_in = 0
+        """Those under way whose token was found good: who waits for a review holds no body, and takes nobody's place."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -94,8 +98,19 @@ class App:
 
     async def _answered(self, route: Route, path: Any, scope: Incoming, connection: Connection) -> tuple[int, Headers, Any]:
         get: Callable[[str], str | None] = scope.headers.get
-        namespaces = self._allowed(route, path, get)
-        if self._under_way > MOST_UNDER_WAY and scope.method == "POST":
+        namespaces = await self._allowed(route, path, get)
+        self._let_in += 1
+        try:
+            return await self._done(route, path, scope, connection, namespaces=namespaces)
+        finally:
+            self._let_in -= 1
+
+    async def _done(
+        self, route: Route, path: Any, scope: Incoming, connection: Connection, *, namespaces: frozenset[str] | None
+    ) -> tuple[int, Headers, Any]:
+        """What a request that may be made asks for."""
+        get: Callable[[str], str | None] = scope.headers.get
+        if self._let_in > MOST_UNDER_WAY and scope.method == "POST":
             raise Refused(f"{MOST_UNDER_WAY} requests are under way: try again in a second", status=429, reason="busy", retry_after_s=1)
         body = await self._body(get("content-length"), connection) if scope.method in ("POST", "PUT") else b""
         kind = (get("content-type") or "").partition(";")[0].strip().lower()
@@ -103,14 +118,14 @@ class App:
         status, answer = await self._api.named(route.name)(asked)
         return status, [_JSON], answer
 
-    def _allowed(self, route: Route, path: Any, get: Callable[[str], str | None]) -> frozenset[str] | None:
-        """The namespaces in which the sender may do this. Refused (401, 403): not at all, or not in that of the path."""
+    async def _allowed(self, route: Route, path: Any, get: Callable[[str], str | None]) -> frozenset[str] | None:
+        """The namespaces in which the sender may do this. Refused (401, 403, 503): not at all, or not in that of the path, or nobody can say."""
         if route.roles is None:
             return None
-        header = get("authorization")
+        grants = await self._tokens.grants(get("authorization") or get(BEHIND_A_PROXY))
         if "namespace" in path:
-            self._tokens.allow(header, roles=route.roles, namespace=path["namespace"])
-        return self._tokens.namespaces(header, roles=route.roles)
+            tokens.allow(grants, roles=route.roles, namespace=path["namespace"])
+        return tokens.namespaces(grants, roles=route.roles)
 
     async def _body(self, length: str | None, connection: Connection) -> bytes:
         """Refused: it is too long, and is not read then; or it ends too early."""

@@ -52,6 +52,8 @@ class Meters(Collector):
         """By kind, and accepted, duplicate or the word of why it was refused."""
         self.removed: Counter[str] = Counter()
         """Rows that retention removed, by table."""
+        self.reviews: Counter[str] = Counter()
+        """Of tokens by the API server: yes, no or failed."""
         self.seconds = Histogram(SECONDS)
         self.group_seconds = Histogram(SECONDS)
         self.group_events = Histogram(EVENTS)
@@ -77,6 +79,9 @@ class Meters(Collector):
         yield _counter("events", "Events, by kind and what came of them", ("kind", "result"), self.events.items())
         yield _counter(
             "removed_rows", "Rows that were removed because their time was over", ("table",), (((at,), n) for at, n in self.removed.items())
+        )
+        yield _counter(
+            "reviews", "Tokens that the API server was asked about, by what it said", ("result",), (((said,), n) for said, n in self.reviews.items())
         )
         yield _histogram("request_seconds", "Time from a request to its answer", self.seconds)
         yield _histogram("transaction_seconds", "Time of a transaction, its flush to the disk included", self.group_seconds)

@@ -41,6 +41,7 @@ _LOOKUP = {
 _EVENTS = (413, 415, 422, 429, 503)
 
 _SUMMARIES: dict[str, tuple[str, Any, tuple[int, ...]]] = {
+    "experiments": ("The experiments of the namespaces that the token may read, ended ones that still have data among them", None, (200,)),
     "register": ("Register an experiment, or set caps that were not set", _DEFINITION, (200, 201, 400, 409, 413, 422, 429, 503)),
     "show": ("The definition of an experiment", None, (200, 404)),
     "end": ("End an experiment", None, (200, 404, 429, 503)),
@@ -74,7 +75,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": route.name,
         "summary": summary,
         "parameters": parameters,
-        "responses": {str(status): _response(route, status) for status in sorted({*statuses, *(() if route.roles is None else (401, 403))})},
+        "responses": {str(status): _response(route, status) for status in sorted({*statuses, *(() if route.roles is None else (401, 403, 503))})},
         "security": [] if route.roles is None else [{"token": []}],
     }
     if body is not None:

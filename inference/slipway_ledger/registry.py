@@ -1,6 +1,9 @@
 """Experiments: registered, given caps, ended; and units that are forgotten."""
 
-from slipway_ledger import definitions
+from collections.abc import Set
+from typing import Any
+
+from slipway_ledger import definitions, events
 from slipway_ledger.account import Account
 from slipway_ledger.book import Book
 from slipway_ledger.definitions import Definition
@@ -8,6 +11,22 @@ from slipway_ledger.refusals import Refused
 from slipway_ledger.store.rows import Rows
 
 _PIECE = 10_000
+
+
+def listed(book: Book, *, namespaces: Set[str] | None) -> list[dict[str, Any]]:
+    """The experiments of some namespaces (None: of all), by name: at most MOST_EXPERIMENTS."""
+    # A copy, made at once: the thread that writes may add one meanwhile.
+    found = [account for account in list(book.accounts.values()) if namespaces is None or account.namespace in namespaces]
+    return [
+        {
+            "name": account.key,
+            "service": f"{account.namespace}/{account.definition.service or account.name}",
+            "state": "Running" if account.ended_at is None else "Ended",
+            "registeredAt": events.moment(account.registered_at),
+            "endedAt": None if account.ended_at is None else events.moment(account.ended_at),
+        }
+        for account in sorted(found, key=lambda account: account.key)
+    ]
 
 
 def register(book: Book, rows: Rows, *, namespace: str, name: str, definition: Definition, now: int) -> bool:

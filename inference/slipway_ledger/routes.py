@@ -22,6 +22,7 @@ class Route:
 _EXPERIMENT = "/v1/experiments/{namespace}/{name}"
 
 ROUTES = (
+    Route(method="GET", path="/v1/experiments", name="experiments", roles=("reader",)),
     Route(method="PUT", path=_EXPERIMENT, name="register", roles=()),
     Route(method="GET", path=_EXPERIMENT, name="show", roles=("reader",)),
     Route(method="DELETE", path=_EXPERIMENT, name="end", roles=()),

@@ -14,11 +14,13 @@ from granian.server.embed import Server
 
 from slipway_ledger import reading, units
 from slipway_ledger.api import Api
+from slipway_ledger.apiserver import ApiServer
 from slipway_ledger.app import App, Metrics
 from slipway_ledger.book import Book
 from slipway_ledger.meters import Meters
 from slipway_ledger.refusals import Refused
 from slipway_ledger.retention import DAY, Sweep
+from slipway_ledger.reviews import Reviews
 from slipway_ledger.settings import Settings
 from slipway_ledger.store.database import Database
 from slipway_ledger.store.migrations import migrate
@@ -26,6 +28,7 @@ from slipway_ledger.store.postgres import Postgres
 from slipway_ledger.store.rows import Rows
 from slipway_ledger.store.sqlite import Sqlite
 from slipway_ledger.tokens import Tokens
+from slipway_ledger.units import Hashes, NoKey
 from slipway_ledger.writer import Writer
 
 _BACKLOG = 1024
@@ -37,20 +40,25 @@ _log = logging.getLogger(__name__)
 
 def database(settings: Settings) -> Database:
     """That of the settings, not opened yet."""
-    if settings.database.startswith(("postgresql://", "postgres://")):
+    if _is_postgres(settings.database):
         return Postgres(settings.database, password=settings.database_password)
     return Sqlite(Path(settings.database))
 
 
+def _is_postgres(address: str) -> bool:
+    return address.startswith(("postgresql://", "postgres://"))
+
+
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Serve until ``stop``, and for the grace time after it. NoKey, NoTokens, Unavailable: a part of it cannot be made."""
-    hashes, tokens = units.read(Path(settings.key_file)), Tokens(Path(settings.tokens_file))
+    counts = Meters()
+    tokens = Tokens(Path(settings.tokens_file), _reviews(settings, counts))
     rows = Rows(database(settings))
+    hashes = _hashes(settings)
     before = migrate(rows.database)
     rows.database.begin()
     book = rows.load()
     rows.database.commit()
-    counts = Meters()
     writer = Writer(rows, book, counts, most_waiting=settings.waiting_events)
     counts.waiting, counts.available, counts.experiments = lambda: writer.waiting, lambda: writer.available, lambda: len(writer.book.accounts)
     api = Api(writer=writer, hashes=hashes, meters=counts, skew_s=settings.skew_seconds)
@@ -74,6 +82,25 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     finally:
         await asyncio.to_thread(writer.stop)
     _log.info("ended")
+
+
+def _hashes(settings: Settings) -> Hashes:
+    """With the key of the settings, which is made where there is no SQLite file either. NoKey: there is none, but data hashed with one."""
+    key, data = Path(settings.key_file), settings.database
+    if not key.exists() and not _is_postgres(data):
+        if Path(data).exists():
+            raise NoKey(f"there is no key of hashes in {key}, and {data} has data that was hashed with one: put it back")
+        units.make(key)
+        _log.info("made a new key of hashes, %s: back it up with the data, which is of no use without it", key)
+    return units.read(key)
+
+
+def _reviews(settings: Settings, counts: Meters) -> Reviews | None:
+    """None: there is no API server to ask."""
+    if not settings.kube_server:
+        return None
+    server = ApiServer(server=settings.kube_server, authority=Path(settings.kube_authority_file), token=Path(settings.kube_token_file))
+    return Reviews(server.review, counts, yes_s=settings.review_seconds)
 
 
 @contextlib.asynccontextmanager

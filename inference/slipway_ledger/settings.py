@@ -1,7 +1,8 @@
 """What the ledger can be told by environment variables named SLIPWAY_<FIELD>."""
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -25,10 +26,23 @@ class Settings:
     """Of the PostgreSQL user; empty where it needs none."""
 
     tokens_file: str = "/etc/slipway/tokens"
-    """Path of the tokens: lines of `role token [namespace]`, read again when they change."""
+    """Path of the tokens: lines of `role token [namespace]` or `role account namespace/name [namespace]`, read again when they change."""
 
-    key_file: str = "/etc/slipway/key"
-    """Path of the secret that units and requests are hashed with: 16 to 64 bytes, the same for as long as the data lives."""
+    key_file: str = "/var/lib/slipway/key"
+    """Path of the secret that units and requests are hashed with: 16 to 64 bytes, the same for as long as the data lives. Where there is no
+    SQLite file either, the ledger makes it; so the default is where the data is, for one is of no use without the other."""
+
+    kube_server: str = ""
+    """``https://host:port`` of the API server that reviews tokens of service accounts; empty: that of the pod's cluster."""
+
+    kube_authority_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+    """Path of the certificate that the API server's is checked against."""
+
+    kube_token_file: str = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
+    """Path of the ledger's own token, which the kubelet replaces."""
+
+    review_seconds: float = 60.0
+    """How long the API server's yes to a token holds, but no longer than the token: so long a deleted account may still send."""
 
     host: str = "0.0.0.0"  # noqa: S104 - routers, applications and Prometheus ask from outside the pod
     """Address that both servers listen on."""
@@ -82,12 +96,18 @@ class Settings:
                 wrong.append(f"{name} is {text!r}: {error}.")
         if wrong:
             raise SettingsError(" ".join(wrong))
-        return cls(**values)
+        return cls(**{"kube_server": _own_server(environment)} | values)
+
+
+def _own_server(environment: Mapping[str, str]) -> str:
+    """The API server of the cluster that this is a pod of, as the kubelet tells pods; empty outside of one."""
+    host, port = environment.get("KUBERNETES_SERVICE_HOST", ""), environment.get("KUBERNETES_SERVICE_PORT", "443")
+    return (f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}") if host else ""
 
 
 def _parsed(field: str, text: str, *, like: object) -> Any:
-    if field == "log_level":
-        return _level(text)
+    if field in _CHECKED:
+        return _CHECKED[field](text)
     if isinstance(like, int):
         return _whole(text, least=1, most=65535 if field.endswith("port") else None)
     return _amount(text) if isinstance(like, float) else text
@@ -118,3 +138,13 @@ def _level(text: str) -> str:
     if text.upper() not in _LEVELS:
         raise ValueError(f"it should be one of {', '.join(_LEVELS)}")
     return text.upper()
+
+
+def _server(text: str) -> str:
+    """Only over TLS: a token is sent there, and what is said of it believed."""
+    if not re.fullmatch(r"https://[^/?#@\s]+", text):
+        raise ValueError("it should be https://host:port")
+    return text
+
+
+_CHECKED: Mapping[str, Callable[[str], str]] = {"log_level": _level, "kube_server": _server}

@@ -1,10 +1,12 @@
 """Identities as keyed hashes: who does not have the key can neither read a unit's name in the tables nor try names out."""
 
 import hashlib
+import os
+import secrets
 from pathlib import Path
 
 DIGEST_BYTES = 16
-_LEAST_KEY, _MOST_KEY = 16, 64
+_LEAST_KEY, _MOST_KEY, _RANDOM_BYTES = 16, 64, 32
 
 
 class NoKey(Exception):
@@ -49,3 +51,29 @@ def read(path: Path) -> Hashes:
             f"the key of hashes in {path} has {len(key)} bytes: it should have {_LEAST_KEY} to {_MOST_KEY}, as `openssl rand -hex 32` makes them"
         )
     return Hashes(key)
+
+
+def make(path: Path) -> None:
+    """Make the key of new data: 32 random bytes in hexadecimal digits, for the owner's eyes only. NoKey: it cannot be written.
+
+    It is there whole or not at all, and on the disk before anything is hashed with it; one that is there stays.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+            file.write(secrets.token_hex(_RANDOM_BYTES) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(beside, path)
+        except FileExistsError:
+            return
+        finally:
+            beside.unlink()
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise NoKey(f"the key of hashes cannot be written to {path}: {error.strerror}") from None

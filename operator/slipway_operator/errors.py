@@ -4,6 +4,7 @@ SlipwayError
 ├── CredentialsError          no usable way to reach the API server; the process cannot start
 ├── NameTaken                 an object of that name exists and is not ours: the user must act
 ├── NotLeading                this process may not write (any more): another one does
+├── LedgerError               the ledger does not answer, or refuses: looks wait, units stay where they are
 ├── ApplyFight                another field manager undoes what is applied, again and again: say so, back off
 └── ApiError                  the API server's answer to one request (or that there was none)
     ├── NotFound              the object, its namespace, or (``.kind_missing``) the whole kind is not there
@@ -58,6 +59,10 @@ class NameTaken(SlipwayError):
 
 class NotLeading(SlipwayError):
     """A write was held back because the leader's lease is not ours, or no longer surely so."""
+
+
+class LedgerError(SlipwayError):
+    """The ledger does not answer, or refuses. The message is a sentence for the status of an object."""
 
 
 class ApplyFight(SlipwayError):

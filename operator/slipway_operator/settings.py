@@ -1,6 +1,7 @@
 """What the operator can be told, all through environment variables named SLIPWAY_<FIELD>."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -26,6 +27,12 @@ class Settings:
 
     transformer_image: str | None = None
     """Image of the transformers whose spec names none. Absent: such a spec is not accepted."""
+
+    ledger_url: str | None = None
+    """Address of the ledger, such as http://slipway-ledger.slipway-system:8080. Absent: no Experiment is accepted."""
+
+    ledger_token_file: str | None = None
+    """Path of the token that the ledger knows the operator by, read at each request. Absent: none is sent."""
 
     router_replicas: int = 2
     """Pods of each router."""
@@ -74,6 +81,7 @@ class Settings:
         """Read the settings; raises SettingsError for a variable that does not fit, and for one with the prefix that nothing reads."""
         given = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
         known = {PREFIX + field.name.upper(): field for field in dataclasses.fields(cls)}
+        given = {name: value for name, value in given.items() if name in known or not _SERVICE_LINK.search(name)}
         unknown = sorted(given.keys() - known.keys())
         if unknown:
             raise SettingsError(f"{', '.join(unknown)}: no such setting; there are {', '.join(sorted(known))}.")
@@ -126,6 +134,8 @@ def _level(text: str) -> str:
 
 
 PREFIX = "SLIPWAY_"
+# Kubernetes makes such variables for every Service of the namespace, and one of them is slipway-ledger.
+_SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "runtimes": runtimes,

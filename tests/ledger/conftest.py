@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a ledger: its database, and settings by keyword."""
     with ExitStack() as running:
 
-        def started(database: str | None = None, **settings: object) -> Ledger:
+        def started(database: str | None = None, **settings: Any) -> Ledger:
             return running.enter_context(Ledger(tmp_path, database, **settings))
 
         yield started

@@ -50,7 +50,8 @@ def outcome(unit: str, value: float = 1, seconds: float = -900, metric: str = "b
 class Ledger:
     """``python -m slipway_ledger``; a context manager that ends it."""
 
-    def __init__(self, folder: Path, database: str | None = None, **settings: object) -> None:
+    def __init__(self, folder: Path, database: str | None = None, *, python: Path = Path(sys.executable), **settings: object) -> None:
+        self._python = python
         self.port = free_port()
         self.metrics_port = free_port()
         self.folder = folder
@@ -88,7 +89,7 @@ class Ledger:
         environment = {f"SLIPWAY_{name.upper()}": str(value) for name, value in self._settings.items()}
         with (self.folder / "stderr").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "slipway_ledger"],
+                [self._python, "-m", "slipway_ledger"],
                 env={**os.environ, **environment, "PYTHONPATH": str(layout.REPOSITORY / "inference")},
                 cwd=self.folder,
                 stderr=log,

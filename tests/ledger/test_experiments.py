@@ -4,12 +4,13 @@ import json
 import math
 import random
 import time
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from ledger.conftest import Start
-from ledger.harness import ADMIN, APPLICATION, CHECKOUT, NOW, READER, Ledger, announce, ask, at, definition, exposure, outcome
+from ledger.harness import ADMIN, APPLICATION, CHECKOUT, NOW, READER, TOKENS, Ledger, announce, ask, at, definition, exposure, outcome
 from ledger.test_hostile import refused
 from slipway_testing.postgres_server import PostgresServer
 
@@ -122,6 +123,34 @@ def test_an_ended_experiment_takes_nothing_and_is_still_read(ledger: Ledger) -> 
     assert [no["reason"] for no in answer["refused"]] == ["ended"]
     assert (ledger.sums()["state"], ledger.sums()["metrics"][0]["sums"][0]["open"]["totals"][0]) == ("Ended", "0")
     assert refused(ledger.register()) == (409, "ended")
+
+
+def test_experiments_are_listed_with_their_state(ledger: Ledger) -> None:
+    began = time.time()
+    ledger.register("/v1/experiments/shop/a-second", service="ranker")
+    ledger.register("/v1/experiments/bank/first")
+    ledger.delete(CHECKOUT)
+
+    listed = ledger.get("/v1/experiments").said["experiments"]
+
+    assert [(each["name"], each["service"], each["state"]) for each in listed] == [
+        ("bank/first", "bank/first", "Running"),
+        ("shop/a-second", "shop/ranker", "Running"),
+        ("shop/checkout", "shop/checkout", "Ended"),
+    ]
+    assert [each["endedAt"] is None for each in listed] == [True, True, False]
+    moments = [listed[1]["registeredAt"], listed[2]["endedAt"]]
+    assert all(began - 1 < datetime.fromisoformat(moment).timestamp() < time.time() + 1 for moment in moments)
+
+
+def test_experiments_of_other_namespaces_are_not_listed(ledger: Ledger) -> None:
+    ledger.register("/v1/experiments/bank/first")
+    ledger.tokens.write_text(f"{TOKENS}reader teller-token-0123456789 bank\n")
+    time.sleep(1.1)  # until the file is read again
+
+    listed = ledger.get("/v1/experiments", "teller-token-0123456789").said["experiments"]
+
+    assert [each["name"] for each in listed] == ["bank/first"]
 
 
 def test_data_goes_when_its_time_is_over(start: Start, database: str) -> None:

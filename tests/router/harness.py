@@ -171,9 +171,16 @@ class Router:
         }
         self.settings = Settings(**{**given, **changed})
         self.pods: list[Pod] = []
+        self._kept = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Router":
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """As the image does: without what one that was killed has left."""
+        Path(f"{self.settings.run}/nginx.sock").unlink(missing_ok=True)
         (self.folder / "nginx.conf").write_text(render(self.settings))
         (self.folder / "tokens").mkdir(exist_ok=True)
         os.chmod(self.folder, 0o777)  # noqa: S103 - the user of nginx writes here
@@ -181,7 +188,6 @@ class Router:
         with (self.folder / "stderr.log").open("wb") as said:
             self._process = subprocess.Popen(["nginx", "-e", "stderr", "-c", str(self.folder / "nginx.conf")], stderr=said, **who)
         self._until(lambda: self.control("GET", "/healthz").status == 200)
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._process and self._process.poll() is None:
@@ -202,6 +208,12 @@ class Router:
     @property
     def log(self) -> str:
         return (self.folder / "error.log").read_text(errors="replace") + (self.folder / "stderr.log").read_text(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL, to the master before its workers: it would start others."""
+        for process in (self.master, *self.workers):
+            os.kill(process, signal.SIGKILL)
+        self.wait(READY_S)
 
     def quit(self) -> None:
         """Stop listening, finish what is under way, and end."""
@@ -233,9 +245,12 @@ class Router:
         assert answer.status == 204, answer.body
 
     def taken(self) -> Any:
-        answer = self.control("POST", "/taken")
+        """What was counted since the last time, by one that keeps what it takes."""
+        answer = self.control("POST", f"/taken?kept={self._kept}")
         assert answer.status == 200, answer.body
-        return answer.json
+        taken = answer.json
+        self._kept = taken["answer"]
+        return taken
 
     def ask(self, method: str = "POST", path: str = "/v2/models/ranker/infer", body: bytes | None = BODY, **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=READY_S)
@@ -358,6 +373,13 @@ def split(candidate: int, **changed: Any) -> dict[str, Any]:
     revisions = [{"name": "ranker-old", "role": "Stable"}, {"name": "ranker-new", "role": "Candidate"}]
     slots = [[10000 - candidate, 0]] * (candidate < 10000) + [[10000, 1]] * (candidate > 0)
     return table(revisions=revisions, slots=slots, **changed)
+
+
+def experiment(*slots: Sequence[int], stratum: str = "1", **changed: Any) -> dict[str, Any]:
+    """A route table of an experiment: runs of slots as (end, revision, arm). The stable revision serves control and those that wait."""
+    revisions = [{"name": "ranker-old", "role": "Stable"}, {"name": "ranker-new", "role": "Arm"}]
+    exposures = {"experiment": "shop/ranker-v8-1a2b3c4d", "stratum": stratum, "arms": ["control", "v8", "waiting"]}
+    return table(revisions=revisions, slots=[list(run) for run in slots], exposures=exposures, **changed)
 
 
 def given(*tables: Mapping[str, Any], pods: Mapping[str, Sequence[Pod | str]]) -> bytes:

@@ -1,6 +1,5 @@
 """What is counted: exactly what was asked, in the cells that the design names."""
 
-import json
 import math
 import threading
 import time
@@ -141,52 +140,3 @@ def test_what_was_refused_is_not_counted(router: Router) -> None:
     for answer in (router.ask(content_type="text/plain"), router.ask("GET"), router.ask(path="/v2/models/x/infer")):
         assert 400 <= answer.status < 500
     assert (router.taken()["cells"], router.taken()["totals"]) == ([], [])
-
-
-EXPOSED = {"exposures": {"experiment": "ranker-v8", "stratum": 2}}
-
-
-def test_exposures_are_told_once_for_each_unit(router: Router) -> None:
-    router.serve(split(5000, **EXPOSED), pods={"ranker-old": [router.pod()], "ranker-new": [router.pod()]})
-    units = [f"user-{number}" for number in range(40)]
-    before = time.time()
-    given = {unit: router.ask(x_user_id=unit) for unit in units * 3}
-    router.ask()
-    taken = router.taken()
-    assert all(before - 0.1 <= one.pop("time") <= time.time() for one in taken["exposures"])
-    same = {"experiment": "ranker-v8", "namespace": "shop", "model": "ranker", "epoch": 7, "stratum": 2}
-    expected = [{**same, "revision": given[u].revision, "role": given[u].headers["x-slipway-role"], "unit": u} for u in units]
-    assert (taken["exposures"], taken["lost"]) == (expected, 0)
-    router.serve(split(5000, epoch=8, **EXPOSED), pods={"ranker-old": [router.pods[0]], "ranker-new": [router.pods[1]]})
-    for unit in units:
-        router.ask(x_user_id=unit)
-    assert router.taken()["exposures"] == []
-
-
-def test_a_unit_that_moves_is_told_again(router: Router) -> None:
-    pods = {"ranker-old": [router.pod()], "ranker-new": [router.pod()]}
-    told = []
-    for candidate in (0, 10000):
-        router.serve(split(candidate, **EXPOSED), pods=pods)
-        router.ask(x_user_id="u")
-        told += [one["revision"] for one in router.taken()["exposures"]]
-    assert told == ["ranker-old", "ranker-new"]
-
-
-def test_a_unit_of_any_bytes_is_told_as_text(router: Router) -> None:
-    router.serve(table(**EXPOSED), pods={"ranker-old": [router.pod()]})
-    for unit in ("Zo\xeb", "Zoë".encode().decode("latin-1"), 'a"b\\'):
-        router.ask(x_user_id=unit)
-    assert [one["unit"] for one in router.taken()["exposures"]] == ["Zoë", "Zoë", 'a"b\\']
-
-
-def test_more_exposures_than_are_kept_are_counted_as_lost(router: Router) -> None:
-    """Told in portions of 5,000; 20,000 wait at most."""
-    router.serve(table(**EXPOSED), pods={"ranker-old": [router.pod()]})
-    with Load(router.http_port, clients=8, units=10**9) as load:
-        load.until(20_300, timeout_s=60)
-    portions = [router.taken() for _ in range(5)]
-    assert [len(one["exposures"]) for one in portions] == [5000, 5000, 5000, 5000, 0]
-    lost = sum(one["lost"] for one in portions)
-    assert lost == load.total - 20_000 > 0
-    assert json.dumps(portions[0]["exposures"][0])

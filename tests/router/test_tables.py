@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from router.harness import Load, Router, given, split, table
+from slipway_router.agent.table import Refused, Table
 
 GOOD = table()
+EXPOSURES = {"experiment": "shop/ranker-v8-1a2b3c4d", "stratum": "1", "arms": ["control", "v8", "waiting"]}
 
 
 def changed(**fields: Any) -> str:
@@ -62,7 +64,11 @@ BAD = {
     "slots before the first": changed(slots=[[10000, -1]]),
     "half a slot": changed(slots=[[0.5, 0], [10000, 0]]),
     "a run of one": changed(slots=[[10000]]),
-    "a run of three": changed(slots=[[10000, 0, 0]]),
+    "a run of four": changed(slots=[[10000, 0, 0, 0]], exposures=EXPOSURES),
+    "a run of null": changed(slots=[[10000, 0, None]], exposures=EXPOSURES),
+    "an arm without exposures": changed(slots=[[10000, 0, 0]]),
+    "an arm that is not there": changed(slots=[[9900, 0, 2], [10000, 0, 3]], exposures=EXPOSURES),
+    "half an arm": changed(slots=[[10000, 0, 0.5]], exposures=EXPOSURES),
     "no timeout": changed(timeoutMilliseconds=0),
     "a timeout of days": changed(timeoutMilliseconds=10**9),
     "no limits": without("limits"),
@@ -70,7 +76,16 @@ BAD = {
     "no pending": changed(limits={"bodyBytes": 1}),
     "tokens in text": changed(tokens="no"),
     "no tokens": without("tokens"),
-    "exposures without stratum": changed(exposures={"experiment": "e"}),
+    "exposures without stratum": changed(exposures=EXPOSURES | {"stratum": None}),
+    "exposures of a number": changed(exposures=EXPOSURES | {"stratum": 1}),
+    "exposures of an empty stratum": changed(exposures=EXPOSURES | {"stratum": ""}),
+    "exposures of a long stratum": changed(exposures=EXPOSURES | {"stratum": "s" * 64}),
+    "exposures of a spaced stratum": changed(exposures=EXPOSURES | {"stratum": "a b"}),
+    "exposures without experiment": changed(exposures=EXPOSURES | {"experiment": ""}),
+    "exposures without arms": changed(exposures=EXPOSURES | {"arms": []}),
+    "exposures of an object of arms": changed(exposures=EXPOSURES | {"arms": {"control": 0}}),
+    "exposures of an arm twice": changed(exposures=EXPOSURES | {"arms": ["control", "control"]}),
+    "exposures of a dash": changed(exposures=EXPOSURES | {"arms": ["-control"]}),
     "a shadow of 101 percent": changed(shadow={"revision": "x", "percent": "101"}),
     "a shadow of no number": changed(shadow={"revision": "x", "percent": "nan"}),
     "a shadow of nobody": changed(shadow={"percent": "1"}),
@@ -105,6 +120,13 @@ def test_bad_tables_are_refused_and_the_good_ones_stay(serving: Router, what: st
     assert (answer.status, list(answer.json)) == (400, ["error"])
     assert serving.control("GET", "/tables").json == before
     assert serving.ask(x_user_id="u").revision == "ranker-old"
+
+
+@pytest.mark.parametrize("what", [what for what in BAD if what.startswith(("exposures", "an arm", "half an arm", "a run of"))])
+def test_the_agent_refuses_the_same(what: str) -> None:
+    """It is asked first, and one model's table must not keep nginx from those of all others."""
+    with pytest.raises(Refused):
+        Table.parse(json.loads(BAD[what])["routes"]["ranker"], namespace="shop", model="ranker")
 
 
 def test_a_refusal_says_what_and_where(router: Router) -> None:

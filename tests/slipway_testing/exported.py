@@ -23,6 +23,7 @@ from slipway_router.agent.feeder import Feeder
 from slipway_router.agent.meters import Meters, Parts
 from slipway_router.agent.nginx import Nginx
 from slipway_router.agent.routes import Routes
+from slipway_router.agent.sender import Sender
 from slipway_router.agent.shadow.player import Player
 from slipway_router.agent.shadow.samples import About
 from slipway_router.agent.taker import Taker
@@ -126,5 +127,17 @@ async def _agent(folder: Path) -> Exported:
     player.drop(About("ranker", 7, STABLE))
     kind = Kind(what="ConfigMaps", path="/", selector="")
     watch = Watch(Api(Credentials(server="http://nowhere")), kind, keep=str, on_change=lambda *_: None)
-    parts = Parts(routes=routes, feeder=feeder, taker=taker, counts=counts, totals=totals, exposures=exposures, player=player, watches=(watch,))
+    sender = Sender(exposures, url="http://nowhere", token_file=None, position_file=folder / "position")
+    sender.refused["experiment"] = 1
+    parts = Parts(
+        routes=routes,
+        feeder=feeder,
+        taker=taker,
+        counts=counts,
+        totals=totals,
+        exposures=exposures,
+        sender=sender,
+        player=player,
+        watches=(watch,),
+    )
     return _samples(Meters(parts).text(), pods=ROUTER_PODS)

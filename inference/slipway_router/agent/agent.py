@@ -17,6 +17,7 @@ from slipway_router.agent.feeder import Feeder
 from slipway_router.agent.meters import Meters, Parts
 from slipway_router.agent.nginx import Nginx
 from slipway_router.agent.routes import Routes
+from slipway_router.agent.sender import Sender
 from slipway_router.agent.settings import Settings
 from slipway_router.agent.shadow.player import Player
 from slipway_router.agent.taker import Taker
@@ -25,6 +26,8 @@ from slipway_router.agent.watches import Watch
 
 _FLUSH_S = 5.0
 """How long an ending agent waits for the disk."""
+_SEND_S = 5.0
+"""How long it waits for the ledger, once it has taken a last time."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ class Agent:
         self._counts = Counts()
         self._totals = Totals()
         self._exposures = Exposures(Path(settings.exposures_file), file_bytes=settings.exposures_bytes, files=settings.exposures_files)
+        self._sender = self._to_ledger()
         self._taker = Taker(self._nginx, counts=self._counts, totals=self._totals, exposures=self._exposures)
         self._player = Player(
             counts=self._counts,
@@ -100,7 +104,17 @@ class Agent:
             self._serve(),
             self._exposures.run(),
             self._player.run(),
+            *([self._sender.run()] if self._sender else []),
         )
+
+    def _to_ledger(self) -> Sender | None:
+        """What sends exposures, where a ledger is named."""
+        settings = self._settings
+        if not settings.ledger_url:
+            return None
+        token = Path(settings.ledger_token_file) if settings.ledger_token_file else None
+        position = Path(f"{settings.exposures_file}.position")
+        return Sender(self._exposures, url=settings.ledger_url, token_file=token, position_file=position)
 
     async def _serve(self) -> None:
         await self._begin()
@@ -158,6 +172,12 @@ class Agent:
             async with asyncio.timeout(self._settings.drain_seconds):
                 await stop.wait()
         await self._last()
+        if self._sender:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SEND_S):
+                    await self._sender.finish()
+            if self._sender.waiting:
+                _log.warning("%d exposures were not sent to the ledger: they are in %s", self._sender.waiting, self._settings.exposures_file)
 
     async def _last(self) -> None:
         if self._begun:
@@ -191,6 +211,7 @@ class Agent:
             counts=self._counts,
             totals=self._totals,
             exposures=self._exposures,
+            sender=self._sender,
             player=self._player,
             watches=(self._tables, self._slices),
         )

@@ -14,6 +14,7 @@ from slipway_router.agent.counts import Counts
 from slipway_router.agent.exposures import Exposures
 from slipway_router.agent.feeder import Feeder
 from slipway_router.agent.routes import Routes
+from slipway_router.agent.sender import Sender
 from slipway_router.agent.shadow.player import Player
 from slipway_router.agent.taker import Taker
 from slipway_router.agent.totals import BOUNDS_S, Histogram, Totals
@@ -49,6 +50,7 @@ class Parts:
     counts: Counts
     totals: Totals
     exposures: Exposures
+    sender: Sender | None
     player: Player
     watches: tuple[Watch[Any], ...]
 
@@ -72,6 +74,8 @@ class Meters(Collector):
         yield from self._tables()
         yield from self._shadow()
         yield from self._own()
+        if self._parts.sender:
+            yield from _sending(self._parts.sender)
 
     def _requests(self) -> Iterator[Metric]:
         totals = self._parts.totals
@@ -118,8 +122,18 @@ class Meters(Collector):
         silence = [((watch.kind.what,), watch.silence_s()) for watch in parts.watches]
         yield _gauge("watch_silence_seconds", "Time since the API server's last word about a kind", ("kind",), silence)
         yield _counter("take_failures", "Times that what nginx counted could not be taken", (), [((), parts.taker.failures)])
+        yield _counter("nginx_restarts", "Times that nginx was found to have begun anew, its last second lost", (), [((), parts.taker.restarts)])
         yield _counter("uncounted", "What nginx counted of models and epochs that nobody knows", (), [((), parts.taker.uncounted)])
         yield _gauge("count_cells", "Cells of counts in memory", (), [((), parts.counts.cells)])
+
+
+def _sending(sender: Sender) -> Iterator[Metric]:
+    yield _counter("exposures_sent", "Exposures that the ledger has", (), [((), sender.sent)])
+    refused = [((reason,), n) for reason, n in sender.refused.items()]
+    yield _counter("exposures_refused", "Exposures that the ledger does not want", ("reason",), refused)
+    yield _gauge("exposures_waiting", "Exposures in files that are still to be sent", (), [((), sender.waiting)])
+    yield _counter("exposures_send_failures", "Times that the ledger did not take a batch", (), [((), sender.failures)])
+    yield _counter("exposures_unsent", "Exposures that went with the oldest file before they were sent", (), [((), sender.unsent)])
 
 
 def _owners(routes: Routes) -> Mapping[str, str]:

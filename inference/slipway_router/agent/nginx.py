@@ -66,9 +66,10 @@ class Nginx:
         except (KeyError, TypeError, AttributeError) as cause:
             raise Away(f"GET /tables: not an answer: {cause!r}") from cause
 
-    async def take(self) -> Mapping[str, Any]:
-        """What nginx counted since the last time, which it forgets with this. Raises Away."""
-        return await self._ask("POST", "/taken")
+    async def take(self, *, kept: int | None = None) -> Mapping[str, Any]:
+        """What nginx counted since the last time, which it forgets with this; but exposures only with the next time, which says by ``kept`` which
+        answer's are safe. Raises Away."""
+        return await self._ask("POST", "/taken" if kept is None else f"/taken?kept={kept}")
 
     async def _ask(self, method: str, path: str, body: object = None, *, expected: int = 200) -> dict[str, Any]:
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()

@@ -13,6 +13,7 @@ _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(T
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """What can be the value of a label and the name of a namespace."""
 _LABEL = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_URL = re.compile(r"https?://([-A-Za-z0-9._]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -59,6 +60,12 @@ class Settings:
 
     exposures_files: int = 4
     """Full files of exposures that are kept; with the next one the oldest goes."""
+
+    ledger_url: str | None = None
+    """Where the ledger is, that exposures are sent to: ``http://slipway-ledger.slipway-system:8080``. Absent: they stay in the files."""
+
+    ledger_token_file: str | None = None
+    """Path of the bearer token for the ledger, which is read anew for each batch. Absent: none is sent."""
 
     api_patience_seconds: float = 3.0
     """How long a starting agent waits for the API server before nginx gets the tables of the file."""
@@ -116,6 +123,8 @@ def _parsed(field: str, text: str) -> Any:
         return _named(text)
     if field == "tables_label":
         return _label(text)
+    if field == "ledger_url":
+        return _url(text)
     if field in ("agent_port", "pod_port"):
         return _whole(text, least=0 if field == "agent_port" else 1, most=65535)
     if field in ("exposures_bytes", "shadow_bytes"):
@@ -139,6 +148,12 @@ def _label(text: str) -> str:
     if not _LABEL.fullmatch(text):
         raise ValueError("it should be the key of a label, as slipway.dev/router")
     return text
+
+
+def _url(text: str) -> str:
+    if not _URL.fullmatch(text):
+        raise ValueError("it should be an address without a path, as http://slipway-ledger.slipway-system:8080")
+    return text.rstrip("/")
 
 
 def _whole(text: str, *, least: int, most: int | None = None) -> int:

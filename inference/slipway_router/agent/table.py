@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 VERSION = 1
 SLOTS = 10_000
+_MOST_ARMS = 100
+_WORD = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,62}")
 
 
 class Refused(Exception):
@@ -45,7 +48,7 @@ class Table:
         names = [entry["name"] for entry in document["revisions"]]
         _need(len(set(names)) == len(names), "'revisions' has a name twice")
         _need(roles.count("Stable") == (1 if names else 0), "'revisions' should have the role Stable once, or be empty")
-        _check_slots(document["slots"], revisions=len(names))
+        _check_slots(document["slots"], revisions=len(names), arms=len((document.get("exposures") or {}).get("arms", ())))
         shadow = (document.get("shadow") or {}).get("revision")
         named = dict.fromkeys([*names, shadow, (document.get("fallback") or {}).get("revision")])
         named.pop(None, None)
@@ -64,15 +67,16 @@ def _need(holds: bool, otherwise: str) -> None:
         raise Refused(otherwise)
 
 
-def _check_slots(slots: list[list[int]], *, revisions: int) -> None:
+def _check_slots(slots: list[list[int]], *, revisions: int, arms: int) -> None:
     """Runs in order that fill all slots, or none at all where nothing has been ready yet."""
     if not revisions:
         _need(not slots, "'slots' is not empty although 'revisions' is")
         return
-    ends = [end for end, _ in slots]
+    ends = [run[0] for run in slots]
     _need(bool(ends) and ends[-1] == SLOTS, f"'slots' does not end at {SLOTS}")
     _need(all(before < after for before, after in zip([0, *ends], ends, strict=False)), "'slots' does not rise")
-    _need(all(index < revisions for _, index in slots), "'slots' names a revision that is not there")
+    _need(all(run[1] < revisions for run in slots), "'slots' names a revision that is not there")
+    _need(all(arm < arms for run in slots for arm in run[2:]), "'slots' names an arm that is not one of 'exposures.arms'")
 
 
 def _whole(value: object, *, least: int = 0) -> bool:
@@ -96,7 +100,16 @@ def _list_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _run(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(_whole(number) for number in value)
+    return isinstance(value, list) and len(value) in (2, 3) and all(_whole(number) for number in value)
+
+
+def _word(value: object) -> bool:
+    """What the ledger takes as the name of an arm or a stratum."""
+    return isinstance(value, str) and _WORD.fullmatch(value) is not None
+
+
+def _arms(value: object) -> bool:
+    return isinstance(value, list) and 0 < len(value) <= _MOST_ARMS and all(map(_word, value)) and len(set(value)) == len(value)
 
 
 def _percent(value: object) -> bool:
@@ -130,14 +143,17 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         'absent or {"header": "…", "onMissing": "Random" or "Stable"}',
     ),
     "revisions": (_list_of(_object(name=_name, role=_name)), 'a list of {"name": "…", "role": "…"}'),
-    "slots": (_list_of(_run), "a list of [end, index]"),
+    "slots": (_list_of(_run), "a list of [end, revision] or [end, revision, arm]"),
     "timeoutMilliseconds": (lambda value: _whole(value, least=1), "a whole number, at least 1"),
     "limits": (
         _object(bodyBytes=lambda value: _whole(value, least=1), pendingPerPod=lambda value: _whole(value, least=1)),
         '{"bodyBytes": n, "pendingPerPod": n}',
     ),
     "tokens": (lambda value: isinstance(value, bool), "true or false"),
-    "exposures": (_absent_or(_object(experiment=_name, stratum=_whole)), 'absent or {"experiment": "…", "stratum": n}'),
+    "exposures": (
+        _absent_or(_object(experiment=_name, stratum=_word, arms=_arms)),
+        'absent or {"experiment": "…", "stratum": "…", "arms": ["…", …]}, each arm once',
+    ),
     "shadow": (_absent_or(_object(revision=_name, percent=_percent)), 'absent or {"revision": "…", "percent": "0 to 100"}'),
     "httpOnly": (_absent_or(_list_of(_name)), "absent or a list of names"),
     "fallback": (_absent_or(_fallback), 'absent, {"revision": "…"} or {"response": {"status": n, "contentType": "…", "body": "…"}}'),

@@ -37,11 +37,30 @@ DEGRADED: Final = "Degraded"
 """Abnormal when True: the model does not answer, and the fallback does in its place. Absent without a fallback."""
 
 SPEC_BEHIND: Final = "SpecBehind"
-"""Abnormal when True: a model that won an experiment serves in place of spec.model; the message says what to write to Git. Absent where none ever did."""
+"""Abnormal when True: a model that won an experiment serves in place of spec.model; the message says what to write to Git. Absent where none did."""
+
+# Conditions of an Experiment, beside Ready, Reconciling, Stalled and Accepted.
+ADMITTED: Final = "Admitted"
+"""The target's units are this experiment's to divide, and routers divide them."""
+
+RECORDED: Final = "Recorded"
+"""The ledger answers, so that looks can be taken and are kept."""
+
+TRUSTED: Final = "Trusted"
+"""The data can be believed: arms got the units of their slots, and units met one arm."""
+
+DECIDED: Final = "Decided"
+"""Something was decided, or waits for somebody's word; absent before. Ready does not depend on it."""
 
 # Reasons of Ready.
 SERVING: Final = "Serving"
 """The revision of the current spec serves."""
+
+RUNNING: Final = "Running"
+"""The experiment runs."""
+
+CONCLUDED: Final = "Concluded"
+"""The experiment is over, and every router has what follows from it."""
 
 # Reasons of Accepted.
 SPEC_ACCEPTED: Final = "SpecAccepted"
@@ -58,6 +77,18 @@ SPEC_UNREADABLE: Final = "SpecUnreadable"
 
 TRANSFORMER_IMAGE_UNKNOWN: Final = "TransformerImageUnknown"
 """Neither spec.transformer nor the operator's settings name an image for the transformer."""
+
+NO_LEDGER: Final = "NoLedger"
+"""The operator's settings name no ledger, without which there are no experiments."""
+
+NO_ROUTERS: Final = "NoRouters"
+"""The operator runs without routers, and nothing else can divide units."""
+
+ARM_UNFIT: Final = "ArmUnfit"
+"""An arm's model does not go with the target's settings."""
+
+ARM_IS_CONTROL: Final = "ArmIsControl"
+"""An arm is the same revision as control, or as another arm."""
 
 REJECTED: Final = "Rejected"
 """The API server or an admission webhook refuses an object that the spec needs."""
@@ -166,6 +197,62 @@ SAME_REVISION: Final = "SameRevision"
 MODEL_ANSWERS: Final = "ModelAnswers"
 """The revision that serves has ready pods."""
 
+# Reasons of Admitted, beside those of ModelReady that keep an arm from its pods.
+DIVIDING: Final = "Dividing"
+"""Routers divide the units."""
+
+TARGET_MISSING: Final = "TargetMissing"
+"""There is no ModelDeployment of the name in spec.targetRef."""
+
+TARGET_NOT_READY: Final = "TargetNotReady"
+"""The target is on its way to something else; the experiment waits for it."""
+
+QUEUED: Final = "Queued"
+"""Another Experiment has the target's units, or was there first."""
+
+# Reasons of Recorded.
+LEDGER_ANSWERS: Final = "LedgerAnswers"
+"""The ledger answered when it was asked last."""
+
+LEDGER_UNAVAILABLE: Final = "LedgerUnavailable"
+"""The ledger does not answer, or refuses; tried again by itself. Units stay where they are meanwhile."""
+
+# Reasons of Trusted.
+DATA_SOUND: Final = "DataSound"
+"""Nothing speaks against the data."""
+
+SAMPLE_RATIO_MISMATCH: Final = "SampleRatioMismatch"
+"""Arms did not get the units of their slots, by more than chance explains: exposures go missing. Nothing is decided."""
+
+BROKEN_JOIN: Final = "BrokenJoin"
+"""Too many units were seen in two arms: exposures tell of something else than what was served. Nothing is decided."""
+
+# Reasons of Decided.
+AWAITS_APPROVAL: Final = "AwaitsApproval"
+"""A promotion waits for annotation slipway.dev/approve."""
+
+HELD: Final = "Held"
+"""spec.decision says Hold: everything stays as it is until somebody decides."""
+
+ARM_PROMOTED: Final = "ArmPromoted"
+"""The winner becomes the target's stable revision."""
+
+ARM_ROLLED_BACK: Final = "ArmRolledBack"
+"""Every arm was harmful, or somebody asked for it; control serves everybody."""
+
+CONTROL_KEPT: Final = "ControlKept"
+"""Control serves everybody, as spec.decision says of such a verdict."""
+
+# Reasons of events of an Experiment.
+EXPERIMENT_STARTED: Final = "ExperimentStarted"
+"""Units were divided for the first time."""
+
+EXPERIMENT_STEP: Final = "ExperimentStep"
+"""Slots changed hands: a step of the ramp, an arm without pods, a bandit's update."""
+
+ARM_STOPPED: Final = "ArmStopped"
+"""An arm was harmful and lost its units."""
+
 # Reasons of SpecBehind.
 PROMOTED: Final = "Promoted"
 """The winner of an experiment serves, and spec.model names another model."""
@@ -201,7 +288,7 @@ SETTLED: Final = "Settled"
 STALLING_REASONS: Final = frozenset(
     {
         NAME_TOO_LONG, NAME_TAKEN, SPEC_UNREADABLE, TRANSFORMER_IMAGE_UNKNOWN, REJECTED, QUOTA_EXCEEDED, APPLY_FIGHT,
-        ROLLED_BACK, ROLLOUT_PAUSED,
+        ROLLED_BACK, ROLLOUT_PAUSED, NO_LEDGER, NO_ROUTERS, ARM_UNFIT, ARM_IS_CONTROL, SAMPLE_RATIO_MISMATCH, BROKEN_JOIN,
         MODEL_LOAD_FAILED, CLAIM_MISSING, DOWNLOAD_FAILED, IMAGE_PULL_FAILED, CONTAINER_FAILED, POD_REFUSED, RUNTIME_REFUSED,
     }
 )  # fmt: skip

@@ -15,6 +15,12 @@ REVISION_LABEL: Final = f"{GROUP}/revision"
 ROLLOUT_ANNOTATION: Final = f"{GROUP}/rollout"
 """What people tell a rollout: a verb and, to say it again, anything else behind it."""
 
+EXPERIMENT_ANNOTATION: Final = f"{GROUP}/experiment"
+"""What people tell an experiment: promote <arm>, or rollback, and, to say it again, anything else behind it."""
+
+APPROVE_ANNOTATION: Final = f"{GROUP}/approve"
+"""The digest of the promotion that somebody consents to."""
+
 ROUTER_LABEL: Final = f"{GROUP}/router"
 """Which router: on its pods, and on the tables that it is to follow."""
 

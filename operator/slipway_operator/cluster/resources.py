@@ -63,6 +63,7 @@ class Reference(NamedTuple):
 
 
 MODEL_DEPLOYMENTS = Resource(group="slipway.dev", version="v1alpha1", plural="modeldeployments", kind="ModelDeployment")
+EXPERIMENTS = Resource(group="slipway.dev", version="v1alpha1", plural="experiments", kind="Experiment")
 INFERENCE_SERVICES = Resource(group="serving.kserve.io", version="v1beta1", plural="inferenceservices", kind="InferenceService")
 CONFIG_MAPS = Resource(group="", version="v1", plural="configmaps", kind="ConfigMap")
 SERVICES = Resource(group="", version="v1", plural="services", kind="Service")
@@ -80,6 +81,7 @@ LEASES = Resource(group="coordination.k8s.io", version="v1", plural="leases", ki
 
 KNOWN: tuple[Resource, ...] = (
     MODEL_DEPLOYMENTS,
+    EXPERIMENTS,
     INFERENCE_SERVICES,
     CONFIG_MAPS,
     SERVICES,

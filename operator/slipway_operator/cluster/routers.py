@@ -77,20 +77,20 @@ class Routers:
         namespace: str,
         model: str,
         epoch: int,
-        sharing: tuple[str, str] | None,
+        sharing: Sequence[str] | None,
         margin: float | None,
         shadow: str | None,
     ) -> Counted:
         """The sums over the pods at ``addresses``; one that does not answer is left out.
 
-        ``sharing``: the stable revision and the candidate, where two share the units. With a ``margin`` (0.2: the candidate's 95th percentile may be
-        20 % higher) requests are called slow by the edges that the counts of the look before gave.
+        ``sharing``: the stable revision and those that it is compared with, where several share the units. With a ``margin`` (0.2: their 95th
+        percentile may be 20 % higher) requests are called slow by the edges that the counts of the look before gave.
         """
         key = (namespace, model, epoch, margin or 0.0)
         edges = self._edges.get(key) if sharing and margin is not None else None
         query = {"model": model, "epoch": str(epoch)}
         if sharing and edges is not None:
-            query |= {f"edge.{sharing[0]}": str(edges.stable), f"edge.{sharing[1]}": str(edges.candidate)}
+            query |= {f"edge.{sharing[0]}": str(edges.stable)} | {f"edge.{name}": str(edges.candidate) for name in sharing[1:]}
         answers = await asyncio.gather(*(self._get(address, f"/v1/counts?{urlencode(query)}") for address in addresses))
         parts = [parsed for answer in answers if (parsed := _counts(answer, epoch=epoch)) is not None] if sharing else []
         revisions = {name: counts.merge([part[name] for part in parts if name in part]) for name in sharing or ()}

@@ -41,6 +41,7 @@ class Keeper:
         api: client.ApiClient,
         image: str,
         replicas: int,
+        ledger: str | None,
         troubles: observe.Troubles,
         tell: Callable[[Namespace], None],
         resync_s: float,
@@ -53,6 +54,7 @@ class Keeper:
         self._api = api
         self._image = image
         self._replicas = replicas
+        self._ledger = ledger
         self._troubles = troubles
         self._tell = tell
         self._resync_s = resync_s
@@ -108,7 +110,12 @@ class Keeper:
         await self._applier.settled(uid)
         if self._objects.count(namespace) or await self._inhabited(namespace):
             router = router_objects.Router(
-                name=router_objects.SHARED, namespace=namespace, owner=_reference(owner), image=self._image, replicas=self._replicas
+                name=router_objects.SHARED,
+                namespace=namespace,
+                owner=_reference(owner),
+                image=self._image,
+                replicas=self._replicas,
+                ledger=self._ledger,
             )
             for body in router_objects.objects(router):
                 await self._applier.apply(body)

@@ -1,11 +1,11 @@
-"""The live ModelDeployments, as far as they are known."""
+"""The live objects of a kind, as far as they are known."""
 
 from typing import TypeAlias
 
 from slipway_operator.cluster.resources import Object
 
 Key: TypeAlias = tuple[str, str]
-"""Namespace and name of a ModelDeployment."""
+"""Namespace and name of an object."""
 
 
 class Store:
@@ -49,6 +49,10 @@ class Store:
     def keys_in(self, namespace: str) -> tuple[Key, ...]:
         """Those of one namespace."""
         return tuple(self._of_namespace.get(namespace, ()))
+
+    def all_in(self, namespace: str) -> tuple[Object, ...]:
+        """The objects of one namespace."""
+        return tuple(self._objects[key] for key in self.keys_in(namespace))
 
     def count(self, namespace: str) -> int:
         """How many there are in one namespace."""

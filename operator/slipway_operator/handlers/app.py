@@ -13,15 +13,28 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import kopf
 import prometheus_client
 
 from slipway_operator import metrics, settings
 from slipway_operator.api import metadata
-from slipway_operator.cluster import apply, client, credentials, election, events, informer, observe, resources, routers, triton
-from slipway_operator.controller import keeper, queue, store, worker
+from slipway_operator.cluster import (
+    apply,
+    client,
+    credentials,
+    election,
+    events,
+    informer,
+    ledger,
+    observe,
+    observe_experiments,
+    resources,
+    routers,
+    triton,
+)
+from slipway_operator.controller import experiments, keeper, passes, queue, store, worker
 
 log = logging.getLogger("slipway.operator")
 
@@ -32,11 +45,14 @@ SHUTDOWN_S: Final = 20.0
 KOPF_END_S: Final = 8.0
 """For kopf to end; a little more than the time it gives itself."""
 
-STUCK_S: Final = 5 * worker.PASS_TIMEOUT_S
+STUCK_S: Final = 5 * passes.PASS_TIMEOUT_S
 """A pass that has run for longer has outlived its own timeout: only a restart ends it."""
 
 STALE_S: Final = 300.0
 """A cache without a word from the server for longer is dead: bookmarks come every minute or so, and a silent watch is renewed after 100 s."""
+
+
+Crews: TypeAlias = tuple[worker.Worker, experiments.Worker]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +63,8 @@ class Operator:
     access: credentials.Credentials
     objects: store.Store
     keys: queue.WorkQueue[store.Key]
+    experiments: store.Store
+    experiment_keys: queue.WorkQueue[store.Key]
     namespaces: queue.WorkQueue[keeper.Namespace]
     """Whose shared router is to be seen to."""
 
@@ -94,13 +112,17 @@ def registry_of(operator: Operator, *, home: asyncio.AbstractEventLoop) -> kopf.
     async def changed(event: kopf.RawEvent, **_: Any) -> None:
         home.call_soon_threadsafe(notice, operator, event)
 
+    @kopf.on.event(metadata.GROUP, metadata.VERSION, "experiments", registry=registry)
+    async def experiment_changed(event: kopf.RawEvent, **_: Any) -> None:
+        home.call_soon_threadsafe(notice_experiment, operator, event)
+
     @kopf.on.probe(id="caches", registry=registry)
     async def fresh(**_: Any) -> str:
         return await at(home, lambda: freshness(operator.caches))
 
     @kopf.on.probe(id="queue", registry=registry)
     async def moving(**_: Any) -> str:
-        return await at(home, lambda: progress(operator.keys))
+        return await at(home, lambda: progress(operator.keys, operator.experiment_keys))
 
     return registry
 
@@ -122,6 +144,7 @@ def notice(operator: Operator, event: kopf.RawEvent) -> None:
         operator.applier.forget(body)
         operator.keys.add(store.key_of(body))
         see_to_router(operator, body["metadata"]["namespace"])
+        ask_experiments(operator, store.key_of(body))
     elif operator.objects.put(body):
         priority = urgency(body) if event["type"] is None else queue.Priority.LIVE
         # The event of a status that we write may come before the answer to it.
@@ -129,6 +152,35 @@ def notice(operator: Operator, event: kopf.RawEvent) -> None:
         operator.keys.add(store.key_of(body), priority=priority, unless=ours)
         if operator.objects.count(body["metadata"]["namespace"]) == 1:
             see_to_router(operator, body["metadata"]["namespace"])
+        ask_experiments(operator, store.key_of(body), priority=priority)
+
+
+def notice_experiment(operator: Operator, event: kopf.RawEvent) -> None:
+    """Remember the experiment and ask for a pass over it, over its target and over those that wait for it."""
+    body: Any = event["object"]
+    key, priority = store.key_of(body), queue.Priority.RESYNC if event["type"] is None else queue.Priority.LIVE
+    if event["type"] == "DELETED":
+        operator.experiments.remove(body)
+        operator.applier.forget(body)
+        operator.experiment_keys.add(key)
+    elif operator.experiments.put(body):
+        ours = functools.partial(operator.applier.wrote, body, subresource="status")
+        operator.experiment_keys.add(key, priority=priority, unless=ours)
+    elif event["type"] is None:
+        return
+    # Also of a status that we wrote ourselves, and that is no news to its own object: others have not seen it yet.
+    target = experiments.target_key(body)
+    if target is not None:
+        operator.keys.add(target, priority=priority)
+        ask_experiments(operator, target, priority=priority, but=key)
+
+
+def ask_experiments(operator: Operator, target: store.Key, *, priority: queue.Priority = queue.Priority.LIVE, but: store.Key | None = None) -> None:
+    """Ask for a pass over every experiment of a ModelDeployment."""
+    known = (operator.experiments.get(key) for key in operator.experiments.keys_in(target[0]))
+    for body in observe_experiments.of_target((body for body in known if body is not None), target[1]):
+        if store.key_of(body) != but:
+            operator.experiment_keys.add(store.key_of(body), priority=priority)
 
 
 def urgency(body: resources.Object | None) -> queue.Priority:
@@ -189,11 +241,11 @@ def freshness(caches: observe.Caches) -> str:
     return "fresh"
 
 
-def progress(keys: queue.WorkQueue[store.Key]) -> str:
+def progress(*queues: queue.WorkQueue[store.Key]) -> str:
     """For the liveness probe: fails when a worker has held one object for far longer than a pass may take, which no timeout has ended."""
-    longest_s = keys.longest_running_s
+    longest_s = max(keys.longest_running_s for keys in queues)
     if longest_s > STUCK_S:
-        raise kopf.PermanentError(f"one pass has been running for {longest_s:.0f} s, its own limit is {worker.PASS_TIMEOUT_S:.0f} s")
+        raise kopf.PermanentError(f"one pass has been running for {longest_s:.0f} s, its own limit is {passes.PASS_TIMEOUT_S:.0f} s")
     return "moving"
 
 
@@ -237,6 +289,7 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
     """Run the operator until ``stop`` is set."""
     access = credentials.load(Path(configured.kubeconfig) if configured.kubeconfig else None)
     keys: queue.WorkQueue[store.Key] = queue.WorkQueue(name=worker.CONTROLLER)
+    experiment_keys: queue.WorkQueue[store.Key] = queue.WorkQueue(name=experiments.CONTROLLER)
     namespaces: queue.WorkQueue[keeper.Namespace] = queue.WorkQueue(name=keeper.CONTROLLER)
     async with contextlib.AsyncExitStack() as stack:
         reading = await stack.enter_async_context(client.ApiClient(access))
@@ -248,18 +301,43 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
         caches = caches_of(reading, lambda old, new: wake(operator, old, new), namespace=configured.namespace)
         applier = apply.Applier(api, informers={cache.resource: cache for cache in caches.all()})
         operator = Operator(
-            configured=configured, access=access, objects=store.Store(), keys=keys, namespaces=namespaces, caches=caches, applier=applier
+            configured=configured,
+            access=access,
+            objects=store.Store(),
+            keys=keys,
+            experiments=store.Store(),
+            experiment_keys=experiment_keys,
+            namespaces=namespaces,
+            caches=caches,
+            applier=applier,
         )
         recorder = events.Recorder(reading, instance=socket.gethostname())
-        crew = worker.Worker(
-            keys=keys,
-            objects=operator.objects,
-            observer=observe.Observer(caches=caches, models=models, routers=asked, troubles=troubles, settings=configured),
-            applier=applier,
-            api=api,
-            recorder=recorder,
-            resync_s=configured.resync_seconds,
-            gone=functools.partial(see_to_router, operator),
+        observer = observe.Observer(
+            caches=caches,
+            models=models,
+            routers=asked,
+            troubles=troubles,
+            settings=configured,
+            trials=lambda namespace, name: observe_experiments.trials(operator.experiments.all_in(namespace), name),
+        )
+        shared: dict[str, Any] = {"applier": applier, "api": api, "recorder": recorder, "resync_s": configured.resync_seconds}
+        crew = worker.Worker(keys=keys, objects=operator.objects, observer=observer, gone=functools.partial(see_to_router, operator), **shared)
+        book = await stack.enter_async_context(ledger_of(configured)) if configured.ledger_url else None
+        memories = observe_experiments.Memories()
+        experimenters = experiments.Worker(
+            keys=experiment_keys,
+            objects=operator.experiments,
+            observer=observe_experiments.Observer(
+                targets=observer,
+                find=lambda namespace, name: operator.objects.get((namespace, name)),
+                experiments=operator.experiments.all_in,
+                ledger=book,
+                memories=memories,
+            ),
+            ledger=book,
+            memories=memories,
+            gone=lambda namespace: None,
+            **shared,
         )
         keeping = (
             keeper.Keeper(
@@ -269,6 +347,7 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
                 api=api,
                 image=configured.router_image,
                 replicas=configured.router_replicas,
+                ledger=configured.ledger_url,
                 troubles=troubles,
                 tell=lambda namespace: ask_all(operator, namespace),
                 resync_s=configured.resync_seconds,
@@ -281,17 +360,23 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             watching = asyncio.create_task(watch(operator, stop=stop))
             tasks.add(watching)
             await synced(caches, stop=stop)
-            working = asyncio.create_task(lead(elector, crew, keeping, operator))
+            working = asyncio.create_task(lead(elector, (crew, experimenters), keeping, operator))
             tasks.add(working)
             await stop.wait()
             log.info("stopping: waiting up to %.0f s for passes under way", SHUTDOWN_S)
-            await asyncio.gather(keys.shutdown(drain_s=SHUTDOWN_S), namespaces.shutdown(drain_s=SHUTDOWN_S))
+            await asyncio.gather(*(each.shutdown(drain_s=SHUTDOWN_S) for each in (keys, experiment_keys, namespaces)))
             working.cancel()
             await asyncio.wait({working})
             # A successor need not wait for our last Events.
             await elector.release()
             await recorder.flush()
             await asyncio.wait({watching}, timeout=KOPF_END_S)
+
+
+def ledger_of(configured: settings.Settings) -> ledger.Ledger:
+    """The ledger that the settings name."""
+    token_file = Path(configured.ledger_token_file) if configured.ledger_token_file else None
+    return ledger.Ledger(configured.ledger_url or "", token_file=token_file)
 
 
 @contextlib.asynccontextmanager
@@ -315,13 +400,14 @@ def terms_of(configured: settings.Settings, access: credentials.Credentials) -> 
     )
 
 
-async def lead(elector: election.Elector, crew: worker.Worker, keeping: keeper.Keeper | None, operator: Operator) -> None:
+async def lead(elector: election.Elector, crews: Crews, keeping: keeper.Keeper | None, operator: Operator) -> None:
     """Work while we lead. The caches stay warm in between, so that taking over is a matter of the lease alone."""
     while True:
         await elector.elected()
         # A follower has been asked for everything that the leader did.
         operator.keys.reorder(lambda key: urgency(operator.objects.get(key)))
-        working = asyncio.create_task(work(crew, keeping, operator))
+        operator.experiment_keys.reorder(lambda key: urgency(operator.experiments.get(key)))
+        working = asyncio.create_task(work(crews, keeping, operator))
         deposed = asyncio.create_task(elector.deposed())
         try:
             await asyncio.wait({working, deposed}, return_when=asyncio.FIRST_COMPLETED)
@@ -334,10 +420,11 @@ async def lead(elector: election.Elector, crew: worker.Worker, keeping: keeper.K
             return working.result()
 
 
-async def work(crew: worker.Worker, keeping: keeper.Keeper | None, operator: Operator) -> None:
+async def work(crews: Crews, keeping: keeper.Keeper | None, operator: Operator) -> None:
     """All workers, until the queues are shut down."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(crew.run(workers=operator.configured.workers))
+        for crew in crews:
+            group.create_task(crew.run(workers=operator.configured.workers))
         if keeping is not None:
             group.create_task(keeping.run())
 

@@ -103,9 +103,7 @@ def split(observed: Observed, arms: Arms, *, stable: str) -> Split | None:
     if not present & arms.revisions.keys():
         return None
     in_order = [group for group in (trial.control, *(arm.name for arm in trial.arms), WAITING) if group in present]
-    groups = Groups(
-        experiment=trial.ledger_name, stratum=str(trial.division.stratum), revisions=tuple((group, serving[group]) for group in in_order)
-    )
+    groups = Groups(experiment=trial.ledger_name, stratum=str(trial.division.stratum), revisions=tuple((group, serving[group]) for group in in_order))
     return Split(stable=stable, groups=groups, allocation=allocation)
 
 

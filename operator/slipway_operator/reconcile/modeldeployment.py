@@ -132,7 +132,8 @@ def _objects(observed: Observed, spec: ModelDeploymentSpec, roles: Cast, table: 
         own = observed.routers.name if observed.routers.name != router.SHARED else None
         if own:
             tokens = spec.traffic.tokens.name if spec.traffic.tokens else None
-            yield from router.dedicated(owner, image=observed.routers.image, replicas=observed.routers.replicas, tokens=tokens)
+            routers = observed.routers
+            yield from router.dedicated(owner, image=routers.image, replicas=routers.replicas, tokens=tokens, ledger=routers.ledger)
         # Last: what it names has been recorded by then.
         yield routes.config_map(table, owner=owner, dedicated=own or observed.routers.lingering)
 

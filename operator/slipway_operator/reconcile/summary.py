@@ -40,25 +40,55 @@ BESIDES = (conditions.FALLBACK_READY, conditions.SHADOW_READY, conditions.DEGRAD
 """What Ready does not ask; told only where it was judged."""
 
 
-def summarize(concerns: Mapping[str, Verdict], *, previous: Iterable[Condition], generation: int, now: datetime) -> tuple[Condition, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """What a kind's conditions are."""
+
+    concerns: tuple[str, ...]
+    """In the order in which Ready asks: the first that is not True gives Ready its reason and message."""
+
+    besides: tuple[str, ...]
+    """What Ready does not ask; told only where it was judged."""
+
+    ready: str
+    """Reason of Ready where all concerns are True; the message is that of the concern ``speaks``."""
+
+    speaks: str
+
+
+MODEL_DEPLOYMENT = Outline(concerns=CONCERNS, besides=BESIDES, ready=conditions.SERVING, speaks=conditions.MODEL_READY)
+EXPERIMENT = Outline(
+    concerns=(conditions.ACCEPTED, conditions.ADMITTED, conditions.RECORDED, conditions.TRUSTED),
+    besides=(conditions.DECIDED,),
+    ready=conditions.RUNNING,
+    speaks=conditions.ADMITTED,
+)
+_HELD = frozenset({conditions.SUSPENDED, conditions.EXPERIMENT_RUNNING, conditions.QUEUED})
+"""Reasons for which nobody is on the way to anything, and nobody needs to act."""
+
+
+def summarize(
+    concerns: Mapping[str, Verdict], *, previous: Iterable[Condition], generation: int, now: datetime, outline: Outline = MODEL_DEPLOYMENT
+) -> tuple[Condition, ...]:
     """All conditions of an object: Ready, Reconciling and Stalled from the concerns, then the concerns themselves.
 
     A condition whose status did not change keeps its lastTransitionTime, so that an unchanged world gives an unchanged status.
     """
-    judged = {name: concerns.get(name, NOT_JUDGED) for name in CONCERNS}
-    verdicts = _derived(judged) | judged | {name: concerns[name] for name in BESIDES if name in concerns}
+    judged = {name: concerns.get(name, NOT_JUDGED) for name in outline.concerns}
+    verdicts = _derived(judged, outline) | judged | {name: concerns[name] for name in outline.besides if name in concerns}
     before = {condition.type: condition for condition in previous}
     return tuple(_condition(name, verdict, before=before.get(name), generation=generation, now=now) for name, verdict in verdicts.items())
 
 
-def _derived(judged: Mapping[str, Verdict]) -> dict[str, Verdict]:
+def _derived(judged: Mapping[str, Verdict], outline: Outline) -> dict[str, Verdict]:
     blocking = next((verdict for verdict in judged.values() if verdict.status != "True"), None)
     if blocking is None:
-        ready = passed(conditions.SERVING, judged[conditions.MODEL_READY].message)
+        speaks = judged[outline.speaks]
+        ready = passed(speaks.reason if speaks.reason == conditions.CONCLUDED else outline.ready, speaks.message)
         settled = failed(conditions.SETTLED, "Nothing is left to do.")
         return {conditions.READY: ready, conditions.RECONCILING: settled, conditions.STALLED: settled}
     stalled = blocking.reason in conditions.STALLING_REASONS
-    held = blocking.reason in (conditions.SUSPENDED, conditions.EXPERIMENT_RUNNING)
+    held = blocking.reason in _HELD
     return {
         conditions.READY: failed(blocking.reason, blocking.message),
         conditions.RECONCILING: _flag(not stalled and not held, blocking),

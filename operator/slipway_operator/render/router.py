@@ -21,6 +21,10 @@ _SHARED_FOLDER: Final = "/run/slipway"
 _LOGS: Final = "/var/log/slipway"
 _TOKENS: Final = "tokens"
 _TOKENS_FOLDER: Final = "/etc/slipway/tokens"
+LEDGER_AUDIENCE: Final = "slipway-ledger"
+_LEDGER: Final = "ledger-token"
+_LEDGER_FOLDER: Final = "/var/run/secrets/slipway-ledger"
+_LEDGER_TOKEN: Final = "token"
 DRAIN_S: Final = 8
 """Before a router stops taking connections: its address has to be forgotten first, by kube-proxies and by clients with open connections."""
 
@@ -45,6 +49,9 @@ class Router:
     tokens: str | None = None
     """Secret with bearer tokens, mounted by nginx."""
 
+    ledger: str | None = None
+    """Address of the ledger that the agent tells who met which arm; None: there is none."""
+
     @property
     def labels(self) -> dict[str, str]:
         """Of all that belongs to it, its pods included."""
@@ -62,7 +69,7 @@ def pods_service_name(router: str) -> str:
     return f"{router}-pods"
 
 
-def dedicated(owner: Identity, *, image: str, replicas: int, tokens: str | None) -> Iterator[dict[str, Any]]:
+def dedicated(owner: Identity, *, image: str, replicas: int, tokens: str | None, ledger: str | None) -> Iterator[dict[str, Any]]:
     """A router of a ModelDeployment's own. It runs under the account of the shared one, which reads the same things."""
     router = Router(
         name=dedicated_name(owner.name),
@@ -72,6 +79,7 @@ def dedicated(owner: Identity, *, image: str, replicas: int, tokens: str | None)
         replicas=replicas,
         model=owner.name,
         tokens=tokens,
+        ledger=ledger,
     )
     yield deployment(router)
     yield _pods_service(router)
@@ -183,8 +191,15 @@ def _pod(router: Router) -> dict[str, Any]:
             {"name": "logs", "emptyDir": {"sizeLimit": "1Gi"}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
             *([{"name": _TOKENS, "secret": {"secretName": router.tokens}}] if router.tokens else []),
+            *([_ledger_token()] if router.ledger else []),
         ],
     }
+
+
+def _ledger_token() -> dict[str, Any]:
+    """A token of the pod's own account that is good for the ledger and nothing else; the kubelet renews it."""
+    source = {"serviceAccountToken": {"audience": LEDGER_AUDIENCE, "expirationSeconds": 3600, "path": _LEDGER_TOKEN}}
+    return {"name": _LEDGER, "projected": {"sources": [source]}}
 
 
 def _nginx(router: Router) -> dict[str, Any]:
@@ -204,19 +219,29 @@ def _nginx(router: Router) -> dict[str, Any]:
 
 
 def _agent(router: Router) -> dict[str, Any]:
-    return _container(router, _AGENT) | {
+    container = _container(router, _AGENT)
+    if router.ledger:
+        container["volumeMounts"].append({"name": _LEDGER, "mountPath": _LEDGER_FOLDER, "readOnly": True})
+    return container | {
         "command": ["python", "-m", "slipway_router.agent"],
         # It outlives nginx, whose last counts it takes.
         "env": [
             {"name": "SLIPWAY_ROUTER_NAME", "value": router.name},
             *([{"name": "SLIPWAY_TABLES_LABEL", "value": metadata.DEDICATED_ROUTER_LABEL}] if router.model else []),
             {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(2 * DRAIN_S)},
+            *_ledger_env(router),
         ],
         "ports": [{"name": "agent", "containerPort": AGENT_PORT, "protocol": "TCP"}],
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": AGENT_PORT}, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
         "livenessProbe": {"httpGet": {"path": "/healthz", "port": AGENT_PORT}, "periodSeconds": 10, "timeoutSeconds": 5},
     }
+
+
+def _ledger_env(router: Router) -> Iterator[dict[str, str]]:
+    if router.ledger:
+        yield {"name": "SLIPWAY_LEDGER_URL", "value": router.ledger}
+        yield {"name": "SLIPWAY_LEDGER_TOKEN_FILE", "value": f"{_LEDGER_FOLDER}/{_LEDGER_TOKEN}"}
 
 
 def _container(router: Router, name: str) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class Routers:
     """A router of the ModelDeployment's own that still has pods, though it is no longer asked for. Nodes may send requests there for a moment."""
 
     image: str = ""
+    ledger: str | None = None
     replicas: int = 2
     """What pods of a router of the ModelDeployment's own are to be."""
 

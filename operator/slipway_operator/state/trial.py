@@ -69,7 +69,7 @@ class Trial:
     """Whether a guardrail looks at what routers count."""
 
     @classmethod
-    def of(cls, *, name: str, uid: str, spec: ExperimentSpec, status: ExperimentStatus) -> Self | None:
+    def of(cls, *, name: str, namespace: str, uid: str, spec: ExperimentSpec, status: ExperimentStatus) -> Self | None:
         """None while its turn has not come."""
         if status.admitted_at is None or status.target is None or status.ledger_name is None:
             return None
@@ -82,7 +82,7 @@ class Trial:
             name=name,
             uid=uid,
             admitted_at=status.admitted_at,
-            ledger_name=status.ledger_name,
+            ledger_name=f"{namespace}/{status.ledger_name}",
             header=spec.assignment.unit.header,
             control=spec.control.name,
             control_revision=status.target.revision,

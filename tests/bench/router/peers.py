@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import cores
 from bench.cores import FIRST, MEASURED_CORE, OTHER_CORE
-from router.harness import Router, free_port, split
+from router.harness import Router, experiment, free_port, split
 from slipway_box import layout, packages
 from slipway_router.nginx.configuration import Settings
 
@@ -83,7 +83,7 @@ def plain(folder: Path, pod_port: int) -> Iterator[Peer]:
 
 @contextlib.contextmanager
 def router(folder: Path, pod_port: int, **changed: Any) -> Iterator[tuple[Peer, Router]]:
-    """A tenth of the units to the candidate, counted, exposures on."""
+    """A tenth of the units to the arm of an experiment, counted, exposures on."""
     made = folder / "router"
     made.mkdir()
     running = Router(made, pod_http_port=pod_port, error_log=f"{made}/error.log warn", connections=16384)
@@ -92,7 +92,7 @@ def router(folder: Path, pod_port: int, **changed: Any) -> Iterator[tuple[Peer, 
             os.sched_setaffinity(pid, {int(MEASURED_CORE)})
             with contextlib.suppress(PermissionError):
                 os.setpriority(os.PRIO_PROCESS, pid, FIRST)
-        running.serve(split(1000, exposures={"experiment": "ranker-v8", "stratum": 0}, **changed), pods=revisions())
+        running.serve(experiment((9000, 0, 0), (10000, 1, 1), **changed), pods=revisions())
         yield Peer("router", running.http_port), running
 
 

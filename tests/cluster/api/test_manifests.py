@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+import slipway_ledger.tokens
 from slipway_box import programs
 from slipway_box.controlplane import ControlPlane
+from slipway_ledger.reviews import Account
 from slipway_operator import manifests
 from slipway_testing import golden
 from slipway_testing.golden import REPOSITORY
@@ -18,6 +20,7 @@ from slipway_testing.golden import REPOSITORY
 COMPONENTS = ("network-policies", "prometheus")
 OVERLAYS = ("box", "gpu")
 OPERATOR = "system:serviceaccount:slipway-system:slipway-operator"
+LEDGER = "system:serviceaccount:slipway-system:slipway-ledger"
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +72,12 @@ def test_the_server_takes_the_network_policies(installed: ControlPlane) -> None:
     installed.kubectl("apply", "--server-side", "--dry-run=server", f"--filename={file}")
 
 
-def test_the_operators_namespace_takes_the_operators_pod_under_the_restricted_level(installed: ControlPlane) -> None:
-    deployment = _one(installed, "deployment", "slipway-operator", "-n", "slipway-system")
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "trial"}, "spec": deployment["spec"]["template"]["spec"]}
+@pytest.mark.parametrize("workload", ["deployment/slipway-operator", "statefulset/slipway-ledger"])
+def test_the_system_namespace_takes_its_pods_under_the_restricted_level(workload: str, installed: ControlPlane) -> None:
+    spec = _one(installed, workload, "-n", "slipway-system")["spec"]["template"]["spec"]
+    claims = {mount["name"]: {"name": mount["name"], "emptyDir": {}} for mount in spec["containers"][0]["volumeMounts"]}
+    volumes = claims | {volume["name"]: volume for volume in spec["volumes"]}  # a StatefulSet brings the claims of its pods
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "trial"}, "spec": spec | {"volumes": [*volumes.values()]}}
     installed.kubectl("create", "-n", "slipway-system", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
 
 
@@ -143,6 +149,35 @@ def test_the_operator_may_nothing_else_in_a_users_namespace(installed: ControlPl
         "modeldeployments.slipway.dev/status": "patch",
         "modeldeployments.slipway.dev/finalizers": "update",
         "events.events.k8s.io": "create patch",
+    }
+
+
+def test_the_ledger_may_ask_whose_a_token_is_and_nothing_else(installed: ControlPlane) -> None:
+    listed = installed.kubectl("auth", "can-i", "--list", "--no-headers", "--namespace=default", f"--as={LEDGER}")
+    rows = [line for line in listed.splitlines() if not re.match(r"\[|/| |self", line)]
+    assert {row.split()[0]: row[row.rindex("[") + 1 : -1] for row in rows} == {
+        "tokenreviews.authentication.k8s.io": "create",
+        "subjectaccessreviews.authorization.k8s.io": "create",
+    }
+
+
+def test_the_ledger_reads_the_tokens_that_it_is_brought(installed: ControlPlane) -> None:
+    told = _one(installed, "configmap", "slipway-ledger-tokens", "-n", "slipway-system")["data"]["tokens"]
+    lines = slipway_ledger.tokens.parse(told)
+    may = {
+        name: [(grant.role, grant.namespace) for grant in lines.of(Account(namespace=namespace, name=name))]
+        for namespace, name in (
+            ("slipway-system", "slipway-operator"),
+            ("shop", "slipway-router"),
+            ("shop", "web"),
+            ("slipway-system", "slipway-ledger-reader"),
+        )
+    }
+    assert may == {
+        "slipway-operator": [("admin", None), ("application", "slipway-system")],
+        "slipway-router": [("router", "shop"), ("application", "shop")],
+        "web": [("application", "shop")],
+        "slipway-ledger-reader": [("application", "slipway-system"), ("reader", None)],
     }
 
 

@@ -19,7 +19,7 @@ def cells(revision: str, *, bin_: int, bad: int = 0, n: int = 1) -> list[list[An
     return [["ranker", 7, revision, "b", 5, bin_, bad, n], ["ranker", 7, revision, "t", BLOCK, bin_, bad, n]]
 
 
-EXPOSURE = {"time": 1796000000.5, "experiment": "ranker-v8", "namespace": "shop", "model": "ranker", "epoch": 7, "unit": "ü-17", "stratum": 0}
+EXPOSURE = {"experiment": "shop/ranker-v8-1a2b3c4d", "unit": "ü-17", "arm": "v8", "stratum": "1", "time": "2026-11-29T12:00:00.500000Z"}
 TAKEN = {
     "cells": cells(STABLE, bin_=100, n=9) + cells(STABLE, bin_=200, bad=1, n=2) + cells(CANDIDATE, bin_=101),
     "totals": [["ranker", 7, STABLE, "Stable", "http", "2xx", 9], ["ranker", 7, STABLE, "Stable", "http", "retried", 2]],

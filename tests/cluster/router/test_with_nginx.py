@@ -155,8 +155,8 @@ async def test_whole(world: World, router: Router, address: str) -> None:
     """Requests are split, counted, told as exposures and played to the shadow."""
     world.route(
         "ranker",
-        slots=[[5000, 0], [10000, 1]],
-        exposures={"experiment": "ranker-v8", "stratum": 0},
+        slots=[[5000, 0, 0], [10000, 1, 1]],
+        exposures={"experiment": "shop/ranker-v8-1a2b3c4d", "stratum": "1", "arms": ["control", "v8"]},
         shadow={"revision": SHADOW, "percent": "100"},
     )
     for revision in (STABLE, CANDIDATE, SHADOW):

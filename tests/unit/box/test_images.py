@@ -49,7 +49,9 @@ def test_an_image_is_called_by_the_projects_version(repository: Path) -> None:
 
 
 def test_an_unknown_image_is_told_with_the_known_ones() -> None:
-    with pytest.raises(BoxError, match="no image called web; there are pause, operator, router, transformer, triton-cpu, storage-initializer"):
+    with pytest.raises(
+        BoxError, match="no image called web; there are pause, operator, router, transformer, ledger, triton-cpu, storage-initializer"
+    ):
         images.archive("web")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from slipway_ledger import cloudevents, definitions, events, openapi, routes, tokens, units
+from slipway_ledger import cloudevents, definitions, events, openapi, routes, units
 from slipway_ledger.definitions import Cuped, Definition, Metric
 from slipway_ledger.events import OutcomeEvent, Reader
 from slipway_ledger.refusals import Refused
@@ -17,63 +17,12 @@ from slipway_ledger.store.database import Unavailable
 from slipway_ledger.store.migrations import STEPS, migrate
 from slipway_ledger.store.sqlite import Sqlite
 
-LONG = "a-token-of-some-length"
 OUTCOME = {"experiment": "shop/x", "unit": "u", "metric": "m", "value": 1, "time": "2026-11-29T12:00:00+01:00"}
-
-
-class Clock:
-    """Seconds that a test says."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
-
-
-def test_tokens_have_roles_and_namespaces(tmp_path: Path) -> None:
-    file = written(tmp_path / "tokens", f"# who may\nrouter {LONG} shop  # routers of the shop\nreader {LONG} other\nadmin {LONG}-2\n")
-    found = tokens.Tokens(file)
-
-    assert found.namespaces(f"Bearer {LONG}", roles=("router",)) == frozenset(("shop",))
-    assert found.namespaces(f"bearer {LONG}-2", roles=("router",)) is None
-    found.allow(f"Bearer {LONG}", roles=("router",), namespace="shop")
-    with pytest.raises(Refused, match="in namespace other") as refused:
-        found.allow(f"Bearer {LONG}", roles=("router",), namespace="other")
-    assert (refused.value.status, refused.value.reason) == (403, "namespace")
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("router", "line 1 of the tokens should be"),
-        (f"\nowner {LONG}", "line 2 of the tokens should be"),
-        (f"router {LONG} shop more", "line 1"),
-        ("router short", "has a token of 5 characters"),
-        ("# nobody\n", "there are no tokens"),
-    ],
-)
-def test_a_line_that_is_no_token_is_told_without_it(text: str, told: str) -> None:
-    with pytest.raises(tokens.NoTokens, match=told) as error:
-        tokens.parse(text)
-    assert LONG not in str(error.value)
-
-
-def test_tokens_are_read_again_at_most_once_a_second_and_when_they_changed(tmp_path: Path) -> None:
-    file, clock = written(tmp_path / "tokens", f"reader {LONG}\n"), Clock()
-    found = tokens.Tokens(file, clock=clock)
-    written(file, f"reader {LONG}-other\n")
-    found.allow(f"Bearer {LONG}", roles=("reader",))
-    clock.now = 1.0
-    with pytest.raises(Refused, match="not known, or not any more"):
-        found.allow(f"Bearer {LONG}", roles=("reader",))
-    file.unlink()
-    clock.now = 2.0
-    found.allow(f"Bearer {LONG}-other", roles=("reader",))
 
 
 def test_hashes_depend_on_the_key_and_on_what_is_hashed() -> None:
@@ -94,13 +43,54 @@ def test_a_key_that_is_none(tmp_path: Path, key: str, told: str) -> None:
         units.read(tmp_path / "nothing")
 
 
+def test_a_key_that_was_made_is_good_and_stays(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+
+    units.make(key)
+    made = key.read_text()
+    units.make(key)
+
+    assert key.read_text() == made
+    assert len(bytes.fromhex(made)) == 32
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+    assert units.read(key).unit("u") == units.Hashes(made.strip().encode()).unit("u")
+
+
+def test_no_two_keys_that_are_made_are_the_same(tmp_path: Path) -> None:
+    for name in "ab":
+        units.make(tmp_path / name)
+    assert (tmp_path / "a").read_text() != (tmp_path / "b").read_text()
+
+
+def test_a_key_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(units.NoKey, match=r"cannot be written to .*nowhere/key: No such file or directory"):
+        units.make(tmp_path / "nowhere" / "key")
+
+
+@pytest.mark.parametrize(
+    ("environment", "server"),
+    [
+        ({}, ""),
+        ({"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "6443"}, "https://10.96.0.1:6443"),
+        ({"KUBERNETES_SERVICE_HOST": "fd00::1"}, "https://[fd00::1]:443"),
+        ({"KUBERNETES_SERVICE_HOST": "10.96.0.1", "SLIPWAY_KUBE_SERVER": "https://other:1"}, "https://other:1"),
+    ],
+)
+def test_a_pod_asks_its_own_cluster_s_api_server(environment: dict[str, str], server: str) -> None:
+    assert Settings.from_environment(environment).kube_server == server
+
+
 def test_settings_are_read_and_every_wrong_one_is_told() -> None:
     assert Settings.from_environment({"SLIPWAY_PORT": "1234", "SLIPWAY_LATE_DAYS": "2.5", "SLIPWAY_DATABASE": ""}) == Settings(
         port=1234, late_days=2.5
     )
+    for server in ("http://10.96.0.1", "10.96.0.1:443", "https://10.96.0.1/api", "https://"):
+        with pytest.raises(SettingsError, match=r"SLIPWAY_KUBE_SERVER is .* it should be https://host:port"):
+            Settings.from_environment({"SLIPWAY_KUBE_SERVER": server})
     with pytest.raises(SettingsError, match=r"SLIPWAY_BODY_BYTES is '0'.*SLIPWAY_SKEW_SECONDS is 'nan'.*SLIPWAY_LOG_LEVEL is 'LOUD'"):
         Settings.from_environment({"SLIPWAY_BODY_BYTES": "0", "SLIPWAY_SKEW_SECONDS": "nan", "SLIPWAY_LOG_LEVEL": "LOUD"})
-    assert "secret" not in repr(Settings(database_password="secret"))
+    assert "of-the-user" not in repr(Settings(database_password="of-the-user"))
 
 
 def test_times_are_kept_to_the_microsecond_and_know_their_offset() -> None:

@@ -90,3 +90,13 @@ def test_every_setting_is_explained() -> None:
 def _explained(source: str, name: str) -> bool:
     after = source.split(f"    {name}: ", 1)[1].split("\n", 1)[1]
     return after.lstrip().startswith('"""')
+
+
+def test_variables_that_kubernetes_makes_for_services_are_nobodys_mistake() -> None:
+    links = {
+        "SLIPWAY_LEDGER_SERVICE_HOST": "10.96.0.9",
+        "SLIPWAY_LEDGER_PORT_8080_TCP": "tcp://10.96.0.9:8080",
+        "SLIPWAY_LEDGER_PORT": "tcp://10.96.0.9:8080",
+    }
+    read = settings.Settings.from_environment({"SLIPWAY_RUNTIMES": "a=b", "SLIPWAY_LEDGER_URL": "http://ledger:8080", **links})
+    assert read.ledger_url == "http://ledger:8080"

@@ -83,8 +83,15 @@ local function taken()
     local cells, totals = counts.take(function()
         ngx.sleep(0)
     end)
-    local told, lost = exposures.take()
-    return answer(200, object { cells = cells, totals = totals, pending = pending(), exposures = told, lost = tostring(lost) })
+    local told, number, lost = exposures.take(tonumber(ngx.var.arg_kept))
+    return answer(200, object {
+        cells = cells,
+        totals = totals,
+        pending = pending(),
+        exposures = told,
+        answer = string.format("%.0f", number),
+        lost = tostring(lost),
+    })
 end
 
 local HANDLERS = {

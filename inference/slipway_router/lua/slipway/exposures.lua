@@ -1,4 +1,4 @@
--- Which unit was given which revision: told once, as long as the router remembers it, and kept until the agent takes it.
+-- Which unit met which arm of an experiment: told once, as long as the router remembers it, and kept until the agent has it on its disk.
 local cjson = require "cjson.safe"
 
 local MOST_WAITING = 20000
@@ -48,41 +48,76 @@ function exposures.text(unit)
     end))
 end
 
--- `unit` was given `revision` of `model`.
-function exposures.tell(model, revision, unit, unix_s)
-    local experiment = model.exposures.experiment
-    local new = seen:add(experiment .. " " .. revision.name .. " " .. unit, true)
+-- Unix seconds as RFC 3339 with microseconds: moment(0.25) = 1970-01-01T00:00:00.250000Z.
+function exposures.moment(unix_s)
+    local microseconds = math.floor(unix_s * 1e6 + 0.5)
+    local within = microseconds % 1e6
+    return os.date("!%Y-%m-%dT%H:%M:%S", (microseconds - within) / 1e6) .. string.format(".%06dZ", within)
+end
+
+-- What is told of every unit of an arm, and by what it is remembered. The stratum is no part of that: the ledger keeps a unit's first exposure.
+function exposures.of(told, arm)
+    local names = { cjson.encode(told.experiment), cjson.encode(arm), cjson.encode(told.stratum) }
+    return {
+        key = told.experiment .. " " .. arm .. " ",
+        record = string.format('{"experiment":%s,"arm":%s,"stratum":%s,"unit":', unpack(names)),
+    }
+end
+
+-- `unit` met an arm with a request that began at `unix_s`.
+function exposures.tell(told, unit, unix_s)
+    local new = seen:add(told.key .. unit, true)
     if not new then
         return
     end
     local waiting = queue:llen("waiting") or 0
-    local kept = waiting < MOST_WAITING and queue:rpush("waiting", cjson.encode {
-        time = unix_s,
-        experiment = experiment,
-        namespace = model.route.namespace,
-        model = model.name,
-        epoch = model.route.epoch,
-        revision = revision.name,
-        role = revision.role,
-        stratum = model.exposures.stratum,
-        unit = exposures.text(unit),
-    })
+    local record = told.record .. cjson.encode(exposures.text(unit)) .. ',"time":"' .. exposures.moment(unix_s) .. '"}'
+    local kept = waiting < MOST_WAITING and queue:rpush("waiting", record)
     if not kept then
         queue:incr("lost", 1, 0)
     end
 end
 
--- The exposures that wait, as a JSON list, and how many were lost since the last time.
-function exposures.take()
+-- A list of shared memory can be read from its ends only: what is told again goes once around.
+local function told_again(count)
     local taken = {}
-    for index = 1, math.min(queue:llen("waiting") or 0, MOST_TAKEN) do
+    for index = 1, count do
+        taken[index] = queue:lpop("taken")
+        queue:rpush("taken", taken[index])
+    end
+    return taken
+end
+
+local function told_first(count)
+    local taken = {}
+    for index = 1, count do
         taken[index] = queue:lpop("waiting")
+        queue:rpush("taken", taken[index])
+    end
+    return taken
+end
+
+-- The exposures that wait, as a JSON list; the number of this answer; and how many were lost since the last time. The answer before is given
+-- again, under its number, unless `kept` is that number: who took it may have ended before it was on the disk. Numbers begin with the time, so
+-- that an nginx that began anew has none of its predecessor's.
+function exposures.take(kept)
+    local answer = queue:get("answer") or 0
+    local taken
+    if kept == answer then
+        queue:delete("taken")
+    end
+    local again = queue:llen("taken") or 0
+    if again > 0 then
+        taken = told_again(again)
+    else
+        taken = told_first(math.min(queue:llen("waiting") or 0, MOST_TAKEN))
+        answer = queue:incr("answer", 1, math.floor(ngx.now() * 1000))
     end
     local lost = queue:get("lost") or 0
     if lost > 0 then
         queue:incr("lost", -lost)
     end
-    return "[" .. table.concat(taken, ",") .. "]", lost
+    return "[" .. table.concat(taken, ",") .. "]", answer, lost
 end
 
 return exposures

@@ -59,8 +59,8 @@ function request.underway()
     return count
 end
 
--- Where a unit belongs, as one number: (revision * 64 + bucket) * 2 + 1 if the exposure has been told. The latest units are remembered,
--- for most come again.
+-- Where a unit belongs, as one number: (share * 64 + bucket) * 2, + 1 if there is no exposure to tell, or none any more. The latest units are
+-- remembered, for most come again.
 local function place_of(model, unit)
     local place = model.places[unit]
     if not place then
@@ -72,7 +72,8 @@ local function place_of(model, unit)
             model.places, model.places_began = {}, places_began
         end
         local bucket = hash.part(hash.murmur2(model.bucket_seed .. unit), BUCKETS)
-        place = (routes.owner(model.slots, hash.murmur2(model.slot_seed .. unit)) * BUCKETS + bucket) * 2
+        local share = routes.owner(model.slots, hash.murmur2(model.slot_seed .. unit))
+        place = (share * BUCKETS + bucket) * 2 + (model.told[share] and 0 or 1)
         model.places[unit] = place
     end
     return place
@@ -87,11 +88,11 @@ local function assign(r, model)
         end
         local place = place_of(model, unit)
         r.unit, r.place, r.countable = unit, place, r.infer
-        r.revision, r.bucket = model.revisions[rshift(place, 7)], band(rshift(place, 1), BUCKETS - 1)
+        r.revision, r.bucket = model.owners[rshift(place, 7)], band(rshift(place, 1), BUCKETS - 1)
     elseif model.unit and model.unit.on_missing == "Stable" then
         r.revision = model.stable
     else
-        r.revision = model.revisions[routes.owner(model.slots, random(0, LARGEST_HASH))]
+        r.revision = model.owners[routes.owner(model.slots, random(0, LARGEST_HASH))]
         r.bucket, r.countable = random(0, BUCKETS - 1), r.infer and not model.unit
     end
     return true
@@ -197,7 +198,7 @@ local function begin(protocol)
     else
         r = {}
     end
-    r.protocol, r.attempts, r.model, r.infer = protocol, 0, false, false
+    r.protocol, r.attempts, r.model, r.infer, r.meets = protocol, 0, false, false, false
     r.unit, r.revision, r.bucket, r.countable = false, false, false, false
     r.fallback, r.sampled, r.unserved, r.shed, r.own, r.pending = false, false, false, false, false, false
     r.pod, r.began, r.first_s, r.first, r.retried, r.fell = false, 0, false, false, false, false
@@ -259,6 +260,7 @@ function request.http()
         return unknown_model(r, path.model or ngx.var.host, next(now.models))
     end
     r.model, r.infer = model, path.kind == "infer"
+    r.meets = r.infer
     if check_http(r, model, head) ~= true then
         return
     end
@@ -290,6 +292,7 @@ function request.grpc()
         return unknown_model(r, "for the authority " .. tostring(var.host), next(now.models))
     end
     r.model, r.infer = model, path.kind == "infer"
+    r.meets = r.infer or path.kind == "stream"
     if path.kind == "live" or path.kind == "ready" then
         return answer_health(r, path.kind, model)
     end
@@ -388,6 +391,15 @@ local function choose(r, now)
     return pods.pick(revision.pods, now, failed), r.fallback and 1 or 0
 end
 
+-- A pod of the unit's arm is asked: from here on the unit has met it, whatever comes of that, and however long that takes.
+local function expose(r, model)
+    local unit, place = r.unit, r.place
+    if unit and r.meets and place % 2 == 0 then
+        model.places[unit] = place + 1
+        exposures.tell(model.told[rshift(place, 7)], unit, ngx.req.start_time())
+    end
+end
+
 -- Balancer phase, once for every attempt.
 function request.balance(port)
     local r = live[address()]
@@ -401,6 +413,7 @@ function request.balance(port)
             return ngx.exit(ngx.ERROR)
         end
         r.pending = true
+        expose(r, model)
     end
     local pod, more = choose(r, now)
     if not pod then
@@ -584,11 +597,6 @@ local function finish(r)
         return
     end
     count(r, var, status)
-    local model, unit = r.model, r.unit
-    if unit and model.exposures and r.place % 2 == 0 then
-        model.places[unit] = r.place + 1
-        exposures.tell(model, r.revision, unit, ngx.now())
-    end
     if r.oversized then
         counts.total(r.revision, r.protocol, "notShadowed")
     elseif r.sampled and not r.own then

@@ -7,6 +7,7 @@ local VERSION = 1
 local SLOTS = 10000
 local LONGEST_TIMEOUT_MS = 3600 * 1000
 local LARGEST = 2 ^ 53
+local MOST_ARMS = 100
 
 local routes = {}
 
@@ -20,6 +21,11 @@ end
 
 local function name(value)
     return text(value, 253) and value:find("^[%w%.%-]+$") ~= nil
+end
+
+-- What the ledger takes as the name of an arm or a stratum.
+local function word(value)
+    return text(value, 63) and value:find("^%w[%w%-_%.]*$") ~= nil
 end
 
 local function present(value)
@@ -78,27 +84,46 @@ local function read_revisions(value)
     return revisions, nil, stable
 end
 
--- Runs of slots as thresholds of the hash: a hash below thresholds[i], and not below the one before it, belongs to owners[i].
-local function read_slots(value, revisions)
+-- What is wrong with a run after one that ended at `last`; nil if nothing is.
+local function wrong_run(run, last, revisions, arms)
+    if not list(run, 3) or #run < 2 or not whole(run[1], last + 1, SLOTS) then
+        return "slots must rise: each run is [end, revision] or [end, revision, arm], and ends after the one before it and at most at 10000"
+    end
+    if not whole(run[2], 0, revisions - 1) then
+        return "slots name a revision that is not there: they count from 0"
+    end
+    if run[3] ~= nil and not whole(run[3], 0, arms - 1) then
+        return "slots name an arm that is not one of exposures.arms: they count from 0"
+    end
+    return nil
+end
+
+-- Runs of slots as thresholds of the hash: a hash below thresholds[i], and not below the one before it, belongs to owners[i], the number of
+-- a share. A share is a revision and, of an experiment, one of its arms, both counted from 1.
+local function read_slots(value, revisions, arms)
     if not list(value, SLOTS) then
         return nil, "slots must be a list"
     end
-    local thresholds, owners, last = {}, {}, 0
+    local thresholds, owners, shares, known, last = {}, {}, {}, {}, 0
     for index, run in ipairs(value) do
-        if not list(run, 2) or #run ~= 2 or not whole(run[1], last + 1, SLOTS) then
-            return nil, "slots must rise: each run is [end, revision], and ends after the one before it and at most at 10000"
-        end
-        if not whole(run[2], 0, revisions - 1) then
-            return nil, "slots name a revision that is not there: they count from 0"
+        local wrong = wrong_run(run, last, revisions, arms)
+        if wrong then
+            return nil, wrong
         end
         last = run[1]
         thresholds[index] = hash.threshold(last, SLOTS)
-        owners[index] = run[2] + 1
+        local arm = run[3] and run[3] + 1 or 0
+        local pair = run[2] * (arms + 1) + arm
+        if not known[pair] then
+            shares[#shares + 1] = { revision = run[2] + 1, arm = arm > 0 and arm or nil }
+            known[pair] = #shares
+        end
+        owners[index] = known[pair]
     end
     if last ~= SLOTS and last ~= 0 then
         return nil, "slots must end at 10000"
     end
-    return { thresholds = thresholds, owners = owners }
+    return { thresholds = thresholds, owners = owners, shares = shares }
 end
 
 local function read_limits(value)
@@ -112,10 +137,20 @@ local function read_exposures(value)
     if not present(value) then
         return nil
     end
-    if type(value) ~= "table" or not text(value.experiment, 253) or not whole(value.stratum, 0, LARGEST) then
-        return nil, "exposures needs an experiment and a stratum, a whole number from 0"
+    if type(value) ~= "table" or not text(value.experiment, 253) or not word(value.stratum) then
+        return nil, "exposures needs an experiment, and a stratum of at most 63 letters, digits, '-', '_' and '.'"
     end
-    return { experiment = value.experiment, stratum = value.stratum }
+    if not list(value.arms, MOST_ARMS) or #value.arms == 0 then
+        return nil, "exposures.arms must be a list of 1 to 100 names"
+    end
+    local seen = {}
+    for _, arm in ipairs(value.arms) do
+        if not word(arm) or seen[arm] then
+            return nil, "exposures.arms must be names of at most 63 letters, digits, '-', '_' and '.', each of them once"
+        end
+        seen[arm] = true
+    end
+    return { experiment = value.experiment, stratum = value.stratum, arms = value.arms }
 end
 
 local function read_shadow(value)
@@ -210,7 +245,7 @@ function routes.read(model, source)
         route.stable = stable
     end
     if not wrong then
-        take("slots", read_slots(value.slots, #route.revisions))
+        take("slots", read_slots(value.slots, #route.revisions, route.exposures and #route.exposures.arms or 0))
     end
     if not wrong and (route.stable ~= nil) ~= (#route.slots.owners > 0) then
         wrong = "is refused: a table with a Stable revision needs slots, and one without must have none"
@@ -223,7 +258,7 @@ function routes.read(model, source)
     return route
 end
 
--- The revision, counted from 1, that owns a hash.
+-- The share, counted from 1, that owns a hash.
 function routes.owner(slots, hashed)
     local thresholds, owners = slots.thresholds, slots.owners
     local low, high = 1, #owners

@@ -5,6 +5,7 @@
 local cjson = require "cjson.safe"
 
 local digest = require "slipway.digest"
+local exposures = require "slipway.exposures"
 local pods = require "slipway.pods"
 local routes = require "slipway.routes"
 local underway = require "slipway.underway"
@@ -119,10 +120,22 @@ local function revision_of(route, addresses, revision_name, role)
     }
 end
 
+-- share -> what is told of a unit that is given it, false for one without an arm
+local function told_of(route)
+    local told = {}
+    for share, pair in ipairs(route.slots.shares) do
+        told[share] = pair.arm ~= nil and exposures.of(route.exposures, route.exposures.arms[pair.arm])
+    end
+    return told
+end
+
 local function model_of(route, addresses)
-    local revisions = {}
+    local revisions, owners = {}, {}
     for index, revision in ipairs(route.revisions) do
         revisions[index] = revision_of(route, addresses, revision.name, revision.role)
+    end
+    for share, pair in ipairs(route.slots.shares) do
+        owners[share] = revisions[pair.revision]
     end
     local fallback = route.fallback
     return {
@@ -135,12 +148,13 @@ local function model_of(route, addresses)
         places = {},
         places_began = -1,
         revisions = revisions,
+        owners = owners,
+        told = told_of(route),
         stable = revisions[route.stable],
         timeout_s = route.timeout_s,
         connect_s = math.min(1, route.timeout_s),
         body_bytes = route.limits.body_bytes,
         tokens = route.tokens,
-        exposures = route.exposures,
         shadow = route.shadow,
         fallback = fallback and fallback.revision and revision_of(route, addresses, fallback.revision, "Fallback"),
         response = fallback and fallback.response,

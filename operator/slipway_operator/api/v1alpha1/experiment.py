@@ -32,9 +32,7 @@ class ArmModel(Model):
         description="Where the model is, as in spec.model.uri of a ModelDeployment."
     )
     format: Literal["onnx", "python", "triton"] | None = Field(default=None, description="Its format. Absent: that of the model that serves.")
-    service_account_name: ObjectName | None = Field(
-        default=None, description="ServiceAccount of the pods. Absent: that of the model that serves."
-    )
+    service_account_name: ObjectName | None = Field(default=None, description="ServiceAccount of the pods. Absent: that of the model that serves.")
     inputs: Annotated[tuple[Tensor, ...], FromList] = Field(
         default=(), max_length=64, description="Its inputs. Absent: those of the model that serves.", json_schema_extra=keyed_list("name")
     )
@@ -145,16 +143,16 @@ class Metric(Model):
 
     name: Name = Field(description="Of the metric, and of the outcomes that applications send. Of source Router: error-rate or latency-p95.")
     role: Role = Field(
-        description="Primary: what a win and a loss are; exactly one. Guardrail: what may not get worse. Secondary and Observe: told with an interval,"
-        " and nothing follows from them; Observe is left out of the correction for several metrics in the report."
+        description="Primary: what a win and a loss are; exactly one. Guardrail: what may not get worse. Secondary and Observe: told with an"
+        " interval, and nothing follows from them; Observe is left out of the correction for several metrics in the report."
     )
     source: Literal["Outcomes", "Router"] = Field(
         default="Outcomes", description="Outcomes: what applications send to the ledger. Router: what routers count of requests."
     )
     type: Literal["Proportion", "Mean", "Ratio"] | None = Field(
         default=None,
-        description="Proportion: whether a unit had any outcome above 0. Mean: the sum of a unit's outcomes. Ratio: that, over the sum of its outcomes"
-        " named denominator. Needed with source Outcomes.",
+        description="Proportion: whether a unit had any outcome above 0. Mean: the sum of a unit's outcomes. Ratio: that, over the sum of its"
+        " outcomes named denominator. Needed with source Outcomes.",
     )
     direction: Literal["Up", "Down"] = Field(default="Up", description="Which way is better.")
     denominator: Name | None = Field(default=None, description="Of a Ratio: the name of the outcomes below the line.")
@@ -314,7 +312,10 @@ class Bandit(Model):
     """How shares follow rewards."""
 
     floor_percent: int = Field(
-        default=10, ge=5, le=50, description="Least share of an arm. Below 10 no arm is ever called a winner: the shares follow the reward, and that is all."
+        default=10,
+        ge=5,
+        le=50,
+        description="Least share of an arm. Below 10 no arm is ever called a winner: the shares follow the reward, and that is all.",
     )
     step_percent: int = Field(default=20, ge=1, le=100, description="Most that a share changes in one update.")
     half_life_units: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = Field(
@@ -388,7 +389,7 @@ class ExperimentSpec(Model):
             if self.bandit is not None:
                 raise ValueError(_BANDIT)
             return self
-        rules_of = self.bandit or Bandit()
+        rules_of = self.shares_follow
         if self.primary.type == "Ratio" or self.ramp or self.decision.confirm_seconds:
             raise ValueError(_BANDIT)
         if rules_of.floor_percent * len(self.arms) > 100:
@@ -411,6 +412,11 @@ class ExperimentSpec(Model):
     def treatments(self) -> tuple[Arm, ...]:
         """The others."""
         return self.arms[1:]
+
+    @property
+    def shares_follow(self) -> Bandit:
+        """How a bandit's shares follow rewards."""
+        return self.bandit or Bandit()
 
     @property
     def steps(self) -> tuple[RampStep, ...]:

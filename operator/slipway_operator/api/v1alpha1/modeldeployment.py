@@ -617,7 +617,8 @@ class PromotedStatus(Model):
     model_digest: Annotated[str, Field(max_length=16)] = Field(description="Of the spec.model that it takes the place of.")
     at: Timestamp = Field(description="When.")
     standing: Literal["Serves", "Superseded", "Discarded"] = Field(
-        description="Serves: it stands in for spec.model. Superseded: spec.model was changed since, and wins. Discarded: somebody asked for spec.model."
+        description="Serves: it stands in for spec.model. Superseded: spec.model was changed since, and wins. Discarded: somebody asked for"
+        " spec.model."
     )
 
 
@@ -639,9 +640,7 @@ class ModelDeploymentStatus(Model):
     experiment: Annotated[str, Field(max_length=253)] | None = Field(
         default=None, description="The Experiment that divides the units, or is about to; absent without one."
     )
-    promoted: PromotedStatus | None = Field(
-        default=None, description="The last model that an experiment promoted; absent where none did."
-    )
+    promoted: PromotedStatus | None = Field(default=None, description="The last model that an experiment promoted; absent where none did.")
     refused: Annotated[tuple[RefusedRevision, ...], FromList] = Field(
         default=(), max_length=8, description="Revisions that were rolled back, newest first.", json_schema_extra=keyed_list("revision")
     )

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from slipway_operator import errors, metrics
 from slipway_operator.cluster import resources
-from slipway_operator.controller import queue, store, worker
+from slipway_operator.controller import passes, queue, store, worker
 from slipway_operator.state.observed import Observed, Routers
 from slipway_testing import builders
 
@@ -178,7 +178,7 @@ async def test_what_somebody_must_cure_is_told_at_once_and_tried_again_later(err
 async def test_what_was_refused_is_tried_again_within_seconds_at_first_for_a_webhook_may_have_been_out_of_order() -> None:
     keys: queue.WorkQueue[str] = queue.WorkQueue(name="test", meters=metrics.Metrics.on(CollectorRegistry()))
 
-    waits = [keys.retry("digits", backoff=worker.REFUSED) for _ in range(9)]
+    waits = [keys.retry("digits", backoff=passes.REFUSED) for _ in range(9)]
 
     assert all(2.0 * 2**number <= wait <= 2.2 * 2**number for number, wait in enumerate(waits[:7]))
     assert 300 <= waits[-1] <= 330
@@ -300,7 +300,7 @@ async def test_an_object_that_turns_out_to_be_gone_is_forgotten() -> None:
 
 async def test_trouble_that_lasts_is_told_after_all() -> None:
     world = World(applying=raising(errors.Unavailable("failed calling webhook")))
-    for _ in range(worker.UNTOLD_FAILURES):
+    for _ in range(passes.UNTOLD_FAILURES):
         world.keys.retry(KEY)
 
     await world.one_pass()
@@ -311,7 +311,7 @@ async def test_trouble_that_lasts_is_told_after_all() -> None:
 
 async def test_a_pass_without_end_is_told_with_its_limit() -> None:
     world = World(applying=raising(TimeoutError()))
-    for _ in range(worker.UNTOLD_FAILURES):
+    for _ in range(passes.UNTOLD_FAILURES):
         world.keys.retry(KEY)
 
     await world.one_pass()

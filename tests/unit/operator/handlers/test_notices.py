@@ -29,6 +29,8 @@ def operator(**changes: Any) -> app.Operator:
         access=None,  # type: ignore[arg-type]
         objects=store.Store(),
         keys=queue.WorkQueue(name="modeldeployment", meters=METERS),
+        experiments=store.Store(),
+        experiment_keys=queue.WorkQueue(name="experiment", meters=METERS),
         namespaces=queue.WorkQueue(name="router", meters=METERS),
         caches=None,  # type: ignore[arg-type]
         applier=Nobody(),  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import pytest
 from slipway_router.agent.table import Refused, Table
 from slipway_testing.fake_nginx import routes_json
 
+EXPOSURES = {"experiment": "shop/ranker-v8-1a2b3c4d", "stratum": "1", "arms": ["control", "v8", "waiting"]}
 RESPONSE = {"status": 200, "contentType": "application/json", "body": "{}"}
 
 
@@ -17,7 +18,8 @@ def parsed(text: str) -> Table:
 
 def test_a_table_with_everything_in_it() -> None:
     text = routes_json(
-        exposures={"experiment": "ranker-v8", "stratum": 0},
+        slots=[[5000, 0, 0], [5200, 1, 1], [10000, 0, 2]],
+        exposures=EXPOSURES,
         shadow={"revision": "ranker-77777777", "percent": "10"},
         fallback={"revision": "ranker-5e5e5e5e"},
         httpOnly=["ranker-9f8e7d6c"],
@@ -73,7 +75,19 @@ def test_a_fallback_may_be_a_fixed_answer_or_a_revision_that_takes_requests_too(
         ({"timeoutMilliseconds": 0}, "'timeoutMilliseconds' is 0"),
         ({"limits": {"bodyBytes": 1}}, "'limits' is"),
         ({"tokens": "yes"}, "'tokens' is"),
+        ({"slots": [[10000, 0, 0, 0]]}, "'slots' is"),
+        ({"slots": [[10000, 0, None]]}, "'slots' is"),
+        ({"slots": [[10000, 0, 0]]}, "an arm that is not one of 'exposures.arms'"),
+        ({"slots": [[9900, 0, 2], [10000, 0, 3]], "exposures": EXPOSURES}, "an arm that is not one of 'exposures.arms'"),
         ({"exposures": {"experiment": "x"}}, "'exposures' is"),
+        ({"exposures": EXPOSURES | {"stratum": 1}}, "'exposures' is"),
+        ({"exposures": EXPOSURES | {"stratum": ""}}, "'exposures' is"),
+        ({"exposures": EXPOSURES | {"stratum": "-1"}}, "'exposures' is"),
+        ({"exposures": EXPOSURES | {"stratum": "s" * 64}}, "'exposures' is"),
+        ({"exposures": EXPOSURES | {"arms": []}}, "'exposures' is"),
+        ({"exposures": EXPOSURES | {"arms": ["a", "a"]}}, "'exposures' is"),
+        ({"exposures": EXPOSURES | {"arms": ["a\n"]}}, "'exposures' is"),
+        ({"exposures": EXPOSURES | {"arms": [7]}}, "'exposures' is"),
         ({"shadow": {"revision": "x", "percent": 10}}, "'shadow' is"),
         ({"shadow": {"revision": "x", "percent": "101"}}, "'shadow' is"),
         ({"httpOnly": "ranker-0a1b2c3d"}, "'httpOnly' is"),

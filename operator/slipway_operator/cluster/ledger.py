@@ -1,0 +1,147 @@
+"""The ledger's HTTP API, as far as experiments need it."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import quote, urlencode
+
+import aiohttp
+
+from slipway_operator.errors import LedgerError
+from slipway_operator.state.experiment import Journal, Sums
+from slipway_statistics import record, sums
+from slipway_statistics.experiment import Arms, Memory
+
+TIMEOUT_S: Final = 5.0
+_MOST_LOOKS: Final = 100
+
+
+class Ledger:
+    """One ledger. Use as ``async with Ledger(...) as ledger``; what goes wrong is a LedgerError."""
+
+    def __init__(self, url: str, *, token_file: Path | None) -> None:
+        self._url = url.rstrip("/")
+        self._token_file = token_file
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session:
+            await self._session.close()
+
+    async def register(self, namespace: str, name: str, definition: Mapping[str, Any]) -> None:
+        """Have it measured; the same definition may be given again, and one with a cap that was not known."""
+        await self._ask("PUT", _path(namespace, name), body=definition)
+
+    async def end(self, namespace: str, name: str) -> None:
+        """Take no more events for it. Nothing is wrong where there is none, or where it has ended."""
+        with contextlib.suppress(_Absent):
+            await self._ask("DELETE", _path(namespace, name))
+
+    async def sums(self, namespace: str, name: str, *, quantiles: Mapping[str, float]) -> Sums:
+        """What is known now; and for the metrics of ``quantiles`` what their caps are made of, where it is known."""
+        answer = await self._ask("GET", f"{_path(namespace, name)}/sums")
+        found = {}
+        for metric, share in quantiles.items():
+            query = urlencode({"q": f"{share:.6g}"})
+            told = await self._ask("GET", f"{_path(namespace, name)}/metrics/{quote(metric, safe='')}/quantile?{query}")
+            if told.get("value") is not None:
+                found[metric] = float(told["value"])
+        try:
+            return parsed(answer, quantiles=found)
+        except (KeyError, TypeError, ValueError) as error:
+            raise LedgerError(
+                f"The sums of experiment {namespace}/{name} cannot be read: {error!r}. Do operator and ledger have one version?"
+            ) from error
+
+    async def journal(self, namespace: str, name: str, *, after: int) -> Journal:
+        """How far the looks go; ``after`` is a number that is known to be there, less one."""
+        while True:
+            answer = await self._ask("GET", f"{_path(namespace, name)}/looks?{urlencode({'after': after, 'limit': _MOST_LOOKS})}")
+            last, found = int(answer["last"]), answer["looks"]
+            if not last:
+                return Journal(sequence=0, memory=Memory())
+            if found and found[-1]["sequence"] == last:
+                return Journal(sequence=last, memory=record.read(Memory, found[-1]["said"]["memory"]))
+            after = found[-1]["sequence"] if found else last - 1
+
+    async def append(self, namespace: str, name: str, look: Mapping[str, Any]) -> None:
+        """Keep a look."""
+        await self._ask("POST", f"{_path(namespace, name)}/looks", body=look)
+
+    async def _ask(self, method: str, path: str, *, body: Any = None) -> Any:
+        if self._session is None:
+            raise RuntimeError("Ledger is used outside its async with block")
+        data = json.dumps(body, separators=(",", ":"), allow_nan=False).encode() if body is not None else None
+        headers = {"Content-Type": "application/json"} | self._authorization()
+        try:
+            async with self._session.request(method, f"{self._url}{path}", data=data, headers=headers) as response:
+                text = await response.text()
+                return _answer(method, self._url, response.status, text)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise LedgerError(f"The ledger at {self._url} does not answer: {str(error) or type(error).__name__}.") from error
+
+    def _authorization(self) -> dict[str, str]:
+        """The kubelet writes a new token into the file from time to time, so it is read each time."""
+        if self._token_file is None:
+            return {}
+        try:
+            return {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
+        except OSError as error:
+            raise LedgerError(f"The token for the ledger cannot be read: {error}.") from error
+
+
+class _Absent(LedgerError):
+    """There is no such experiment."""
+
+
+def _answer(method: str, url: str, status: int, text: str) -> Any:
+    try:
+        answer = json.loads(text) if text.strip() else {}
+    except ValueError:
+        answer = {}
+    if 200 <= status < 300:
+        return answer
+    said = answer.get("error") if isinstance(answer, dict) else None
+    message = f"The ledger at {url} refuses {method} with {status}: {said or text[:200] or 'no reason'}."
+    raise _Absent(message) if status == 404 else LedgerError(message)
+
+
+def _path(namespace: str, name: str) -> str:
+    return f"/v1/experiments/{quote(namespace, safe='')}/{quote(name, safe='')}"
+
+
+def parsed(answer: Mapping[str, Any], *, quantiles: Mapping[str, float]) -> Sums:
+    """The ledger's answer as a look reads it. Raises KeyError, TypeError or ValueError for one that it cannot."""
+    units: dict[str, dict[str, int]] = {}
+    for entry in answer["units"]:
+        units.setdefault(str(entry["stratum"]), {})[str(entry["arm"])] = int(entry["units"])
+    counts, newest = answer["counts"], answer["newest"]["outcome"]
+    return Sums(
+        now=_time(answer["now"]),
+        closed={metric["name"]: _arms(metric, "closed") for metric in answer["metrics"]},
+        open={metric["name"]: _arms(metric, "open") for metric in answer["metrics"]},
+        units=units,
+        waiting=int(counts["waiting"]),
+        in_two_arms=int(counts["seenInTwoArms"]),
+        newest_outcome=_time(newest) if newest else None,
+        quantiles=quantiles,
+    )
+
+
+def _arms(metric: Mapping[str, Any], phase: str) -> Arms:
+    found: dict[str, dict[str, sums.Sums]] = {}
+    for entry in metric["sums"]:
+        where = f"{metric['name']}, {entry['arm']}, stratum {entry['stratum']}"
+        found.setdefault(str(entry["arm"]), {})[str(entry["stratum"])] = sums.parse(entry[phase], of=where)
+    return found
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)

@@ -1,0 +1,129 @@
+"""The worker over Experiments: observes, plans, keeps the look in the ledger, writes the status."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from slipway_operator import errors
+from slipway_operator.api.v1alpha1.experiment import LookStatus
+from slipway_operator.cluster import ledger as ledgers
+from slipway_operator.cluster import observe_experiments, resources
+from slipway_operator.cluster.resources import Object
+from slipway_operator.controller.passes import Attempt, Passes
+from slipway_operator.controller.store import Key
+from slipway_operator.reconcile.experiment import failure, looks, plan
+from slipway_operator.state.experiment import Journal, Observed, Plan
+from slipway_operator.state.plan import Event, Outcome
+
+CONTROLLER: Final = "experiment"
+
+
+class Worker(Passes[Observed]):
+    """Reconciles Experiments."""
+
+    controller = CONTROLLER
+    resource = resources.EXPERIMENTS
+
+    def __init__(
+        self,
+        *,
+        observer: observe_experiments.Observer,
+        ledger: ledgers.Ledger | None,
+        memories: observe_experiments.Memories,
+        **shared: Any,
+    ) -> None:
+        """``shared``: as of Passes."""
+        super().__init__(**shared)
+        self._observer = observer
+        self._ledger = ledger
+        self._memories = memories
+        self._registered: dict[Key, tuple[str, str]] = {}
+        """By object: its name in the ledger, and the definition that the ledger has."""
+
+    async def _attempt(self, attempt: Attempt[Observed]) -> Outcome | None:
+        body = attempt.body
+        observed = attempt.observed = await self._observer.observe(body)
+        planned = plan.plan(observed)
+        key = (observed.identity.namespace, observed.identity.name)
+        planned = await self._recorded(key, observed, planned)
+        if planned.status is not None:
+            await self._write_status(body, planned.status)
+        self._tell(body, planned.events)
+        return planned.outcome
+
+    async def _recorded(self, key: Key, observed: Observed, planned: Plan) -> Plan:
+        """What the ledger is to know before the status tells of it; the plan with the number of the look that was kept."""
+        status = planned.status
+        name = status.ledger_name if status else None
+        if self._ledger is None or status is None or name is None:
+            return planned
+        if planned.register is not None:
+            await self._register(key, name, planned.register)
+        if planned.look is not None and planned.memory is not None:
+            sequence = await self._append(observed, name, planned.look)
+            journal = Journal(sequence=sequence, memory=planned.memory)
+            self._memories.of(observed.identity.uid).journal = journal
+            if sequence:
+                look = LookStatus(sequence=sequence, at=_second(planned.look["at"]))
+                before = observed.status.look
+                same = before is not None and before.sequence == sequence
+                planned = _with_status(planned, status.model_copy(update={"look": before if same else look}))
+        if planned.end:
+            await self._ledger.end(key[0], name)
+            self._registered.pop(key, None)
+        return planned
+
+    async def _register(self, key: Key, name: str, definition: Mapping[str, Any]) -> None:
+        text = json.dumps(definition, sort_keys=True)
+        if self._ledger is not None and self._registered.get(key) != (name, text):
+            await self._ledger.register(key[0], name, definition)
+            self._registered[key] = (name, text)
+
+    async def _append(self, observed: Observed, name: str, look: Mapping[str, Any]) -> int:
+        """Keep a look, unless it is the one before but for the time that passed. Gives the number of the newest that is kept."""
+        kept = self._memories.of(observed.identity.uid)
+        found = looks.fingerprint(look)
+        if kept.fingerprint == found and kept.journal is not None:
+            return kept.journal.sequence
+        if self._ledger is None:
+            return 0
+        try:
+            await self._ledger.append(observed.identity.namespace, name, look)
+        except errors.LedgerError:
+            # Another one may have that number, by an operator that led before.
+            self._memories.forget(observed.identity.uid)
+            raise
+        kept.fingerprint = found
+        return int(look["sequence"])
+
+    async def _vanished(self, key: Key) -> None:
+        """The ledger may forget an experiment whose object is gone; what it kept is read until its retention ends."""
+        found = self._registered.pop(key, None)
+        if found is not None and self._ledger is not None:
+            try:
+                await self._ledger.end(key[0], found[0])
+            except errors.LedgerError:
+                self._registered[key] = found
+                raise
+
+    def _status_after(self, observed: Observed, *, reason: str, message: str) -> Any:
+        return failure.status_after(observed, reason=reason, message=message)
+
+    def _warning(self, observed: Observed, *, reason: str, message: str) -> tuple[Event, ...]:
+        return failure.warning(observed, reason=reason, message=message)
+
+
+def _with_status(planned: Plan, status: Any) -> Plan:
+    return dataclasses.replace(planned, status=status)
+
+
+def _second(text: str) -> str:
+    """A time to the second, as statuses have them."""
+    return f"{text.partition('.')[0].rstrip('Z')}Z"
+
+
+def target_key(body: Object) -> Key | None:
+    """The ModelDeployment that an Experiment names."""
+    name = ((body.get("spec") or {}).get("targetRef") or {}).get("name")
+    return (body["metadata"]["namespace"], str(name)) if name else None

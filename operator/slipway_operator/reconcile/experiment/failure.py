@@ -1,0 +1,35 @@
+"""The status of a pass over an Experiment that could not be carried out."""
+
+from slipway_operator.api import conditions
+from slipway_operator.api.v1alpha1.experiment import ExperimentStatus
+from slipway_operator.reconcile import summary
+from slipway_operator.reconcile.summary import Verdict
+from slipway_operator.state.experiment import Observed
+from slipway_operator.state.plan import Event
+
+
+def status_after(observed: Observed, *, reason: str, message: str) -> ExperimentStatus:
+    """The last known status, with what went wrong in place of the condition that it concerns."""
+    generation = observed.identity.generation
+    concern = conditions.RECORDED if reason == conditions.LEDGER_UNAVAILABLE else conditions.ACCEPTED
+    kept = {
+        condition.type: Verdict(status=condition.status, reason=condition.reason, message=condition.message)
+        for condition in observed.status.conditions
+        if condition.type in (*summary.EXPERIMENT.concerns, *summary.EXPERIMENT.besides)
+    }
+    found = summary.summarize(
+        kept | {concern: summary.failed(reason, message)},
+        previous=observed.status.conditions,
+        generation=generation,
+        now=observed.now,
+        outline=summary.EXPERIMENT,
+    )
+    final = reason in conditions.STALLING_REASONS
+    update = {"observed_generation": generation if final else observed.status.observed_generation, "conditions": found}
+    return observed.status.model_copy(update=update | {"verdict": observed.status.verdict or "Pending"})
+
+
+def warning(observed: Observed, *, reason: str, message: str) -> tuple[Event, ...]:
+    """An event when the failure is new."""
+    known = any(condition.reason == reason and condition.message == message for condition in observed.status.conditions)
+    return () if known or reason not in conditions.STALLING_REASONS else (Event(type="Warning", reason=reason, message=message),)
