@@ -54,7 +54,7 @@ async def direct(address: str, *, token_file: str | None, namespace: str, name: 
         address: of the ledger.
         token_file: holds a token with the role reader.
         namespace: of the experiment.
-        name: the ledger's name of it (``source.ledger_name``).
+        name: the ledger's name of it (``plan.ledger_name``).
 
     Raises:
         Unanswerable: it has none, refuses, or does not answer.

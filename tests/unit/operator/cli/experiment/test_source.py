@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from slipway_operator.cli.experiment import ledger, source
-
 UID = "1a2b3c4d-0000-4000-8000-000000000000"
 LOOKS = "/v1/experiments/shop/ranker-v8-1a2b3c4d/looks"
 PROXY = "/api/v1/namespaces/slipway-system/services/http:slipway-ledger:8080/proxy"
@@ -235,8 +233,3 @@ def test_status_asks_the_api_server(run: Any, server: Server, kubeconfig: str) -
     server.answers[OBJECT] = [(200, {}, body)]
     status, out, _ = run("status", "ranker-v8", "--kubeconfig", kubeconfig)
     assert (status, out.splitlines()[0]) == (1, "shop/ranker-v8 on ranker: Unhealthy")
-
-
-def test_an_experiment_has_a_name_of_its_own_in_the_ledger() -> None:
-    assert source.ledger_name("ranker-v8", UID) == "ranker-v8-1a2b3c4d"
-    assert ledger.PROXY == PROXY
