@@ -1,34 +1,26 @@
 """Experiments as users live them: real routers, a real ledger, and shoppers who ask the real endpoint and buy, or do not."""
 
-import http.client
-import json
+import os
 import random
+import re
 import statistics
+import subprocess
+import sys
 import time
-from typing import Any
 
 import pytest
 
+from slipway_box import clusters, layout
 from slipway_operator.cluster import resources
 from slipway_statistics.experiment import Design, Joins, Metric, Observed, Step
 from slipway_statistics.sums import Sums
 from slipway_statistics.verdict import look
-from slipway_testing import accounts, onnx_models
+from slipway_testing import onnx_models
+from slipway_testing.experiments import ANALYSIS, PRIMARY, TARGET, apply, conversion, over, revision_of, routed, started, status, sums, verdict
 from slipway_testing.kube import eventually
-from slipway_testing.shoppers import SYSTEM, Shoppers, ledger_address, post
+from slipway_testing.shoppers import Shoppers
 from slipway_testing.stage import DOUBLED, Stage
 from slipway_testing.users import Users
-
-TARGET = "ranker"
-PRIMARY = {
-    "name": "bought",
-    "role": "Primary",
-    "type": "Proportion",
-    "direction": "Up",
-    "windowSeconds": 2,
-    "minimumEffect": {"relativePercent": "10"},
-}
-ANALYSIS = {"minUnitsPerArm": 200, "minDurationSeconds": 5, "maxDurationSeconds": 600, "intervalSeconds": 1}
 
 
 @pytest.fixture(scope="module")
@@ -38,71 +30,6 @@ def control(stage: Stage) -> str:
         stage.store(f"model/{number}/model.onnx", onnx_models.doubled())
     stage.apply(TARGET, uri="pvc://models/model/1", format="onnx", **DOUBLED)
     return stage.ready(TARGET)
-
-
-def manifest(stage: Stage, name: str, *, arms: dict[str, int], **spec: Any) -> dict[str, Any]:
-    treatments = [{"name": arm, "model": {"uri": f"pvc://models/model/{number}"}} for arm, number in arms.items()]
-    return {
-        "apiVersion": "slipway.dev/v1alpha1",
-        "kind": "Experiment",
-        "metadata": {"name": name, "namespace": stage.namespace},
-        "spec": {
-            "targetRef": {"name": TARGET},
-            "arms": [{"name": "control"}, *treatments],
-            "assignment": {"unit": {"header": "x-user-id"}},
-            "metrics": [PRIMARY],
-            "analysis": ANALYSIS,
-            **spec,
-        },
-    }
-
-
-def apply(stage: Stage, name: str, *, arms: dict[str, int], **spec: Any) -> None:
-    stage.run("apply", "--server-side", "-f", "-", stdin=json.dumps(manifest(stage, name, arms=arms, **spec)))
-
-
-def status(stage: Stage, name: str) -> dict[str, Any]:
-    live = stage.kube.get(resources.EXPERIMENTS, name, namespace=stage.namespace)
-    assert live is not None
-    found: dict[str, Any] = live.get("status") or {}
-    return found
-
-
-def revision_of(stage: Stage, name: str, arm: str) -> str:
-    return str(next(each["revision"] for each in status(stage, name)["arms"] if each["name"] == arm))
-
-
-def verdict(stage: Stage, name: str, *expected: str, within_s: float = 120) -> dict[str, Any]:
-    """Wait for one of these verdicts; the status with it."""
-
-    def look() -> bool:
-        found = status(stage, name)
-        assert found.get("verdict") in expected, f"{found.get('verdict')}: {found.get('reason')}: {found.get('summary')}"
-        return True
-
-    eventually(look, within_s=within_s, every_s=0.25)
-    return status(stage, name)
-
-
-def started(stage: Stage, name: str) -> None:
-    eventually(lambda: "startedAt" in status(stage, name), within_s=90, every_s=0.25)
-
-
-def conversion(winner: str, *, control: float, arm: float) -> Any:
-    return lambda revision: arm if revision == winner else control
-
-
-def routed(stage: Stage) -> dict[str, Any]:
-    live = stage.kube.get(resources.CONFIG_MAPS, f"{TARGET}-routes", namespace=stage.namespace)
-    assert live is not None
-    found: dict[str, Any] = json.loads(live["data"]["routes.json"])
-    return found
-
-
-def over(stage: Stage, name: str) -> None:
-    """Delete it, and wait until its arms have no units left."""
-    stage.run("delete", "experiment", name)
-    eventually(lambda: "exposures" not in routed(stage), within_s=20)
 
 
 def pods(stage: Stage, revision: str) -> set[str]:
@@ -127,6 +54,24 @@ def test_an_arm_that_sells_more_is_promoted_and_no_request_fails(stage: Stage, c
     behind = stage.condition(TARGET, "SpecBehind")
     assert (behind["status"], "pvc://models/model/2" in behind["message"]) == ("True", True)
     assert stage.live(TARGET)["spec"]["model"]["uri"] == "pvc://models/model/1"
+
+
+def test_every_verdict_follows_from_what_the_ledger_kept_of_its_look(stage: Stage, control: str) -> None:
+    """By the command line, through the API server, with nothing but a kubeconfig."""
+    found = slipway("experiment", "replay", "better", "--namespace", stage.namespace)
+    assert re.search(r"all \d+ verdicts are the same", found), found
+    told = slipway("experiment", "status", "better", "--namespace", stage.namespace)
+    assert "Won" in told
+    page = slipway("experiment", "report", "better", "--namespace", stage.namespace, "-o", "-")
+    assert "<svg" in page
+    assert "v2" in page
+
+
+def slipway(*arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(layout.REPOSITORY / "operator"), "KUBECONFIG": str(clusters.chosen().kubeconfig())}
+    done = subprocess.run([sys.executable, "-m", "slipway_operator.cli", *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
 
 
 def test_writing_the_winner_to_the_spec_restarts_nothing(stage: Stage, control: str) -> None:
@@ -180,7 +125,7 @@ def test_a_harmful_arm_loses_its_units_after_about_as_many_as_a_simulation_says(
 
 def simulated(*, control: float, arm: float, runs: int = 200) -> float:
     """Median of the units of an arm at which harm is called, with a look after every 25 of each."""
-    chance = random.Random(8)
+    chance = random.Random(8)  # noqa: S311
     primary = Metric(name="bought", kind="Proportion", role="Primary", planned_units_per_arm=1600, minimum_effect=0.05)
     design = Design(arms=("control", "arm"), metrics=(primary,))
 
@@ -242,14 +187,6 @@ def test_on_a_ramp_nobody_changes_from_one_arm_to_another_and_who_waited_counts_
     counts = sums(stage, "ramp")["counts"]
     assert counts["notCounted"] > 0
     over(stage, "ramp")
-
-
-def sums(stage: Stage, name: str) -> dict[str, Any]:
-    token = accounts.token(stage.kube, SYSTEM, "slipway-operator")
-    path = f"/v1/experiments/{stage.namespace}/{status(stage, name)['ledgerName']}/sums"
-    answered, found = post(ledger_address(stage), path, None, token=token, method="GET")
-    assert answered == http.HTTPStatus.OK, found
-    return dict(found)
 
 
 def test_suspending_and_deleting_give_all_units_back_and_who_waits_follows(stage: Stage, control: str) -> None:
