@@ -153,6 +153,7 @@ def test_a_busy_ledger_is_waited_for(run: Any, server: Server, token_file: str) 
         ((403, {}, {"error": "not here", "reason": "role"}), "answers 403: not here; the token needs the role reader in that namespace"),
         ((404, {}, {"error": "no such experiment", "reason": "experiment"}), "answers 404: no such experiment; it has not begun"),
         ((500, {}, "oh"), "answers 500: oh; try again; the ledger's log says more"),
+        ((200, {}, {"items": []}), "answers 200: {'items': []}; try again"),
         ((200, {}, "no JSON"), "answers 200: no JSON; try again"),
         ((200, {}, {"looks": [], "last": 0}), "the ledger's shop/ranker-v8-1a2b3c4d holds no look: "),
         ((200, {}, {"looks": [{"sequence": 1}], "last": 1}), "a look of shop/ranker-v8-1a2b3c4d is no look: it lacks at, version"),
