@@ -244,7 +244,7 @@ def _running(scene: _Scene, target: targets.Observed) -> Plan:
     if (command := _command(scene)) is not None:
         return command
     out = _out(scene, target)
-    if out != _without_slots(scene) and traffic.stratum < _MOST_STRATA and traffic.since is not None:
+    if out != _without_slots(scene) and traffic.stratum < _MOST_STRATA:
         scene = _divided(scene, step=traffic.step, out=out)
         told = failed(conditions.ROUTING, _pods_changed(scene, out))
         return _planned(_said(scene, told), told, outcome=Wait(FOLLOW_S), events=(_event(conditions.EXPERIMENT_STEP, told.message, "Warning"),))
@@ -277,9 +277,11 @@ def _pods_changed(scene: _Scene, out: frozenset[str]) -> str:
 
 
 def _live(scene: _Scene, target: targets.Observed) -> bool:
-    """Whether every ready router divides units so."""
+    """Whether every ready router divides units so; where no arm has slots, whether it divides none."""
     groups = target.table.division.split.groups if target.table else None
     traffic = scene.status.traffic
+    if target.table is not None and len(_without_slots(scene)) == len(scene.spec.treatments):
+        return groups is None and target.followed
     mine = groups is not None and traffic is not None and groups.stratum == str(traffic.stratum)
     return mine and groups is not None and groups.experiment == _full_name(scene) and target.followed
 
