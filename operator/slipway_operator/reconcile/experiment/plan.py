@@ -101,15 +101,20 @@ def _refused(observed: Observed, status: ExperimentStatus, accepted: Verdict) ->
 
 def _conditions(observed: Observed, status: ExperimentStatus, concerns: Mapping[str, Verdict]) -> Any:
     """Concerns that were not judged in this pass stay as they were."""
-    before = {
-        condition.type: Verdict(status=condition.status, reason=condition.reason, message=condition.message)
-        for condition in status.conditions
-        if condition.type in (conditions.RECORDED, conditions.TRUSTED)
-    }
+    before = _before(status, conditions.RECORDED, conditions.TRUSTED)
     known = {conditions.RECORDED: _NOT_ASKED, conditions.TRUSTED: _NOTHING_SEEN} | before | dict(concerns)
     return summary.summarize(
         known, previous=observed.status.conditions, generation=observed.identity.generation, now=observed.now, outline=summary.EXPERIMENT
     )
+
+
+def _before(status: ExperimentStatus, *types: str) -> dict[str, Verdict]:
+    """What conditions of these types said, where there are any."""
+    return {
+        condition.type: Verdict(status=condition.status, reason=condition.reason, message=condition.message)
+        for condition in status.conditions
+        if condition.type in types
+    }
 
 
 def _warning(observed: Observed, verdict: Verdict) -> tuple[Event, ...]:
@@ -310,14 +315,15 @@ def _dividing(scene: _Scene) -> Verdict:
 def _unlooked(scene: _Scene) -> Plan:
     """No time for a look yet, or no ledger to take one by: guardrails of the routers are watched all the same."""
     trouble = scene.observed.trouble
+    told = _before(scene.status, conditions.DECIDED)
     if trouble is None:
-        return _planned(scene, _dividing(scene), outcome=Wait(max(scene.observed.look_in_s, 0.05)))
+        return _planned(scene, _dividing(scene), beside=told, outcome=Wait(max(scene.observed.look_in_s, 0.05)))
     recorded = {conditions.RECORDED: failed(conditions.LEDGER_UNAVAILABLE, f"{trouble} Units stay where they are, and no look is taken.")}
     design = designs.design(scene.spec, designs.by_name(scene.status.metrics))
     broken = looks.crossed(looks.routed(scene.observed, scene.spec, scene.status, design=design))
     if broken and scene.spec.decision.on_harm == "RollBack":
         return _stopped(scene, {arm: f"guardrail {' and '.join(names)} crossed" for arm, names in broken.items()}, beside=recorded)
-    return _planned(scene, _dividing(scene), beside=recorded, outcome=Wait(scene.spec.analysis.interval_seconds))
+    return _planned(scene, _dividing(scene), beside={**told, **recorded}, outcome=Wait(scene.spec.analysis.interval_seconds))
 
 
 def _looked(scene: _Scene, target: targets.Observed, sums: Sums) -> Plan:
