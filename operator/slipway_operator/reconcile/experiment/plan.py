@@ -441,7 +441,7 @@ def _proposed(scene: _Scene, said: statistics.Look) -> ProposalStatus | None:
     known = scene.status.proposal
     if said.winner is None:
         return known
-    if known is not None and known.arm == said.winner:
+    if known is not None and (known.arm == said.winner or scene.status.winning_since is not None):
         return known
     sequence = (scene.observed.journal.sequence if scene.observed.journal else 0) + 1
     seen = {"experiment": _full_name(scene), "arm": said.winner, "sequence": sequence, "findings": [finding.reason for finding in said.findings]}
