@@ -489,6 +489,8 @@ def _without_effect(scene: _Scene, target: targets.Observed, said: statistics.Lo
         return _held(scene, beside, "whatever the effect is, it is smaller than matters")
     if wanted == "KeepControl":
         return _concluded(scene, "KeepControl", arm=None, why=why, beside=beside)
+    if scene.spec.decision.approval == "Manual":
+        return _held(scene, beside, "whatever the effect is, it is smaller than matters, and a promotion waits for consent")
     shown = [name for name, arm in said.arms.items() if all(state == "Shown" for state in arm.guardrails.values())]
     if not shown:
         return _on(scene, beside)
