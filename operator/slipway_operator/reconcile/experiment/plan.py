@@ -146,7 +146,9 @@ def _said(scene: _Scene, verdict: Verdict) -> _Scene:
 
 
 def _waiting(scene: _Scene, turn: Verdict) -> Plan:
-    """Somebody else's turn, or nobody's to divide; whoever ends wakes it."""
+    """Somebody else's turn, or nobody's to divide; whoever ends wakes it. Of two whose turn came at once, one has it; the other's comes again."""
+    if turn.reason == conditions.QUEUED and scene.status.started_at is None:
+        scene = _without_turn(scene)
     return _planned(_said(scene, turn), turn, outcome=Wait(UNTOLD_LOOK_S) if turn.reason != conditions.QUEUED else Done())
 
 
@@ -155,10 +157,14 @@ def _suspended(scene: _Scene) -> Plan:
     verdict = failed(conditions.SUSPENDED, "spec.suspend is set: control serves everybody, and nothing is decided.")
     status = scene.status
     if status.started_at is None:
-        scene = scene.with_status(admitted_at=None, target=None, traffic=None, strata=(), arms=())
+        scene = _without_turn(scene)
     elif status.traffic is not None and status.traffic.since is not None:
         scene = scene.with_status(traffic=status.traffic.model_copy(update={"since": None}))
     return _planned(_said(scene, verdict), verdict, outcome=Done())
+
+
+def _without_turn(scene: _Scene) -> _Scene:
+    return scene.with_status(admitted_at=None, target=None, traffic=None, strata=(), arms=())
 
 
 def _admitted(scene: _Scene, target: targets.Observed) -> Plan:
