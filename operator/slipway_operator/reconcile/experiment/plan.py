@@ -42,7 +42,7 @@ UNTOLD_LOOK_S: Final = 60.0
 """Seconds between two looks at what may change without anybody telling."""
 
 _MOST_STRATA: Final = 98
-"""The ledger takes a hundred."""
+"""The ledger takes a hundred. Pods that come and go make none of those that steps and stopped arms need."""
 
 _NOT_ASKED: Final = passed(conditions.LEDGER_ANSWERS, "There was nothing to ask yet.")
 _NOTHING_SEEN: Final = passed(conditions.DATA_SOUND, "No unit was seen yet.")
@@ -255,7 +255,7 @@ def _running(scene: _Scene, target: targets.Observed) -> Plan:
     if (command := _command(scene)) is not None:
         return command
     out = _out(scene, target)
-    if out != _without_slots(scene) and traffic.stratum < _MOST_STRATA:
+    if out != _without_slots(scene) and traffic.stratum < _MOST_STRATA - designs.most_strata(scene.spec):
         scene = _divided(scene, step=traffic.step, out=out)
         told = failed(conditions.ROUTING, _pods_changed(scene, out))
         return _planned(_said(scene, told), told, outcome=Wait(FOLLOW_S), events=(_event(conditions.EXPERIMENT_STEP, told.message, "Warning"),))
