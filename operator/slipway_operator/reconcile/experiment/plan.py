@@ -164,7 +164,8 @@ def _suspended(scene: _Scene) -> Plan:
 
 
 def _without_turn(scene: _Scene) -> _Scene:
-    return scene.with_status(admitted_at=None, target=None, traffic=None, strata=(), arms=())
+    """Routers may have had its first step: its stratum stays known, and the next one gets another number."""
+    return scene.with_status(admitted_at=None, target=None, traffic=None, arms=())
 
 
 def _admitted(scene: _Scene, target: targets.Observed) -> Plan:
@@ -225,15 +226,15 @@ def _divided(scene: _Scene, *, step: int, out: frozenset[str] = frozenset()) -> 
     """The next stratum, with the share of a step."""
     spec, identity = scene.spec, scene.observed.identity
     percent = spec.steps[step - 1].percent
-    before = scene.status.traffic
+    strata = scene.status.strata
     traffic = divisions.traffic(
         spec,
         divisions.allocation(spec, percent=percent, out=out),
         seed=divisions.seed(spec, namespace=identity.namespace, name=identity.name),
-        stratum=before.stratum + 1 if before else 1,
+        stratum=int(strata[-1].name) + 1 if strata else 1,
         step=step,
     )
-    return scene.with_status(traffic=traffic, strata=(*scene.status.strata, divisions.stratum(spec, traffic, now=scene.observed.now)))
+    return scene.with_status(traffic=traffic, strata=(*strata, divisions.stratum(spec, traffic, now=scene.observed.now)))
 
 
 def _step(scene: _Scene) -> str:
