@@ -390,11 +390,13 @@ def test_pods_that_come_and_go_leave_strata_for_the_ramp() -> None:
     """The ledger takes a hundred, and nine steps and four arms to stop are to find room."""
     of = xp.spec(arms=TWO, ramp=[{"percent": 5 * step} for step in range(1, 10)])
     known = xp.begun(spec=of)
-    for _ in range(200):
+    before = tuple(known.strata[0].model_copy(update={"name": str(number)}) for number in range(1, 81))
+    known = known.model_copy(update={"strata": before, "traffic": known.traffic and known.traffic.model_copy(update={"stratum": 80})})
+    for _ in range(30):
         down = xp.target(xp.split(known), pods={"v8": 0} if _without(known) != {"v8"} else {})
         known = xp.status(plan(known, spec=of, target=down))
     assert known.traffic
-    assert 80 <= known.traffic.stratum <= 100 - 9 - 1
+    assert 80 < known.traffic.stratum <= 100 - 9 - 1
 
 
 def _without(known: ExperimentStatus) -> set[str]:
@@ -679,8 +681,18 @@ def test_a_suspended_experiment_that_has_not_begun_gives_its_turn_back() -> None
     for known in (ExperimentStatus(), xp.admitted(), xp.divided()):
         made = plan(known, spec=of)
         found = xp.status(made)
-        assert (found.admitted_at, found.target, found.traffic, found.strata, found.arms) == (None, None, None, (), ())
+        assert (found.admitted_at, found.target, found.traffic, found.arms) == (None, None, None, ())
         assert (said(made), made.outcome) == (("False", conditions.SUSPENDED), Done())
+
+
+def test_a_first_step_that_routers_may_have_had_is_not_numbered_again() -> None:
+    """Before it has begun its ramp may be changed: units that met the earlier first step are no units of the next one."""
+    back = xp.status(plan(xp.divided(), spec=xp.spec(suspend=True), target=xp.target()))
+    of = xp.spec(ramp=[{"percent": 10}])
+    again = xp.status(plan(xp.status(plan(back, spec=of)), spec=of))
+    assert again.traffic
+    assert (again.traffic.stratum, slots(again)) == (2, {"control": 9_000, "v8": 1_000})
+    assert [(stratum.name, stratum.slots[1].slots) for stratum in again.strata] == [("1", 200), ("2", 1_000)]
 
 
 def test_a_suspended_experiment_goes_on_with_the_same_division() -> None:
