@@ -1,7 +1,7 @@
 """A ModelDeployment and its experiments, played against each other.
 
-Their reconcilers take turns in any order, see each other late, and die between two writes; routers follow when they please; units come, and a ledger in
-memory remembers what they met.
+Their reconcilers take turns in any order, see each other late, and die between two writes; routers follow when they please; units come, and a ledger
+in memory remembers what they met.
 """
 
 import dataclasses
