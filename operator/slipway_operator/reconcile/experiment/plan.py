@@ -81,11 +81,14 @@ def plan(observed: Observed) -> Plan:
         return _waiting(scene, turn)
     if spec.suspend:
         return _suspended(scene)
-    if observed.status.admitted_at is None or observed.status.target is None:
+    if observed.status.started_at is None and observed.status.observed_generation != observed.identity.generation:
+        # What was asked for is not what the spec asks for now.
+        scene = _without_turn(scene)
+    if scene.status.admitted_at is None or scene.status.target is None:
         return _admitted(scene, observed.target)
-    if observed.target.selected not in (None, observed.status.target.revision):
+    if observed.target.selected not in (None, scene.status.target.revision):
         return _concluded(scene, "KeepControl", arm=None, why=f"ModelDeployment {spec.target_ref.name} serves another revision than the control.")
-    if observed.status.traffic is None:
+    if scene.status.traffic is None:
         return _starting(scene, observed.target)
     return _running(scene, observed.target)
 
