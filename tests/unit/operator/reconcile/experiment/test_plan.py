@@ -209,6 +209,14 @@ def test_an_arm_that_cannot_load_its_model_is_told_and_moves_nobody() -> None:
     assert xp.status(made).traffic is None
 
 
+def test_an_arm_may_be_put_right_before_it_has_begun() -> None:
+    of = ExperimentSpec.model_validate(xp.written() | {"arms": [{"name": "control"}, xp.arm("v9") | {"name": "v8"}]})
+    for known in (xp.admitted(), xp.divided()):
+        found = xp.status(plan(known, spec=of, identity=xp.identity(generation=2), target=xp.target()))
+        assert [(arm.name, arm.revision) for arm in found.arms] == [("control", xp.CONTROL.name), ("v8", xp.V9.name)]
+        assert (found.admitted_at, found.traffic) == ("2026-11-24T12:00:00Z", None)
+
+
 def test_the_first_step_gives_arms_their_share_and_keeps_later_ones_waiting() -> None:
     made = plan(xp.admitted())
     found = xp.status(made)
