@@ -62,14 +62,16 @@ class Ledger:
 
     async def journal(self, namespace: str, name: str, *, after: int) -> Journal:
         """How far the looks go; ``after`` is a number that is known to be there, less one."""
-        while True:
-            answer = await self._ask("GET", f"{_path(namespace, name)}/looks?{urlencode({'after': after, 'limit': _MOST_LOOKS})}")
-            last, found = int(answer["last"]), answer["looks"]
-            if not last:
-                return Journal(sequence=0, memory=Memory())
-            if found and found[-1]["sequence"] == last:
-                return Journal(sequence=last, memory=record.read(Memory, found[-1]["said"]["memory"]))
-            after = found[-1]["sequence"] if found else last - 1
+        found: Journal | int = after
+        while not isinstance(found, Journal):
+            answer = await self._ask("GET", f"{_path(namespace, name)}/looks?{urlencode({'after': found, 'limit': _MOST_LOOKS})}")
+            try:
+                found = _newest(answer, after=found)
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise LedgerError(
+                    f"The looks of experiment {namespace}/{name} cannot be read: {error!r}. Do operator and ledger have one version?"
+                ) from error
+        return found
 
     async def append(self, namespace: str, name: str, look: Mapping[str, Any]) -> None:
         """Keep a look."""
@@ -111,6 +113,18 @@ def _answer(method: str, url: str, status: int, text: str) -> Any:
     said = answer.get("error") if isinstance(answer, dict) else None
     message = f"The ledger at {url} refuses {method} with {status}: {said or text[:200] or 'no reason'}."
     raise _Absent(message) if status == 404 else LedgerError(message)
+
+
+def _newest(answer: Mapping[str, Any], *, after: int) -> Journal | int:
+    """The newest look, or the number after which to ask again. Raises KeyError, IndexError, TypeError or ValueError for what is no such answer."""
+    last, found = int(answer["last"]), answer["looks"]
+    if not last:
+        return Journal(sequence=0, memory=Memory())
+    if found and found[-1]["sequence"] == last:
+        return Journal(sequence=last, memory=record.read(Memory, found[-1]["said"]["memory"]))
+    if not found and after == last - 1:
+        raise ValueError(f"look {last} is said to be the last one and is not there")
+    return int(found[-1]["sequence"]) if found else last - 1
 
 
 def _path(namespace: str, name: str) -> str:

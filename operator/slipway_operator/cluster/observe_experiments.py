@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import pydantic
 
 from slipway_operator import errors
-from slipway_operator.api import metadata
+from slipway_operator.api import conditions, metadata
 from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus
 from slipway_operator.cluster import ledger as ledgers
 from slipway_operator.cluster import observe
@@ -120,6 +120,7 @@ class Observer:
                 admitted_at=status.admitted_at,
                 over=status.decision is not None and status.decision.done,
                 suspended=bool(spec.get("suspend")),
+                refused=any(condition.type == conditions.ACCEPTED and condition.status == "False" for condition in status.conditions),
             )
 
     def _of(self, namespace: str, target: str) -> Iterator[Object]:

@@ -46,9 +46,16 @@ class Worker(Passes[Observed]):
         observed = attempt.observed = await self._observer.observe(body)
         planned = plan.plan(observed)
         key = (observed.identity.namespace, observed.identity.name)
-        planned = await self._recorded(key, observed, planned)
-        if planned.status is not None:
-            await self._write_status(body, planned.status)
+        carried_out = False
+        try:
+            planned = await self._recorded(key, observed, planned)
+            if planned.status is not None:
+                await self._write_status(body, planned.status)
+            carried_out = True
+        finally:
+            if not carried_out:
+                # What the look asked for must not wait for the next one, which may be hours away.
+                self._memories.of(observed.identity.uid).looked_at = None
         self._tell(body, planned.events)
         return planned.outcome
 
