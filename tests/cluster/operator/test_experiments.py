@@ -8,10 +8,12 @@ import pytest
 
 from ledger.harness import ADMIN, Ledger, at
 from slipway_box import environments, ports
+from slipway_operator import metrics
+from slipway_operator.api import metadata
 from slipway_operator.cluster import resources
-from slipway_testing import trials
+from slipway_testing import builders, calm, trials
 from slipway_testing.kube import Kube, eventually, steady
-from slipway_testing.operators import RunningOperator
+from slipway_testing.operators import OperatorProcess, RunningOperator
 from slipway_testing.router import FakeRouter
 from slipway_testing.shop import Shop
 from slipway_testing.trials import Trial
@@ -174,3 +176,116 @@ def test_without_its_ledger_units_stay_and_looks_go_on_when_it_is_back(trial: Tr
     looks = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
     assert [look["sequence"] for look in looks] == [*range(1, len(looks) + 1)]
     assert looks[-1]["decision"] == {"action": "Promote", "arm": "v2"}
+
+
+def test_an_operator_that_is_killed_between_any_two_steps_changes_nothing(
+    kubeconfig: Path, runtime: None, kube: Kube, shop: Shop, ledger: Ledger
+) -> None:
+    trial = Trial(shop)
+    probe, told = ports.free(2)
+    its = {"namespace": shop.namespace, "lease_namespace": shop.namespace}
+    with FakeRouter(kube, shop.namespace), OperatorProcess(kubeconfig, probe_port=probe, metrics_port=told, **its, **connected(ledger)) as operator:
+
+        def killed() -> None:
+            operator.kill()
+            # That a Lease runs out is tested elsewhere.
+            kube.merge(resources.LEASES, "slipway-operator", {"spec": {"holderIdentity": ""}}, namespace=shop.namespace)
+            operator.start()
+
+        shop.serve_through_routers(uri=ONE)
+        trial.apply()
+        winner = trial.revision()
+        killed()
+        shop.roll_out(winner)
+        eventually(lambda: "traffic" in trial.status())
+        killed()
+        eventually(lambda: "startedAt" in trial.status())
+        killed()
+        feed(ledger, trial, control=(200, 40), v2=(200, 40))
+        eventually(lambda: trial.status().get("units") == 400)
+        killed()
+        feed(ledger, trial, control=(1000, 200), v2=(1000, 400))
+        eventually(lambda: "decision" in trial.status())
+        killed()
+        eventually(lambda: trial.status().get("verdict") == "Won")
+        killed()
+        eventually(lambda: undivided(trial, revision=winner))
+        eventually(shop.ready)
+
+    assert shop.status()["promoted"]["arm"] == "v2"
+    assert [stratum["name"] for stratum in trial.status()["strata"]] == ["1"], "units changed hands once"
+    looks = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
+    assert [look["sequence"] for look in looks] == [*range(1, len(looks) + 1)]
+    assert [look["decision"] for look in looks if look["decision"]] == [{"action": "Promote", "arm": "v2"}]
+
+
+TARGETS = tuple(f"letters-{number}" for number in range(5))
+
+
+def roll_out_all(shop: Shop) -> None:
+    """Let whatever pods there are to be get ready."""
+    for deployment in shop.kube.list(resources.DEPLOYMENTS, namespace=shop.namespace):
+        name = deployment["metadata"]["name"]
+        if name.endswith("-predictor") and (deployment.get("status") or {}).get("availableReplicas") != deployment["spec"].get("replicas", 1):
+            shop.roll_out(name.removesuffix("-predictor"))
+
+
+def reasons(kube: Kube, namespace: str, kind: str) -> dict[str, str]:
+    """The reason of a condition of every Experiment, by name."""
+    found = {}
+    for body in kube.list(resources.EXPERIMENTS, namespace=namespace):
+        conditions = (body.get("status") or {}).get("conditions", ())
+        found[body["metadata"]["name"]] = next((str(one["reason"]) for one in conditions if one["type"] == kind), "")
+    return found
+
+
+def writes() -> float:
+    """Requests of this process's operator that change something, the Lease's renewals aside, which are PUTs."""
+    samples = (sample for metric in metrics.DEFAULT.rest_client_requests.collect() for sample in metric.samples)
+    return sum(sample.value for sample in samples if sample.name.endswith("_total") and sample.labels["method"] in ("PATCH", "POST", "DELETE"))
+
+
+@pytest.mark.usefixtures("experimenter")
+def test_fifty_experiments_at_rest_write_nothing(kube: Kube, shop: Shop, ledger: Ledger) -> None:
+    """For each of five targets four that are over, one that runs without anybody coming by, and five that wait for it."""
+    space = shop.namespace
+
+    def all_are(reason: str, names: set[str]) -> bool:
+        roll_out_all(shop)
+        told = reasons(kube, space, "Admitted")
+        return {name for name in names if told.get(name) != reason} == set()
+
+    with FakeRouter(kube, space):
+        for target in TARGETS:
+            kube.apply(builders.manifest(name=target, namespace=space, uri=ONE))
+            kube.apply(trials.manifest(space, f"{target}-over-0", target=target))
+        over = {f"{target}-over-0" for target in TARGETS}
+        eventually(lambda: all_are("Dividing", over), within_s=40)
+        for name in over:
+            kube.merge(resources.EXPERIMENTS, name, {"metadata": {"annotations": {metadata.EXPERIMENT_ANNOTATION: "rollback"}}}, namespace=space)
+        eventually(lambda: all_are("Concluded", over))
+        for target in TARGETS:
+            ended = kube.get(resources.EXPERIMENTS, f"{target}-over-0", namespace=space) or {}
+            for number in range(1, 4):
+                kube.apply(trials.manifest(space, f"{target}-over-{number}", target=target, suspend=True))
+                kube.merge(resources.EXPERIMENTS, f"{target}-over-{number}", {"status": ended["status"]}, namespace=space, subresource="status")
+        for target in TARGETS:
+            kube.apply(trials.manifest(space, f"{target}-runs", target=target))
+        running = {f"{target}-runs" for target in TARGETS}
+        eventually(lambda: all_are("Dividing", running), within_s=40)
+        for target in TARGETS:
+            for number in range(5):
+                kube.apply(trials.manifest(space, f"{target}-waits-{number}", target=target))
+        eventually(lambda: all_are("Queued", {f"{target}-waits-{number}" for target in TARGETS for number in range(5)}))
+        assert len(kube.list(resources.EXPERIMENTS, namespace=space)) == 50
+        eventually(lambda: all("look" in (kube.get(resources.EXPERIMENTS, name, namespace=space) or {})["status"] for name in running))
+        names = {name: (kube.get(resources.EXPERIMENTS, name, namespace=space) or {})["status"]["ledgerName"] for name in running}
+
+        def seen() -> tuple[object, ...]:
+            kept = {name: ledger.get(f"/v1/experiments/{space}/{known}/looks").said["last"] for name, known in names.items()}
+            versions = {body["metadata"]["name"]: body["metadata"]["resourceVersion"] for body in kube.list(resources.EXPERIMENTS, namespace=space)}
+            return writes(), kept, versions, calm.versions(kube, space), len(kube.list(resources.EVENTS, namespace=space))
+
+        looked = ledger.metric('requests_total{code="200",path="sums"}')
+        steady(seen, for_s=6)
+        assert ledger.metric('requests_total{code="200",path="sums"}') >= looked + 3 * len(running), "those that run are looked at all the same"
