@@ -63,7 +63,7 @@ test-features: $(FEAST) ## Feast with Slipway's online store, and a real Redis o
 	@$(FEAST)/bin/python -m pytest tests/features
 
 .PHONY: test-ledger
-test-ledger: $(LEDGER) ## The ledger as a process, on SQLite and on a real PostgreSQL on loopback, killed and started again: minutes (LEDGER_KILLS=50: more)
+test-ledger: $(LEDGER) $(DEV) ## The ledger as a process, on SQLite and on a real PostgreSQL on loopback, killed and started again: minutes (LEDGER_KILLS=50: more)
 	@$(LEDGER)/bin/python -m pytest tests/ledger
 
 .PHONY: test-faults
@@ -83,7 +83,7 @@ bench-guardrails: $(DEV) ## What the guardrails of a rollout claim, in simulated
 	@PYTHONPATH=operator:tests $(PYTHON) -m bench.guardrails
 
 .PHONY: bench-experiments
-bench-experiments: $(DEV) $(ORACLES) ## What experiments claim, in simulated experiments, into build/bench/experiments.json: ten minutes (BENCH=short: two minutes)
+bench-experiments: $(DEV) $(ORACLES) ## What experiments claim, in simulated experiments, into build/bench/experiments.json: twenty minutes (BENCH=short: four)
 	@PYTHONPATH=operator:tests $(PYTHON) -m bench.experiments
 
 .PHONY: bench-router

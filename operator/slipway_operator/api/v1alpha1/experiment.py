@@ -389,7 +389,7 @@ class ExperimentSpec(Model):
             if self.bandit is not None:
                 raise ValueError(_BANDIT)
             return self
-        rules_of = self.bandit or Bandit()
+        rules_of = self.shares_follow
         if self.primary.type == "Ratio" or self.ramp or self.decision.confirm_seconds:
             raise ValueError(_BANDIT)
         if rules_of.floor_percent * len(self.arms) > 100:
@@ -412,6 +412,11 @@ class ExperimentSpec(Model):
     def treatments(self) -> tuple[Arm, ...]:
         """The others."""
         return self.arms[1:]
+
+    @property
+    def shares_follow(self) -> Bandit:
+        """How a bandit's shares follow rewards."""
+        return self.bandit or Bandit()
 
     @property
     def steps(self) -> tuple[RampStep, ...]:
