@@ -119,7 +119,8 @@ def test_it_changes_before(field: str, kube: Kube, namespace: str) -> None:
 def test_a_field_that_was_left_out_is_not_added_either_and_what_was_there_stays(kube: Kube, namespace: str) -> None:
     kube.apply(verdicts.bandit(bandit={"floorPercent": 20}) | {"metadata": {"name": "shares", "namespace": namespace}})
     kube.merge(resources.EXPERIMENTS, "shares", {"status": STARTED}, namespace=namespace, subresource="status")
-    for change in ({"bandit": None}, {"bandit": {"floorPercent": 10}}, {"ramp": []}):
+    changes: tuple[Body, ...] = ({"bandit": None}, {"bandit": {"floorPercent": 10}}, {"ramp": []})
+    for change in changes:
         with pytest.raises(Refused, match=re.escape(experiment._IMMUTABLE)):
             kube.merge(resources.EXPERIMENTS, "shares", {"spec": change}, namespace=namespace)
     kube.delete(resources.EXPERIMENTS, "shares", namespace=namespace)
