@@ -105,9 +105,10 @@ async def _measured(ledger: Ledger) -> list[Figure]:
             look, status, memory = _kept(planned)
             await client.append("shop", name, look)
             ended = time.perf_counter()
+            busy = time.process_time() - busy
             journal, size = Journal(sequence=look["sequence"], memory=memory), len(json.dumps(look))
             if number >= WARM_UP:
-                processor_s += time.process_time() - busy
+                processor_s += busy
                 for part, seconds in zip(took, (answered - began, decided - answered, ended - decided, ended - began), strict=True):
                     took[part].append(1000 * seconds)
     return [*_figures(took, size=size, processor_ms=1000 * processor_s / LOOKS)]
