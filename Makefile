@@ -106,6 +106,10 @@ bench-inference: $(DEV) ## The transformer against kserve, FastAPI and others, i
 bench-ledger: $(LEDGER) ## The ledger's speed and memory on SQLite and PostgreSQL, into build/bench/ledger.json: five minutes (BENCH=short: one)
 	@PYTHONPATH=inference:operator:box:tests $(LEDGER)/bin/python -m bench.ledger
 
+.PHONY: bench-look
+bench-look: $(DEV) $(LEDGER) ## One look of the operator at a large experiment, with a real ledger, into build/bench/look.json: a minute (BENCH=short: seconds)
+	@PYTHONPATH=inference:operator:box:tests $(PYTHON) -m bench.experiment_look
+
 ##@ Work on it
 
 .PHONY: verify
