@@ -3,9 +3,14 @@
 from typing import Any
 
 import pytest
+import yaml
 from lupa import lua51  # type: ignore[import-untyped]
 
+from slipway_operator.api.v1alpha1.experiment import DecisionStatus, ExperimentSpec, ExperimentStatus, ExperimentTarget
 from slipway_operator.reconcile import failure, modeldeployment
+from slipway_operator.reconcile.experiment import plan as experiment_plan
+from slipway_operator.state import experiment as experiments
+from slipway_operator.state.experiment import Rival
 from slipway_operator.state.observed import Failure, Observed, Workload
 from slipway_testing import builders
 from slipway_testing.golden import REPOSITORY
@@ -99,3 +104,32 @@ def test_a_pass_that_failed_is_degraded_only_when_somebody_must_act(reason: str,
     seen = {"metadata": {"generation": 2}, "spec": {}, "status": status.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
     assert health(seen) == (expected, "the cause.")
+
+
+def experiment(*, rivals: tuple[Rival, ...] = (), suspend: bool = False, begun: bool = False, **status: Any) -> tuple[str, str]:
+    """What Argo CD shows for an Experiment after a pass over it."""
+    manifest = yaml.safe_load((REPOSITORY / "docs/spec/experiment.yaml").read_text())
+    spec = ExperimentSpec.model_validate(manifest["spec"] | {"suspend": suspend})
+    known = {"admitted_at": "2026-11-24T11:00:00Z", "target": ExperimentTarget(revision=OLD.name, model_digest="0")} if begun else {}
+    observed = experiments.Observed(
+        identity=builders.identity(name="ranker-v8"),
+        created="2026-11-24T10:00:00Z",
+        spec=spec,
+        status=ExperimentStatus(**(known | status)),
+        rivals=rivals,
+        now=builders.NOW,
+    )
+    found = experiment_plan.plan(observed).status
+    assert found is not None
+    written = found.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return health({"metadata": {"generation": observed.identity.generation}, "spec": {"suspend": suspend}, "status": written})
+
+
+def test_an_experiment_without_a_target_is_progressing() -> None:
+    assert experiment() == ("Progressing", "There is no ModelDeployment ranker in namespace shop: apply it.")
+
+
+def test_an_experiment_that_is_over_is_healthy() -> None:
+    over = DecisionStatus(action="Promote", arm="v8", at="2026-11-24T11:30:00Z", message="Arm v8 won at look 7.", done=True)
+
+    assert experiment(begun=True, decision=over) == ("Healthy", "Arm v8 won at look 7.")

@@ -14,13 +14,17 @@ from slipway_operator.state import revision
 from slipway_testing.golden import REPOSITORY
 
 TROUBLESHOOTING = (REPOSITORY / "docs/guides/troubleshooting.md").read_text()
-MODEL_SOURCE = crd.crd(crd.MODEL_DEPLOYMENT)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["model"]["properties"]
+MODEL_SOURCE = crd.crd(crd.MODEL_DEPLOYMENT)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["model"][
+    "properties"
+]
 
 DERIVED = {conditions.READY, conditions.RECONCILING, conditions.STALLED}
 TYPES = DERIVED | {word for outline in (summary.MODEL_DEPLOYMENT, summary.EXPERIMENT) for word in (*outline.concerns, *outline.besides)}
 WORDS = {value for name, value in vars(conditions).items() if name.isupper() and isinstance(value, str)}
 REASONS = WORDS - TYPES
-STEPS = {word for word in REASONS if re.fullmatch(r"Revision(Created|Woken|Promoted|Parked|Removed)|RolloutStep|Experiment(Started|Step)|ArmStopped", word)}
+STEPS = {
+    word for word in REASONS if re.fullmatch(r"Revision(Created|Woken|Promoted|Parked|Removed)|RolloutStep|Experiment(Started|Step)|ArmStopped", word)
+}
 AS_IT_SHOULD_BE = {
     conditions.SERVING,
     conditions.SPEC_ACCEPTED,
