@@ -83,7 +83,7 @@ bench-guardrails: $(DEV) ## What the guardrails of a rollout claim, in simulated
 	@PYTHONPATH=operator:tests $(PYTHON) -m bench.guardrails
 
 .PHONY: bench-experiments
-bench-experiments: $(DEV) $(ORACLES) ## What experiments claim, in simulated experiments, into build/bench/experiments.json: ten minutes (BENCH=short: two minutes)
+bench-experiments: $(DEV) $(ORACLES) ## What experiments claim, in simulated experiments, into build/bench/experiments.json: twenty minutes (BENCH=short: four)
 	@PYTHONPATH=operator:tests $(PYTHON) -m bench.experiments
 
 .PHONY: bench-router

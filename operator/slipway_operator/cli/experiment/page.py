@@ -65,7 +65,11 @@ def _header(report: Report) -> Markup:
         tag("p", _badge(report.verdict)),
         tag("p", first, class_="lead"),
         *(tag("p", sentence) for sentence in rest),
-        tag("p", f"{state} {_plural(report.looks, 'look')} over {figures.duration(report.elapsed_s)}, the last at {report.last_at}.", class_="soft"),
+        tag(
+            "p",
+            f"{state} {_plural(report.looks, 'look')} over {figures.duration(report.elapsed_s)}, the last at {figures.moment(report.last_at)}.",
+            class_="soft",
+        ),
     )
 
 
@@ -315,7 +319,11 @@ def _units(report: Report) -> Markup:
     said = "as they should be" if believed else "not as they should be: units went missing in an arm, and no difference can be believed"
     loss = f"a loss of {figures.percent(ratio.smallest_loss)} of an arm's units would have been seen by now" if ratio.smallest_loss else _NEVER_SEEN
     waiting = report.strata[-1].waiting if report.strata else 0
-    held = f" {waiting / 100:g} % of the slots wait for a later step, and their units count nowhere." if waiting else ""
+    held = (
+        f" {waiting / 100:g} % of the slots are in no arm (a later step takes them, or their arm was stopped), and their units count nowhere."
+        if waiting
+        else ""
+    )
     return tag(
         "section",
         tag("h2", "Units and their split"),
@@ -347,7 +355,7 @@ def _shares(moves: Moves) -> Markup:
 
 def _claims(report: Report) -> Markup:
     arms, metric = len(report.arms), report.primary
-    shared = f" Each of {arms} arms is judged with its share of it, so its intervals are wider." if arms > 1 else ""
+    shared = f" Each of {arms} arms beside control is judged with its share of it, so its intervals are wider." if arms > 1 else ""
     return tag(
         "section",
         tag("h2", "What may be claimed"),
@@ -397,7 +405,7 @@ def _what_happened(changes: Sequence[Change]) -> Markup:
     rows = [
         (
             str(change.sequence),
-            together([tag("span", change.at, class_="n"), tag("br"), tag("span", f"after {figures.duration(change.elapsed_s)}", class_="soft")]),
+            together([tag("span", figures.moment(change.at)), tag("br"), tag("span", f"after {figures.duration(change.elapsed_s)}", class_="soft")]),
             together(
                 [
                     _badge(change.verdict),
@@ -416,14 +424,9 @@ def _what_happened(changes: Sequence[Change]) -> Markup:
 
 
 def _footer(report: Report) -> Markup:
-    return tag(
-        "footer",
-        tag(
-            "p",
-            f"Made of {_plural(report.looks, 'recorded look')}, from {report.first_at} to {report.last_at}. slipway experiment replay computes each "
-            "of them again from its inputs.",
-        ),
-    )
+    between = f"from {figures.moment(report.first_at)} to {figures.moment(report.last_at)}"
+    again = "slipway experiment replay computes each of them again from its inputs."
+    return tag("footer", tag("p", f"Made of {_plural(report.looks, 'recorded look')}, {between}. {again}"))
 
 
 def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Child]], *, numbers_from: int | None = None) -> Markup:

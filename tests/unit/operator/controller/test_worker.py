@@ -55,9 +55,9 @@ class World:
             keys=self.keys,
             objects=self.objects,
             observer=self,  # type: ignore[arg-type]
-            applier=self,  # type: ignore[arg-type]
-            api=self,  # type: ignore[arg-type]
-            recorder=self,  # type: ignore[arg-type]
+            applier=self,
+            api=self,
+            recorder=self,
             resync_s=1000.0,
             gone=self.left.append,
             meters=self.meters,

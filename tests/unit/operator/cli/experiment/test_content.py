@@ -236,3 +236,11 @@ def test_arms_that_all_were_stopped() -> None:
         ("Every arm was stopped: each was worse than control, or than a guardrail allows.",),
         6,
     )
+
+
+def test_a_lift_that_says_less_than_the_difference_is_not_in_the_headline(bodies: Bodies) -> None:
+    """The interval of a lift has control's own chance in it and may reach zero where that of the difference does not."""
+    told = bodies("win")
+    told[-1]["said"]["arms"]["v8"]["closed"]["conversion"]["lift"]["lower"] = -0.01
+    least = f"{100 * told[-1]['said']['arms']['v8']['closed']['conversion']['lower']:.1f}"
+    assert content.report(_read(told)).headline[0] == f"v8 wins: conversion is at least {least} points higher than with control."

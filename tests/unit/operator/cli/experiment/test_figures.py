@@ -29,6 +29,9 @@ from slipway_operator.cli.experiment import figures, markup
         (figures.duration_short(86_400), "1 d"),
         (figures.duration_short(1800), "30 min"),
         (figures.count(12_345.4), "12,345"),
+        (figures.moment("2026-11-20T11:00:00.123456Z"), "2026-11-20 11:00:00 UTC"),
+        (figures.moment("2026-11-20T11:00:00+02:00"), "2026-11-20 09:00:00 UTC"),
+        (figures.moment("yesterday"), "yesterday"),
     ],
 )
 def test_figures(told: str, expected: str) -> None:

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from slipway_operator.cli.experiment import ledger, source
-
 UID = "1a2b3c4d-0000-4000-8000-000000000000"
 LOOKS = "/v1/experiments/shop/ranker-v8-1a2b3c4d/looks"
 PROXY = "/api/v1/namespaces/slipway-system/services/http:slipway-ledger:8080/proxy"
@@ -155,6 +153,7 @@ def test_a_busy_ledger_is_waited_for(run: Any, server: Server, token_file: str) 
         ((403, {}, {"error": "not here", "reason": "role"}), "answers 403: not here; the token needs the role reader in that namespace"),
         ((404, {}, {"error": "no such experiment", "reason": "experiment"}), "answers 404: no such experiment; it has not begun"),
         ((500, {}, "oh"), "answers 500: oh; try again; the ledger's log says more"),
+        ((200, {}, {"items": []}), "answers 200: {'items': []}; try again"),
         ((200, {}, "no JSON"), "answers 200: no JSON; try again"),
         ((200, {}, {"looks": [], "last": 0}), "the ledger's shop/ranker-v8-1a2b3c4d holds no look: "),
         ((200, {}, {"looks": [{"sequence": 1}], "last": 1}), "a look of shop/ranker-v8-1a2b3c4d is no look: it lacks at, version"),
@@ -235,8 +234,3 @@ def test_status_asks_the_api_server(run: Any, server: Server, kubeconfig: str) -
     server.answers[OBJECT] = [(200, {}, body)]
     status, out, _ = run("status", "ranker-v8", "--kubeconfig", kubeconfig)
     assert (status, out.splitlines()[0]) == (1, "shop/ranker-v8 on ranker: Unhealthy")
-
-
-def test_an_experiment_has_a_name_of_its_own_in_the_ledger() -> None:
-    assert source.ledger_name("ranker-v8", UID) == "ranker-v8-1a2b3c4d"
-    assert ledger.PROXY == PROXY

@@ -138,17 +138,18 @@ def test_what_happens_next(changes: dict[str, Any], spec: dict[str, Any], expect
     assert f"  Next: {expected}" in lines
 
 
-def test_a_condition_that_says_what_to_do(status: Any) -> None:
-    stalled = {
-        "type": "Stalled",
-        "status": "True",
-        "reason": "NoTarget",
-        "message": "there is no such model",
-        "lastTransitionTime": "2026-11-20T10:00:00Z",
-    }
-    good = {"type": "Ready", "status": "True", "reason": "Running", "message": "", "lastTransitionTime": "2026-11-20T10:00:00Z"}
-    _, lines, _ = status(RUNNING | {"conditions": [good, stalled]})
-    assert lines[-1] == "Stalled is True (NoTarget): there is no such model"
+def test_conditions_that_say_what_to_do(status: Any) -> None:
+    conditions = [
+        {"type": of, "status": value, "reason": "Why", "message": f"{of} says so", "lastTransitionTime": "2026-11-20T10:00:00Z"}
+        for of, value in (("Ready", "False"), ("Stalled", "True"), ("Recorded", "False"), ("Trusted", "True"), ("Admitted", "Unknown"))
+    ]
+    _, lines, _ = status(RUNNING | {"conditions": conditions})
+    assert lines[-3:] == ["", "Recorded is False (Why): Recorded says so", "Stalled is True (Why): Stalled says so"]
+
+
+def test_the_summary_stands_for_the_reason(status: Any) -> None:
+    _, lines, _ = status(RUNNING | {"summary": "All of it."})
+    assert lines[2] == "  All of it."
 
 
 def test_the_same_for_machines(status: Any) -> None:
