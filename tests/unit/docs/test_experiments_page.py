@@ -68,35 +68,28 @@ def test_the_page_of_the_kind_divides_slots_as_the_operator_does() -> None:
     assert said == [[division.count(group) for group in ("v8", "waiting", "control")] for division in found]
 
 
-class Ledger(http.server.BaseHTTPRequestHandler):
-    """Is away at first, then takes what comes."""
-
-    protocol_version = "HTTP/1.1"
-    seen: list[tuple[str, str, Any]]
-    rotated: Path
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.seen.append((self.path, self.headers["Authorization"], body))
-        away = len(self.seen) == 1
-        self.rotated.write_text("the next one\n")
-        answer = b"{}" if away else json.dumps({"accepted": len(body), "duplicates": 0, "refused": []}).encode()
-        self.send_response(503 if away else 200)
-        self.send_header("Retry-After", "0")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
 def test_the_client_sends_again_with_the_token_of_that_time(tmp_path: Path) -> None:
     [client] = fences("python")
     token = tmp_path / "token"
     token.write_text("the first\n")
-    handler = type("Ledger", (Ledger,), {"seen": [], "rotated": token})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    seen: list[tuple[str, str, Any]] = []
+
+    class Ledger(http.server.BaseHTTPRequestHandler):
+        """Is away at first, then takes what comes; meanwhile the kubelet writes another token."""
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            seen.append((self.path, self.headers["Authorization"], body))
+            token.write_text("the next one\n")
+            self.send_response(503 if len(seen) == 1 else 200)
+            self.send_header("Retry-After", "0")
+            self.end_headers()
+            self.wfile.write(json.dumps({"accepted": len(body), "duplicates": 0, "refused": []}).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ledger) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         environment = {"SLIPWAY_LEDGER_URL": f"http://127.0.0.1:{server.server_port}", "SLIPWAY_LEDGER_TOKEN_FILE": str(token)}
@@ -105,10 +98,9 @@ def test_the_client_sends_again_with_the_token_of_that_time(tmp_path: Path) -> N
         thread.join()
 
     assert (done.returncode, done.stdout) == (0, "{'accepted': 1, 'duplicates': 0, 'refused': []}\n"), done.stderr
-    [first, second] = handler.seen
-    assert [authorization for _, authorization, _ in handler.seen] == ["Bearer the first", "Bearer the next one"]
-    assert (first[0], first[2]) == (second[0], second[2])
-    assert first[0] == "/v1/outcomes"
-    [event] = first[2]
+    [(path, first, body), again] = seen
+    assert again == (path, "Bearer the next one", body)
+    assert (path, first) == ("/v1/outcomes", "Bearer the first")
+    [event] = body
     assert event.pop("time")
     assert event == {"service": "shop/ranker", "unit": "user-1", "metric": "conversion", "value": 1, "idempotencyKey": "order-81"}
