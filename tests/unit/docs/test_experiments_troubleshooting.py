@@ -79,7 +79,8 @@ def moving() -> Verdict:
 
 def the_same() -> Verdict:
     """Its revision has the name that the page calls it by."""
-    found = checks.accepted(experiment(target=target(builders.revision(SERVES)), spec=spec({"uri": "s3://models/ranker/7"})))
+    serves = Revision.of(SERVES, owner="ranker", number=1, runtime="slipway-triton-11111111", transformer_image=builders.TRANSFORMER)
+    found = checks.accepted(experiment(target=target(serves), spec=spec({"uri": "s3://models/ranker/7"})))
     return dataclasses.replace(found, message=re.sub(r"-[0-9a-f]{8}:", "-a5c55133:", found.message))
 
 
@@ -100,23 +101,23 @@ def promoted() -> Verdict:
     return target_checks.spec_behind(known)
 
 
+def batching() -> targets.Observed:
+    """Control's settings say what a repository of Triton's says itself."""
+    serves = SERVES.model_validate(SERVES.model_dump() | {"serving": {"batching": {"maxBatchSize": 8}}})
+    return target(dataclasses.replace(CONTROL, serving=serves.serving), spec=serves)
+
+
 EARLIER = Rival(name="ranker-v7", uid="uid-0", created="2026-11-24T09:00:00Z", admitted_at="2026-11-24T09:00:01Z", over=False, suspended=False)
 MESSAGES = {
     conditions.NO_LEDGER: lambda: checks.accepted(experiment(ledger=False)),
     conditions.NO_ROUTERS: lambda: checks.accepted(experiment(target=target(routers=None))),
-    conditions.ARM_UNFIT: lambda: checks.accepted(experiment(spec=spec({"uri": "s3://models/ranker/8", "format": "triton", "outputs": ()}), target=odd())),
+    conditions.ARM_UNFIT: lambda: checks.accepted(experiment(spec=spec({"uri": "s3://models/ranker/8", "format": "triton"}), target=batching())),
     conditions.ARM_IS_CONTROL: the_same,
     conditions.TARGET_MISSING: lambda: turn(target=None),
     conditions.TARGET_NOT_READY: moving,
     conditions.QUEUED: lambda: turn(rivals=(EARLIER,)),
     conditions.PROMOTED: promoted,
 }
-
-
-def odd() -> targets.Observed:
-    """Its transformer looks at an input that the arm does not name."""
-    written = SERVES.model_dump() | {"serving": SERVES.serving.model_dump() | {"batching": {"maxBatchSize": 8}}}
-    return target(spec=SERVES.model_validate(written), revisions=(dataclasses.replace(CONTROL, serving=SERVES.model_validate(written).serving),))
 
 
 @pytest.mark.parametrize("reason", MESSAGES)
