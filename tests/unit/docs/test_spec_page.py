@@ -1,5 +1,6 @@
 """The pages of kinds agree with the code: every field with its bounds and default, every condition, every reason."""
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -56,29 +57,29 @@ class Page:
     def __str__(self) -> str:
         return self.kind.singular
 
-    @property
+    @functools.cached_property
     def text(self) -> str:
         """What it says."""
         return (REPOSITORY / f"docs/spec/{self.kind.singular}.md").read_text()
 
-    @property
+    @functools.cached_property
     def fields(self) -> dict[str, str]:
         """Path of every field, and the line of facts that must stand under its heading."""
         schema = crd.crd(self.kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
         return {path: line for part in ("spec", "status") for path, line in fields(schema[part], part)}
 
-    @property
+    @functools.cached_property
     def headings(self) -> dict[str, str]:
         """Each field that has a heading of its own, and the line under it. One heading may name several fields."""
         found = re.findall(r"^####? (`.*`)\n\n(.*)$", self.text, re.MULTILINE)
         return {path.strip("`"): line for paths, line in found for path in paths.split(", ")}
 
-    @property
+    @functools.cached_property
     def rows(self) -> set[str]:
         """The first cells of every table of its conditions that are code."""
         return set(re.findall(r"^\| `(\w+)` \|", self.text.partition("\n### Conditions\n")[2], re.MULTILINE))
 
-    @property
+    @functools.cached_property
     def stalled(self) -> set[str]:
         """Reasons that it says wait for somebody."""
         return set(re.findall(r"^\| `(\w+)` \| stalled \|", self.text, re.MULTILINE))
