@@ -43,6 +43,9 @@ FOLLOW_S: Final = 0.25
 ARMS_LOOK_S: Final = 2.0
 """Seconds between two looks at arms that get their pods."""
 
+RETRY_S: Final = 5.0
+"""Seconds after which a ledger that did not answer is asked again, where looks are less often."""
+
 UNTOLD_LOOK_S: Final = 60.0
 """Seconds between two looks at what may change without anybody telling."""
 
@@ -355,7 +358,10 @@ def _unlooked(scene: _Scene) -> Plan:
     broken = looks.crossed(looks.routed(scene.observed, scene.spec, scene.status, design=design))
     if broken and scene.spec.decision.on_harm == "RollBack":
         return _stopped(scene, {arm: f"guardrail {' and '.join(names)} crossed" for arm, names in broken.items()}, beside=recorded)
-    return _planned(scene, _dividing(scene), beside={**told, **recorded}, outcome=Wait(scene.spec.analysis.interval_seconds))
+    register = designs.definition(scene.spec, settled=designs.by_name(scene.status.metrics))
+    return _planned(
+        scene, _dividing(scene), beside={**told, **recorded}, register=register, outcome=Wait(min(RETRY_S, scene.spec.analysis.interval_seconds))
+    )
 
 
 def _looked(scene: _Scene, target: targets.Observed, sums: Sums) -> Plan:
@@ -408,7 +414,7 @@ def _told(before: ExperimentStatus, after: ExperimentStatus | None) -> dict[str,
         return {"action": after.decision.action, "arm": after.decision.arm}
     stopped = [arm.name for arm in after.arms if arm.stopped and not any(old.name == arm.name and old.stopped for old in before.arms)]
     if stopped:
-        return {"action": "StopArm", "arm": stopped[0]}
+        return {"action": "StopArm", "arm": ", ".join(stopped)}
     strata = [status.traffic.stratum if status.traffic else 0 for status in (before, after)]
     return {"action": "NextStep", "arm": None} if strata[0] != strata[1] else None
 
@@ -424,8 +430,8 @@ def _trusted(said: statistics.Look) -> Verdict:
     if "BrokenJoin" in reasons:
         return failed(
             conditions.BROKEN_JOIN,
-            "More than one unit in a hundred was seen in two arms: the unit's header is not the same on every request, or somebody else sends"
-            " exposures. Nothing is decided.",
+            "More than one unit in a hundred was seen in two arms, which no step of an experiment does: somebody else sends exposures to the ledger, or"
+            " a route table was changed by hand. Nothing is decided.",
         )
     return passed(conditions.DATA_SOUND, "Nothing speaks against the data.")
 
@@ -440,7 +446,7 @@ def _follow(scene: _Scene, target: targets.Observed, said: statistics.Look, desi
     if harmful:
         return _held(scene, beside, "an arm is harmful")
     if said.verdict == "Unhealthy":
-        return _on(scene, beside)
+        return _on(scene, beside) if not _time_is_over(scene) else _given_up(scene, said, beside)
     if (proposed := _proposed(scene, said)) is not None:
         return _proposal(scene, target, proposed, beside)
     if said.verdict == "NoPracticalEffect":
@@ -450,6 +456,17 @@ def _follow(scene: _Scene, target: targets.Observed, said: statistics.Look, desi
             return _held(scene, beside, "the time is over and nothing is clear")
         return _concluded(scene, "KeepControl", arm=None, why="The time is over and nothing is clear.", beside=beside)
     return _climbed(scene, target, said, beside) if moves is None else _reshared(scene, target, moves, beside)
+
+
+def _time_is_over(scene: _Scene) -> bool:
+    started = scene.status.started_at
+    return started is not None and _seconds_since(started, scene.observed.now) >= scene.spec.analysis.max_duration_seconds
+
+
+def _given_up(scene: _Scene, said: statistics.Look, beside: Mapping[str, Verdict]) -> Plan:
+    """Data that cannot be believed never become what can, and others wait for the units."""
+    why = f"The time is over and the data cannot be believed: {telling.because(said.findings)}."
+    return _concluded(scene, "KeepControl", arm=None, why=why, beside=beside)
 
 
 def _on(scene: _Scene, beside: Mapping[str, Verdict]) -> Plan:
@@ -511,7 +528,18 @@ def _proposal(scene: _Scene, target: targets.Observed, proposed: ProposalStatus,
             " it.",
         )
         return _on(scene, {**beside, conditions.DECIDED: told})
-    return _promoted(scene, target, proposed.arm, why=f"Arm {proposed.arm} won at look {proposed.sequence}.", beside=beside)
+    return _promoted(scene, target, proposed.arm, why=f"Arm {proposed.arm} won at look {proposed.sequence}.{_afresh(scene, proposed)}", beside=beside)
+
+
+def _afresh(scene: _Scene, proposed: ProposalStatus) -> str:
+    """What the time after the win says, where there was one."""
+    traffic, sums = scene.status.traffic, scene.observed.sums
+    if scene.status.winning_since is None or traffic is None or sums is None:
+        return ""
+    design = designs.design(scene.spec, designs.by_name(scene.status.metrics))
+    found = looks.fresh(design, sums, arm=proposed.arm, stratum=str(traffic.stratum))
+    said = f"{design.primary.name} {found}, an interval for one reading" if found else "too few of them to say anything"
+    return f" By units that came after that and had no part in it: {said}."
 
 
 def _promoted(scene: _Scene, target: targets.Observed, arm: str, *, why: str, beside: Mapping[str, Verdict]) -> Plan:
