@@ -63,7 +63,7 @@ test-features: $(FEAST) ## Feast with Slipway's online store, and a real Redis o
 	@$(FEAST)/bin/python -m pytest tests/features
 
 .PHONY: test-ledger
-test-ledger: $(LEDGER) ## The ledger as a process, on SQLite and on a real PostgreSQL on loopback, killed and started again: minutes (LEDGER_KILLS=50: more)
+test-ledger: $(LEDGER) $(DEV) ## The ledger as a process, on SQLite and on a real PostgreSQL on loopback, killed and started again: minutes (LEDGER_KILLS=50: more)
 	@$(LEDGER)/bin/python -m pytest tests/ledger
 
 .PHONY: test-faults
@@ -83,7 +83,7 @@ bench-guardrails: $(DEV) ## What the guardrails of a rollout claim, in simulated
 	@PYTHONPATH=operator:tests $(PYTHON) -m bench.guardrails
 
 .PHONY: bench-experiments
-bench-experiments: $(DEV) $(ORACLES) ## What experiments claim, in simulated experiments, into build/bench/experiments.json: ten minutes (BENCH=short: two minutes)
+bench-experiments: $(DEV) $(ORACLES) ## What experiments claim, in simulated experiments, into build/bench/experiments.json: twenty minutes (BENCH=short: four)
 	@PYTHONPATH=operator:tests $(PYTHON) -m bench.experiments
 
 .PHONY: bench-router
@@ -105,6 +105,10 @@ bench-inference: $(DEV) ## The transformer against kserve, FastAPI and others, i
 .PHONY: bench-ledger
 bench-ledger: $(LEDGER) ## The ledger's speed and memory on SQLite and PostgreSQL, into build/bench/ledger.json: five minutes (BENCH=short: one)
 	@PYTHONPATH=inference:operator:box:tests $(LEDGER)/bin/python -m bench.ledger
+
+.PHONY: bench-look
+bench-look: $(DEV) $(LEDGER) ## One look of the operator at a large experiment, with a real ledger, into build/bench/look.json: a minute (BENCH=short: seconds)
+	@PYTHONPATH=inference:operator:box:tests $(PYTHON) -m bench.experiment_look
 
 ##@ Work on it
 

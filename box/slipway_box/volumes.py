@@ -10,7 +10,8 @@ from slipway_box.kubectl import Kubectl
 from slipway_box.site import Site
 
 STORAGE_CLASS = "box"
-COUNT = 16
+COUNT = 17
+"""One is the ledger's for as long as the box lives, sixteen are for models."""
 SIZE = "10Gi"
 """Of each, in words: a folder has no end of its own, and a claim binds where the volume is at least as large."""
 _PATH = "/api/v1/persistentvolumes"
@@ -34,7 +35,7 @@ def objects(site: Site) -> list[dict[str, Any]]:
 
 
 def names() -> list[str]:
-    """box-00 to box-15."""
+    """box-00 to box-16."""
     return [f"box-{number:02}" for number in range(COUNT)]
 
 

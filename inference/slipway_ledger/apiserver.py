@@ -46,7 +46,7 @@ class ApiServer:
 
     async def _asked(self, body: bytes) -> tuple[int, bytes]:
         address, own = urlsplit(self.server), self.token.read_text().strip()
-        context = ssl.create_default_context(cafile=self.authority) if address.scheme == "https" else None
+        context = ssl.create_default_context(cafile=self.authority)
         reader, writer = await asyncio.open_connection(address.hostname, address.port or 443, ssl=context)
         try:
             head = (

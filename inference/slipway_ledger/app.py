@@ -61,6 +61,8 @@ class App:
         self._meters = counts
         self._body_bytes = body_bytes
         self._under_way = 0
+        self._let_in = 0
+        """Those under way whose token was found good: who waits for a review holds no body, and takes nobody's place."""
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -97,7 +99,18 @@ class App:
     async def _answered(self, route: Route, path: Any, scope: Incoming, connection: Connection) -> tuple[int, Headers, Any]:
         get: Callable[[str], str | None] = scope.headers.get
         namespaces = await self._allowed(route, path, get)
-        if self._under_way > MOST_UNDER_WAY and scope.method == "POST":
+        self._let_in += 1
+        try:
+            return await self._done(route, path, scope, connection, namespaces=namespaces)
+        finally:
+            self._let_in -= 1
+
+    async def _done(
+        self, route: Route, path: Any, scope: Incoming, connection: Connection, *, namespaces: frozenset[str] | None
+    ) -> tuple[int, Headers, Any]:
+        """What a request that may be made asks for."""
+        get: Callable[[str], str | None] = scope.headers.get
+        if self._let_in > MOST_UNDER_WAY and scope.method == "POST":
             raise Refused(f"{MOST_UNDER_WAY} requests are under way: try again in a second", status=429, reason="busy", retry_after_s=1)
         body = await self._body(get("content-length"), connection) if scope.method in ("POST", "PUT") else b""
         kind = (get("content-type") or "").partition(";")[0].strip().lower()

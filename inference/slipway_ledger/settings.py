@@ -1,7 +1,8 @@
 """What the ledger can be told by environment variables named SLIPWAY_<FIELD>."""
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -105,8 +106,8 @@ def _own_server(environment: Mapping[str, str]) -> str:
 
 
 def _parsed(field: str, text: str, *, like: object) -> Any:
-    if field == "log_level":
-        return _level(text)
+    if field in _CHECKED:
+        return _CHECKED[field](text)
     if isinstance(like, int):
         return _whole(text, least=1, most=65535 if field.endswith("port") else None)
     return _amount(text) if isinstance(like, float) else text
@@ -137,3 +138,13 @@ def _level(text: str) -> str:
     if text.upper() not in _LEVELS:
         raise ValueError(f"it should be one of {', '.join(_LEVELS)}")
     return text.upper()
+
+
+def _server(text: str) -> str:
+    """Only over TLS: a token is sent there, and what is said of it believed."""
+    if not re.fullmatch(r"https://[^/?#@\s]+", text):
+        raise ValueError("it should be https://host:port")
+    return text
+
+
+_CHECKED: Mapping[str, Callable[[str], str]] = {"log_level": _level, "kube_server": _server}

@@ -178,7 +178,8 @@ def _playing(design: Design, observed: Observed) -> tuple[str, ...]:
 
 
 def _lacks(said: verdict.Look, design: Design, observed: Observed) -> Lack | None:
-    if said.verdict == "Unhealthy":
+    # A look that is Harmful does not tell whether it is unhealthy too; the split it does.
+    if said.verdict == "Unhealthy" or said.sample_ratio.p <= design.sample_ratio_alpha:
         return "Unhealthy"
     return "CapUnresolved" if design.primary.name in observed.unresolved_caps else None
 

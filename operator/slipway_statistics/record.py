@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 T = TypeVar("T")
 
+_PLAIN = frozenset({int, str, bool, type(None)})
 _INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -24,13 +25,22 @@ def write(value: Any) -> Any:
         ValueError: something in it is not a number (NaN).
 
     """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {_camel(field.name): write(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: write(item) for key, item in value.items()}
+    # Most values of a look are numbers and texts, some ten thousand of them, and abstract classes are slow to ask.
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, float):
+        return _finite(value)
     if isinstance(value, tuple):
         return [write(item) for item in value]
-    return _finite(value) if isinstance(value, float) else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {written: write(getattr(value, name)) for name, written in _names(type(value))}
+    return {key: write(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+@functools.cache
+def _names(kind: Any) -> tuple[tuple[str, str], ...]:
+    """Fields of a dataclass, and what they are called in JSON."""
+    return tuple((field.name, _camel(field.name)) for field in dataclasses.fields(kind))
 
 
 def read(kind: type[T], written: Any) -> T:

@@ -236,7 +236,9 @@ class _Seen:
             )
         if found.crossed:
             return "Crossed"
-        return "Shown" if found.comparable and found.enough_groups and found.upper < found.max_increase else "NotShown"
+        # As of outcomes: ten more bad requests if the margin were used up.
+        would_show = found.candidate_requests * (found.max_increase or found.stable_rate) >= self.design.minimum_conversions
+        return "Shown" if found.shown and would_show else "NotShown"
 
     def _would_show(self, metric: Metric, closed: Analysis) -> bool:
         """Ten more events if the margin were used up: none in a few units says nothing. Only units count for a mean."""

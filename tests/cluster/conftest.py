@@ -19,7 +19,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """One control plane for the session, with KServe and Slipway's kinds."""
     directory = tmp_path_factory.mktemp("plane")
     kinds = directory / "crds.json"
-    kinds.write_text(json.dumps(crd.crd(crd.MODEL_DEPLOYMENT)))
+    items = [crd.crd(kind) for kind in crd.KINDS]
+    kinds.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
     with ControlPlane(directory, kserve=True, manifests=[kinds]) as started:
         yield started
 

@@ -1,26 +1,26 @@
 """Experiments as users live them: real routers, a real ledger, and shoppers who ask the real endpoint and buy, or do not."""
 
-import json
-from typing import Any
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import time
 
 import pytest
 
+from slipway_box import clusters, layout
 from slipway_operator.cluster import resources
+from slipway_statistics.experiment import Design, Joins, Metric, Observed, Step
+from slipway_statistics.sums import Sums
+from slipway_statistics.verdict import look
 from slipway_testing import onnx_models
+from slipway_testing.box_experiments import ANALYSIS, PRIMARY, TARGET, apply, conversion, over, revision_of, routed, started, status, sums, verdict
 from slipway_testing.kube import eventually
 from slipway_testing.shoppers import Shoppers
 from slipway_testing.stage import DOUBLED, Stage
-
-TARGET = "ranker"
-PRIMARY = {
-    "name": "bought",
-    "role": "Primary",
-    "type": "Proportion",
-    "direction": "Up",
-    "windowSeconds": 2,
-    "minimumEffect": {"relativePercent": "10"},
-}
-ANALYSIS = {"minUnitsPerArm": 200, "minDurationSeconds": 5, "maxDurationSeconds": 600, "intervalSeconds": 1}
+from slipway_testing.users import Users
 
 
 @pytest.fixture(scope="module")
@@ -32,60 +32,179 @@ def control(stage: Stage) -> str:
     return stage.ready(TARGET)
 
 
-def manifest(stage: Stage, name: str, *, arms: dict[str, int], **spec: Any) -> dict[str, Any]:
-    treatments = [{"name": arm, "model": {"uri": f"pvc://models/model/{number}"}} for arm, number in arms.items()]
+def pods(stage: Stage, revision: str) -> set[str]:
+    found = stage.kube.list(resources.PODS, namespace=stage.namespace)
     return {
-        "apiVersion": "slipway.dev/v1alpha1",
-        "kind": "Experiment",
-        "metadata": {"name": name, "namespace": stage.namespace},
-        "spec": {
-            "targetRef": {"name": TARGET},
-            "arms": [{"name": "control"}, *treatments],
-            "assignment": {"unit": {"header": "x-user-id"}},
-            "metrics": [PRIMARY],
-            "analysis": ANALYSIS,
-            **spec,
-        },
+        pod["metadata"]["name"] for pod in found if pod["metadata"]["name"].startswith(f"{revision}-") and "deletionTimestamp" not in pod["metadata"]
     }
-
-
-def apply(stage: Stage, name: str, *, arms: dict[str, int], **spec: Any) -> None:
-    stage.run("apply", "--server-side", "-f", "-", stdin=json.dumps(manifest(stage, name, arms=arms, **spec)))
-
-
-def status(stage: Stage, name: str) -> dict[str, Any]:
-    live = stage.kube.get(resources.EXPERIMENTS, name, namespace=stage.namespace)
-    assert live is not None
-    found: dict[str, Any] = live.get("status") or {}
-    return found
-
-
-def revision_of(stage: Stage, name: str, arm: str) -> str:
-    return str(next(each["revision"] for each in status(stage, name)["arms"] if each["name"] == arm))
-
-
-def verdict(stage: Stage, name: str, *expected: str, within_s: float = 120) -> dict[str, Any]:
-    """Wait for one of these verdicts; the status with it."""
-
-    def look() -> bool:
-        found = status(stage, name)
-        assert found.get("verdict") in expected, f"{found.get('verdict')}: {found.get('reason')}: {found.get('summary')}"
-        return True
-
-    eventually(look, within_s=within_s, every_s=0.25)
-    return status(stage, name)
-
-
-def started(stage: Stage, name: str) -> None:
-    eventually(lambda: "startedAt" in status(stage, name), within_s=90, every_s=0.25)
 
 
 def test_an_arm_that_sells_more_is_promoted_and_no_request_fails(stage: Stage, control: str) -> None:
     apply(stage, "better", arms={"v2": 2})
     started(stage, "better")
     winner = revision_of(stage, "better", "v2")
-    with Shoppers(stage, TARGET, buys=lambda revision: 0.6 if revision == winner else 0.5) as shoppers:
+    with Shoppers(stage, TARGET, buys=conversion(winner, control=0.5, arm=0.6)) as shoppers:
         found = verdict(stage, "better", "Won")
         eventually(lambda: stage.live(TARGET)["status"]["revision"] == winner, within_s=60)
+        seen = shoppers.total
+        eventually(lambda: shoppers.total > seen + 200)
     assert shoppers.failures == []
-    assert found["decision"]["action"] == "Promote"
+    assert found["decision"] | {"at": "", "message": ""} == {"action": "Promote", "arm": "v2", "at": "", "message": "", "done": True}
+    assert float(found["arms"][1]["metrics"][0]["lower"]) > 0
+    behind = stage.condition(TARGET, "SpecBehind")
+    assert (behind["status"], "pvc://models/model/2" in behind["message"]) == ("True", True)
+    assert stage.live(TARGET)["spec"]["model"]["uri"] == "pvc://models/model/1"
+
+
+def test_every_verdict_follows_from_what_the_ledger_kept_of_its_look(stage: Stage, control: str) -> None:
+    """By the command line, through the API server, with nothing but a kubeconfig."""
+    found = slipway("experiment", "replay", "better", "--namespace", stage.namespace)
+    assert re.search(r"all \d+ verdicts are the same", found), found
+    told = slipway("experiment", "status", "better", "--namespace", stage.namespace)
+    assert "Won" in told
+    page = slipway("experiment", "report", "better", "--namespace", stage.namespace, "-o", "-")
+    assert "<svg" in page
+    assert "v2" in page
+
+
+def slipway(*arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(layout.REPOSITORY / "operator"), "KUBECONFIG": str(clusters.chosen().kubeconfig())}
+    done = subprocess.run([sys.executable, "-m", "slipway_operator.cli", *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def test_writing_the_winner_to_the_spec_restarts_nothing(stage: Stage, control: str) -> None:
+    winner = stage.live(TARGET)["status"]["revision"]
+    before = pods(stage, winner)
+    stage.apply(TARGET, uri="pvc://models/model/2", format="onnx", **DOUBLED)
+    eventually(lambda: stage.condition(TARGET, "SpecBehind")["status"] == "False", within_s=30)
+    assert stage.ready(TARGET) == winner
+    assert pods(stage, winner) == before
+
+
+def test_two_arms_that_are_alike_run_their_course_and_nothing_is_decided_for_either(stage: Stage, control: str) -> None:
+    serving = stage.live(TARGET)["status"]["revision"]
+    apply(
+        stage,
+        "alike",
+        arms={"v3": 3},
+        metrics=[PRIMARY | {"minimumEffect": {"relativePercent": "1"}}],
+        analysis=ANALYSIS | {"maxDurationSeconds": 25},
+    )
+    started(stage, "alike")
+    with Shoppers(stage, TARGET, buys=lambda revision: 0.5) as shoppers:
+        eventually(lambda: "decision" in status(stage, "alike"), within_s=60, every_s=0.25)
+        found = verdict(stage, "alike", "Inconclusive")
+        eventually(lambda: status(stage, "alike")["decision"]["done"], within_s=20)
+    assert shoppers.failures == []
+    assert (found["decision"]["action"], found["sampleRatio"]["summary"]) == ("KeepControl", "OK")
+    assert stage.live(TARGET)["status"]["revision"] == serving
+    assert "exposures" not in routed(stage)
+
+
+@pytest.mark.parametrize(("name", "number", "rate"), [("half", 4, 0.25), ("dead", 5, 0.0)])
+def test_a_harmful_arm_loses_its_units_after_about_as_many_as_a_simulation_says(
+    stage: Stage, control: str, name: str, number: int, rate: float
+) -> None:
+    apply(stage, name, arms={"worse": number})
+    started(stage, name)
+    worse = revision_of(stage, name, "worse")
+    with Shoppers(stage, TARGET, buys=conversion(worse, control=0.5, arm=rate), clients=2, pause_s=0.02) as shoppers:
+        found = verdict(stage, name, "RolledBack", "Harmful")
+        eventually(lambda: "exposures" not in routed(stage), within_s=20)
+        seen = shoppers.answered[worse]
+        before = shoppers.total
+        eventually(lambda: shoppers.total > before + 50)
+    assert shoppers.failures == []
+    assert shoppers.answered[worse] <= seen + 2, "a request or two that were under way"
+    assert found["decision"]["action"] == "RollBack"
+    expected = simulated(control=0.5, arm=rate)
+    assert seen <= 2 * expected + 150, f"{seen} units met it, {expected} in the simulation; 150 are about three seconds of looking and acting"
+
+
+def simulated(*, control: float, arm: float, runs: int = 200) -> float:
+    """Median of the units of an arm at which harm is called, with a look after every 25 of each."""
+    chance = random.Random(8)  # noqa: S311
+    primary = Metric(name="bought", kind="Proportion", role="Primary", planned_units_per_arm=1600, minimum_effect=0.05)
+    design = Design(arms=("control", "arm"), metrics=(primary,))
+
+    def stopped_after() -> int:
+        seen = {"control": [0, 0], "arm": [0, 0]}
+        for looked in range(1, 400):
+            for name, rate in (("control", control), ("arm", arm)):
+                seen[name][0] += 25
+                seen[name][1] += sum(chance.random() < rate for _ in range(25))
+            found = {name: {"1": of(units, bought)} for name, (units, bought) in seen.items()}
+            observed = Observed(
+                elapsed_s=looked,
+                steps=(Step(name="1", slots={"control": 5000, "arm": 5000}, units={name: units for name, (units, _) in seen.items()}),),
+                closed={"bought": found},
+                open={"bought": found},
+                joins=Joins(units=50 * looked, in_two_arms=0),
+            )
+            if look(design, observed).verdict == "Harmful":
+                return 25 * looked
+        return 10_000
+
+    return statistics.median(stopped_after() for _ in range(runs))
+
+
+def of(units: int, bought: int) -> Sums:
+    return Sums(units=units, totals=(bought, 0), products=(bought, 0, 0))
+
+
+def test_without_outcomes_nothing_moves(stage: Stage, control: str) -> None:
+    apply(stage, "silent", arms={"v6": 6}, ramp=[{"percent": 10, "holdSeconds": 1}, {"percent": 50}])
+    started(stage, "silent")
+    with Shoppers(stage, TARGET, buys=None) as shoppers:
+        eventually(lambda: status(stage, "silent").get("units", 0) > 1500, within_s=60)
+        found = status(stage, "silent")
+    assert shoppers.failures == []
+    assert (found["verdict"], found["traffic"]["step"], found["traffic"]["percent"]) == ("InsufficientData", 1, 10)
+    assert "decision" not in found
+    over(stage, "silent")
+
+
+def test_on_a_ramp_nobody_changes_from_one_arm_to_another_and_who_waited_counts_nowhere(stage: Stage, control: str) -> None:
+    serving = stage.live(TARGET)["status"]["revision"]
+    ramp = [{"percent": 2, "holdSeconds": 2}, {"percent": 20, "holdSeconds": 2}, {"percent": 50}]
+    apply(stage, "ramp", arms={"a": 6, "b": 7}, ramp=ramp, analysis=ANALYSIS | {"minDurationSeconds": 600})
+    started(stage, "ramp")
+    arms = {revision_of(stage, "ramp", arm) for arm in ("a", "b")}
+    with Users(stage, TARGET, users=3000, clients=3, pause_s=0.004) as users, Shoppers(stage, TARGET, buys=lambda _: 0.5, clients=3) as shoppers:
+        eventually(lambda: status(stage, "ramp")["traffic"]["step"] == 3, within_s=120, every_s=0.25)
+        asked = users.total
+        eventually(lambda: users.total > asked + 6000, within_s=60)
+        found = status(stage, "ramp")
+    assert (users.failures, users.errors, shoppers.failures) == ([], {}, [])
+    for user, seen in users.revisions.items():
+        assert len(set(seen) & arms) <= 1, f"{user} met {seen}"
+        assert seen in ([serving], seen[-1:], [serving, seen[-1]]), f"{user} went from an arm back to control: {seen}"
+    assert any(len(seen) > 1 for seen in users.revisions.values()), "somebody who waited got an arm"
+    assert [(each["step"], sum(group["slots"] for group in each["slots"])) for each in found["strata"]] == [(1, 5200), (2, 7000), (3, 10_000)]
+    assert found["sampleRatio"]["summary"] == "OK"
+    counts = sums(stage, "ramp")["counts"]
+    assert counts["notCounted"] > 0
+    over(stage, "ramp")
+
+
+def test_suspending_and_deleting_give_all_units_back_and_who_waits_follows(stage: Stage, control: str) -> None:
+    serving = stage.live(TARGET)["status"]["revision"]
+    apply(stage, "first", arms={"v6": 6})
+    started(stage, "first")
+    apply(stage, "second", arms={"v7": 7})
+    eventually(lambda: status(stage, "second").get("reason") == "Queued", within_s=20)
+    with Shoppers(stage, TARGET, buys=lambda _: 0.5, clients=2) as shoppers:
+        stage.run("patch", "experiment", "first", "--type=merge", "-p", '{"spec": {"suspend": true}}')
+        eventually(lambda: "exposures" not in routed(stage), within_s=20)
+        time.sleep(1)
+        elsewhere = {revision: count for revision, count in shoppers.answered.items() if revision != serving}
+        time.sleep(1)
+        assert {revision: count for revision, count in shoppers.answered.items() if revision != serving} == elsewhere
+        stage.run("patch", "experiment", "first", "--type=merge", "-p", '{"spec": {"suspend": false}}')
+        eventually(lambda: routed(stage).get("exposures", {}).get("arms") == ["control", "v6"], within_s=20)
+        stage.run("delete", "experiment", "first")
+        eventually(lambda: routed(stage).get("exposures", {}).get("arms") == ["control", "v7"], within_s=60)
+    assert shoppers.failures == []
+    over(stage, "second")

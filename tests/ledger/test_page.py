@@ -16,7 +16,7 @@ from ledger.conftest import Start
 from ledger.harness import ADMIN, APPLICATION, CHECKOUT, READER, ROUTER, Ledger
 from slipway_box import packages
 from slipway_box.layout import REPOSITORY
-from slipway_ledger import account, app, book, definitions, events, intake, looks, meters, reading, source
+from slipway_ledger import account, app, book, definitions, events, intake, looks, meters, reading, reviews, source
 from slipway_ledger.api import MOST_LOOKUPS
 from slipway_ledger.settings import PREFIX, Settings
 from slipway_testing import pages
@@ -101,6 +101,7 @@ def test_the_limits_are_those_of_the_code() -> None:
             Settings().body_bytes,
             events.MOST_EVENTS,
             app.MOST_UNDER_WAY,
+            reviews.MOST_UNDER_WAY,
             Settings().waiting_events,
             book.MOST_EXPERIMENTS,
             definitions.MOST_ARMS,

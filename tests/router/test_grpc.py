@@ -2,16 +2,18 @@
 
 import itertools
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from datetime import datetime
 from typing import Any
 
 import grpc
 import pytest
 
-from router.harness import Router, split, table
+from router.harness import Router, experiment, split, table
 from router.reference import slot_of
 
 SERVICE = "/inference.GRPCInferenceService/"
@@ -120,6 +122,20 @@ def test_the_split_is_that_of_http(router: Router, pod: Any, call: Any) -> None:
     units = [f"user-{number}" for number in range(200)]
     expected = ["ranker-new" if slot_of("shop/ranker", unit.encode()) >= 7000 else "ranker-old" for unit in units]
     assert [call(x_user_id=unit)[1]["x-slipway-revision"] for unit in units] == expected
+
+
+def test_exposures_are_those_of_http(router: Router, pod: Any, call: Any) -> None:
+    router.serve(experiment((5000, 0, 0), (10000, 1, 1)), pods={"ranker-old": [pod(slow(0.3))], "ranker-new": [pod(slow(0.3))]})
+    units = [f"user-{number}" for number in range(4)]
+    before = time.time()
+    for unit in units:
+        call(x_user_id=unit)
+    call()
+    told = router.taken()["exposures"]
+    arms = ["v8" if slot_of("shop/ranker", unit.encode()) >= 5000 else "control" for unit in units]
+    assert [(each["unit"], each["arm"]) for each in told] == list(zip(units, arms, strict=True))
+    began = [datetime.fromisoformat(each["time"]).timestamp() for each in told]
+    assert all(begin < before + 0.3 * number + 0.25 for number, begin in enumerate(began))
 
 
 def test_a_large_message(router: Router, pod: Any, call: Any) -> None:
@@ -265,6 +281,24 @@ def test_a_stream_goes_both_ways(router: Router, pod: Any) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{router.grpc_port}") as channel:
         stream: Any = channel.stream_stream(SERVICE + "ModelStreamInfer")
         assert list(stream(iter([b"1", b"2"]), timeout=10)) == [b"got 1", b"got 2"]
+
+
+def test_a_stream_is_an_exposure_when_it_begins(router: Router, pod: Any) -> None:
+    router.serve(experiment((10000, 0, 0)), pods={"ranker-old": [pod()]})
+    go_on = threading.Event()
+
+    def requests() -> Iterator[bytes]:
+        yield b"1"
+        go_on.wait(10)
+
+    with grpc.insecure_channel(f"127.0.0.1:{router.grpc_port}", [("grpc.default_authority", "ranker")]) as channel:
+        stream: Any = channel.stream_stream(SERVICE + "ModelStreamInfer")
+        answers = stream(requests(), timeout=10, metadata=[("x-user-id", "u")])
+        assert next(answers) == b"got 1"
+        assert [(each["unit"], each["arm"]) for each in router.taken()["exposures"]] == [("u", "control")]
+        go_on.set()
+        assert list(answers) == []
+    assert router.taken()["exposures"] == []
 
 
 def test_a_token_opens(router: Router, pod: Any, call: Any) -> None:

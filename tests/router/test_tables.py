@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from router.harness import Load, Router, given, split, table
+from slipway_router.agent.table import Refused, Table
 
 GOOD = table()
 EXPOSURES = {"experiment": "shop/ranker-v8-1a2b3c4d", "stratum": "1", "arms": ["control", "v8", "waiting"]}
@@ -119,6 +120,13 @@ def test_bad_tables_are_refused_and_the_good_ones_stay(serving: Router, what: st
     assert (answer.status, list(answer.json)) == (400, ["error"])
     assert serving.control("GET", "/tables").json == before
     assert serving.ask(x_user_id="u").revision == "ranker-old"
+
+
+@pytest.mark.parametrize("what", [what for what in BAD if what.startswith(("exposures", "an arm", "half an arm", "a run of"))])
+def test_the_agent_refuses_the_same(what: str) -> None:
+    """It is asked first, and one model's table must not keep nginx from those of all others."""
+    with pytest.raises(Refused):
+        Table.parse(json.loads(BAD[what])["routes"]["ranker"], namespace="shop", model="ranker")
 
 
 def test_a_refusal_says_what_and_where(router: Router) -> None:

@@ -25,6 +25,8 @@ class FakeNginx:
         """What is wrong with the body of a PUT; empty: nothing."""
         self.taken: list[Mapping[str, Any]] = []
         """Answers to the next ``POST /taken``; afterwards nothing was counted."""
+        self.kept: list[str | None] = []
+        """What each of them said was safe."""
         self.takes = 0
         self.slow_s = 0.0
         """Seconds that every answer takes longer."""
@@ -67,8 +69,9 @@ class FakeNginx:
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"underway": 0})
 
-    async def _taken(self, _: web.Request) -> web.Response:
+    async def _taken(self, request: web.Request) -> web.Response:
         self.takes += 1
+        self.kept.append(request.query.get("kept"))
         return web.json_response(self.taken.pop(0) if self.taken else NOTHING)
 
 

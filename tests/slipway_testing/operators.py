@@ -1,7 +1,11 @@
 """The operator itself, in this process, so that its coverage is measured and its end can be watched."""
 
 import asyncio
+import dataclasses
 import gc
+import os
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -11,6 +15,7 @@ from typing import Any, Self
 
 from slipway_operator import settings
 from slipway_operator.handlers import app
+from slipway_testing.golden import REPOSITORY
 
 
 class RunningOperator:
@@ -64,6 +69,37 @@ class RunningOperator:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._started.set()
         await app.operate(self.settings, stop=self._stop)
+
+
+class OperatorProcess:
+    """The operator as a process of its own, which may end at any moment; a context manager that ends it."""
+
+    def __init__(self, kubeconfig: Path, *, probe_port: int, metrics_port: int, **changes: Any) -> None:
+        whole = RunningOperator(kubeconfig, probe_port=probe_port, metrics_port=metrics_port, **changes).settings
+        runtimes = ",".join(f"{family}={name}" for family, name in whole.runtimes.items())
+        given = {field.name: getattr(whole, field.name) for field in dataclasses.fields(whole)} | {"runtimes": runtimes}
+        variables = {f"SLIPWAY_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+        others = {name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")}
+        self._environment = others | variables | {"PYTHONPATH": str(REPOSITORY / "operator")}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start it; it leads when the Lease is free."""
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen([sys.executable, "-m", "slipway_operator"], env=self._environment, stdout=quiet, stderr=quiet)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
 
 def collect_connections() -> None:

@@ -51,8 +51,12 @@ class Shoppers:
         most: int = 40_000,
         prefix: str = "shopper",
         delay_s: float = 0.0,
+        patient: bool = False,
     ) -> None:
-        """``buys``: None, nobody ever tells of an outcome. ``most``: requests of all clients together. ``delay_s``: until a purchase is told."""
+        """``buys``: None, nobody ever tells of an outcome. ``most``: requests of all clients together. ``delay_s``: until a purchase is told.
+
+        ``patient``: a request that fails is another shopper's and counts nowhere; the ledger is asked until it answers, for a minute at the end.
+        """
         self.answered: Counter[str] = Counter()
         """Good answers, by revision."""
 
@@ -67,6 +71,7 @@ class Shoppers:
 
         self.most = most
         self._stage, self._name, self._buys, self._pause_s, self._prefix, self._delay_s = stage, name, buys, pause_s, prefix, delay_s
+        self._patient = patient
         self._address, self._ledger = stage.address(name), ledger_address(stage)
         self._token = accounts.token(stage.kube, stage.namespace, "default")
         self._numbers = itertools.count()
@@ -103,6 +108,7 @@ class Shoppers:
                 connection.close()
                 with self._lock:
                     self.failures.append(f"{shopper}: {error!r}")
+                clock.wait(0.2 if self._patient else 0.0)
                 continue
             revision = answer.headers.get("x-slipway-revision", "")
             buys = self._buys is not None and luck(shopper) < self._buys(revision)
@@ -117,8 +123,10 @@ class Shoppers:
                 told.append((_now() + self._delay_s, self._outcome(shopper)))
             if len(told) >= _BATCH or (told and not number % 64):
                 told = self._tell(told)
-        while told and not clock.wait(0.05):
+        deadline = _now() + 60
+        while told and _now() < deadline:
             told = self._tell(told)
+            clock.wait(0.05)
         connection.close()
 
     def _outcome(self, shopper: str) -> dict[str, Any]:

@@ -77,6 +77,7 @@ class Sender:
         self._progress = asyncio.Event()
         self._troubles = logs.Seldom(_log)
         self._refusals = logs.Seldom(_log)
+        self._losses = logs.Seldom(_log)
 
     @property
     def waiting(self) -> int:
@@ -126,7 +127,7 @@ class Sender:
         self._done = self._exposures.written - left
         if lost > 0:
             self.unsent += lost
-            self._troubles.warning("%d exposures went with the oldest file before they were sent, %d since the start", lost, self.unsent)
+            self._losses.warning("%d exposures went with the oldest file before they were sent, %d since the start", lost, self.unsent)
 
     async def _deliver(self, session: aiohttp.ClientSession, lines: Sequence[bytes]) -> None:
         """Send lines until the ledger has judged each; where it will not read them together, in halves."""

@@ -1,4 +1,4 @@
-"""The command ``slipway``: what a manifest means, told without a cluster."""
+"""The command ``slipway``: what a manifest means, told without a cluster, and what experiments say."""
 
 import sys
 from collections.abc import Sequence

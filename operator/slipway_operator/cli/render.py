@@ -1,14 +1,15 @@
-"""``slipway render``: the children that a manifest would create, without a cluster."""
+"""``slipway render``: the children that a manifest would create, and how an Experiment would divide units, without a cluster."""
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from slipway_operator import yaml_text
+from slipway_operator.api import crd
 from slipway_operator.api.v1alpha1.modeldeployment import DEFAULT_RUNTIME, ModelDeployment
-from slipway_operator.cli import files, validation
+from slipway_operator.cli import division, files, validation
 from slipway_operator.cli.documents import NotYamlError
 from slipway_operator.cli.files import Manifest
 from slipway_operator.reconcile import modeldeployment
@@ -33,7 +34,8 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "render",
         help="print the objects that a manifest would create",
-        description="Prints, as YAML, the objects that the operator would create for each of Slipway's objects in a file, as if for the first time.",
+        description="Prints, as YAML, the objects that the operator would create for each ModelDeployment in a file, as if for the first time; for"
+        " each Experiment what the ledger would be told and how many of 10,000 slots each arm would have at every step.",
     )
     parser.add_argument("file", metavar="FILE", help="a YAML or JSON file, or - for standard input")
     parser.add_argument("-n", "--namespace", default=DEFAULT_NAMESPACE, help="where objects go that do not say it themselves (%(default)s)")
@@ -67,12 +69,17 @@ def run(arguments: argparse.Namespace) -> int:
         print(line, file=sys.stderr)
     if problems:
         return 1
-    runtimes = dict(arguments.runtime)
-    seen = [(manifest, first_seen(manifest.body, namespace=arguments.namespace, runtimes=runtimes)) for manifest in manifests]
-    for manifest, observed in seen:
-        _print_note(manifest, observed)
-    sys.stdout.write(yaml_text.dump_all(child for _, observed in seen for child in modeldeployment.plan(observed).objects))
+    documents = [document for manifest in manifests for document in _documents(manifest, arguments)]
+    sys.stdout.write(yaml_text.dump_all(documents))
     return 0
+
+
+def _documents(manifest: Manifest, arguments: argparse.Namespace) -> Iterable[Mapping[str, Any]]:
+    if manifest.kind == crd.EXPERIMENT:
+        return [division.document(manifest.body, namespace=arguments.namespace)]
+    observed = first_seen(manifest.body, namespace=arguments.namespace, runtimes=dict(arguments.runtime))
+    _print_note(manifest, observed)
+    return modeldeployment.plan(observed).objects
 
 
 def _print_note(manifest: Manifest, observed: Observed) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from slipway_operator.api import crd, structural
 from slipway_operator.api.fields import DnsLabel, Model
@@ -96,8 +97,15 @@ def _model_problems(model: type[BaseModel], value: Any, *, at: Path) -> Iterator
     except ValidationError as error:
         schema = structural.translated(model)
         for details in error.errors(include_url=False):
+            if _is_echo(details):
+                continue
             problem = wording.problem(details, schema=schema)
             yield Problem(path=(*at, *problem.path), message=problem.message)
+
+
+def _is_echo(details: ErrorDetails) -> bool:
+    """Pydantic counts an item that is wrong as one that is missing, and says of the list that it is too short beside what it says of the item."""
+    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
 
 
 def _repeated_keys(value: Any, *, schema: Schema, path: Path) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 
-from slipway_operator.errors import LedgerError
+from slipway_operator.errors import LedgerAbsent, LedgerError
 from slipway_operator.state.experiment import Journal, Sums
 from slipway_statistics import record, sums
 from slipway_statistics.experiment import Arms, Memory
@@ -41,7 +41,7 @@ class Ledger:
 
     async def end(self, namespace: str, name: str) -> None:
         """Take no more events for it. Nothing is wrong where there is none, or where it has ended."""
-        with contextlib.suppress(_Absent):
+        with contextlib.suppress(LedgerAbsent):
             await self._ask("DELETE", _path(namespace, name))
 
     async def sums(self, namespace: str, name: str, *, quantiles: Mapping[str, float]) -> Sums:
@@ -99,10 +99,6 @@ class Ledger:
             raise LedgerError(f"The token for the ledger cannot be read: {error}.") from error
 
 
-class _Absent(LedgerError):
-    """There is no such experiment."""
-
-
 def _answer(method: str, url: str, status: int, text: str) -> Any:
     try:
         answer = json.loads(text) if text.strip() else {}
@@ -112,7 +108,7 @@ def _answer(method: str, url: str, status: int, text: str) -> Any:
         return answer
     said = answer.get("error") if isinstance(answer, dict) else None
     message = f"The ledger at {url} refuses {method} with {status}: {said or text[:200] or 'no reason'}."
-    raise _Absent(message) if status == 404 else LedgerError(message)
+    raise LedgerAbsent(message) if status == 404 else LedgerError(message)
 
 
 def _newest(answer: Mapping[str, Any], *, after: int) -> Journal | int:

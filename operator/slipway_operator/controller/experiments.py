@@ -38,8 +38,8 @@ class Worker(Passes[Observed]):
         self._observer = observer
         self._ledger = ledger
         self._memories = memories
-        self._registered: dict[Key, tuple[str, str]] = {}
-        """By object: its name in the ledger, and the definition that the ledger has."""
+        self._registered: dict[Key, str] = {}
+        """By object: its name in the ledger."""
 
     async def _attempt(self, attempt: Attempt[Observed]) -> Outcome | None:
         body = attempt.body
@@ -66,7 +66,7 @@ class Worker(Passes[Observed]):
         if self._ledger is None or status is None or name is None:
             return planned
         if planned.register is not None:
-            await self._register(key, name, planned.register)
+            await self._register(key, name, planned.register, kept=self._memories.of(observed.identity.uid))
         if planned.look is not None and planned.memory is not None:
             sequence = await self._append(observed, name, planned.look)
             journal = Journal(sequence=sequence, memory=planned.memory)
@@ -81,11 +81,15 @@ class Worker(Passes[Observed]):
             self._registered.pop(key, None)
         return planned
 
-    async def _register(self, key: Key, name: str, definition: Mapping[str, Any]) -> None:
+    async def _register(self, key: Key, name: str, definition: Mapping[str, Any], *, kept: observe_experiments.Kept) -> None:
         text = json.dumps(definition, sort_keys=True)
-        if self._ledger is not None and self._registered.get(key) != (name, text):
-            await self._ledger.register(key[0], name, definition)
-            self._registered[key] = (name, text)
+        if self._ledger is None or kept.registered == text:
+            return
+        if self._registered.get(key) not in (None, name):
+            # The object of that name before this one went without anybody seeing it.
+            await self._vanished(key)
+        await self._ledger.register(key[0], name, definition)
+        self._registered[key], kept.registered = name, text
 
     async def _append(self, observed: Observed, name: str, look: Mapping[str, Any]) -> int:
         """Keep a look, unless it is the one before but for the time that passed. Gives the number of the newest that is kept."""
@@ -109,7 +113,7 @@ class Worker(Passes[Observed]):
         found = self._registered.pop(key, None)
         if found is not None and self._ledger is not None:
             try:
-                await self._ledger.end(key[0], found[0])
+                await self._ledger.end(key[0], found)
             except errors.LedgerError:
                 self._registered[key] = found
                 raise

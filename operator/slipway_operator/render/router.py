@@ -24,7 +24,7 @@ _TOKENS_FOLDER: Final = "/etc/slipway/tokens"
 LEDGER_AUDIENCE: Final = "slipway-ledger"
 _LEDGER: Final = "ledger-token"
 _LEDGER_FOLDER: Final = "/var/run/secrets/slipway-ledger"
-_LEDGER_TOKEN: Final = "token"
+_LEDGER_FILE: Final = "token"
 DRAIN_S: Final = 8
 """Before a router stops taking connections: its address has to be forgotten first, by kube-proxies and by clients with open connections."""
 
@@ -198,7 +198,7 @@ def _pod(router: Router) -> dict[str, Any]:
 
 def _ledger_token() -> dict[str, Any]:
     """A token of the pod's own account that is good for the ledger and nothing else; the kubelet renews it."""
-    source = {"serviceAccountToken": {"audience": LEDGER_AUDIENCE, "expirationSeconds": 3600, "path": _LEDGER_TOKEN}}
+    source = {"serviceAccountToken": {"audience": LEDGER_AUDIENCE, "expirationSeconds": 3600, "path": _LEDGER_FILE}}
     return {"name": _LEDGER, "projected": {"sources": [source]}}
 
 
@@ -241,7 +241,7 @@ def _agent(router: Router) -> dict[str, Any]:
 def _ledger_env(router: Router) -> Iterator[dict[str, str]]:
     if router.ledger:
         yield {"name": "SLIPWAY_LEDGER_URL", "value": router.ledger}
-        yield {"name": "SLIPWAY_LEDGER_TOKEN_FILE", "value": f"{_LEDGER_FOLDER}/{_LEDGER_TOKEN}"}
+        yield {"name": "SLIPWAY_LEDGER_TOKEN_FILE", "value": f"{_LEDGER_FOLDER}/{_LEDGER_FILE}"}
 
 
 def _container(router: Router, name: str) -> dict[str, Any]:

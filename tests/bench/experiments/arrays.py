@@ -84,6 +84,46 @@ class Scores:
         return np.asarray(np.abs(estimate) > np.sqrt(variance / self.units * (u + 1) / u * np.log((u + 1) / alpha**2)))
 
 
+@dataclass
+class Strata:
+    """Arm 1 against arm 0, each batch a stratum: what harm is read from (``strata``), run by run."""
+
+    information: Floats
+    weighed: Floats
+    """Sum of h δ."""
+
+    variance: Floats
+    """Sum of h² V."""
+
+    expected: Floats
+    """Conversions of arm 1 at the rate of both."""
+
+    @classmethod
+    def of(cls, runs: int) -> "Strata":
+        """Nothing yet."""
+        return cls(np.zeros(runs), np.zeros(runs), np.zeros(runs), np.zeros(runs))
+
+    def add(self, units: Floats, conversions: Floats) -> None:
+        """One more batch; where an arm got none there is nothing to compare."""
+        there = (units > 0).all(axis=1)
+        n, s = units[there], conversions[there]
+        whole, rate = n.sum(axis=1), s.sum(axis=1) / n.sum(axis=1)
+        own = np.divide(s * (n - s), n * (n - 1), out=np.zeros_like(n), where=n > 1)
+        used = np.maximum(own, (rate * (1 - rate) * whole / (whole - 1))[:, None])
+        h = n.prod(axis=1) / whole
+        self.information[there] += h
+        self.weighed[there] += h * (s[:, 1] / n[:, 1] - s[:, 0] / n[:, 0])
+        self.variance[there] += h**2 * (used / n).sum(axis=1)
+        self.expected[there] += n[:, 1] * rate
+
+    def harmed(self, *, alpha: float, planned: float) -> NDArray[np.bool_]:
+        """Whether arm 1 is worse; planned are units an arm."""
+        u = sequences.kappa(alpha) * self.information / (planned / 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = np.sqrt(self.variance * 2 * (u + 1) / u * np.log(np.sqrt(u + 1) / alpha))
+        return np.asarray((self.expected >= 10) & (self.weighed + reach < 0))
+
+
 def z(units: Floats, conversions: Floats) -> Floats:
     """The z of two proportions, as if the shares had stood still; 0 where there is no variance yet."""
     pooled = conversions.sum(axis=1) / units.sum(axis=1)

@@ -44,6 +44,8 @@ def after_adaptation(runs: int) -> Iterator[Figure]:
             yield _judged(f"{name}: scores call a difference", wrong, f"of {runs}", goal=f"> {limit}: must fail", ok=wrong > limit)
         else:
             yield figures.stated(f"{name}: scores call a difference", wrong, f"of {runs}")
+        harms = int(found.by_strata.sum())
+        yield figures.at_most(f"{name}: batches as strata call the second arm worse", harms, f"of {runs}", limit=most(runs, ALPHA / 2))
         peeking = int(found.by_peeking.sum())
         yield _judged(f"{name}: a z-test at every look calls one", peeking, f"of {runs}", goal=f"> {limit}: must fail", ok=peeking > limit)
         yield figures.stated(f"{name}: a z-test at the end calls one", int(found.at_the_end.sum()), f"of {runs}")
@@ -59,6 +61,9 @@ class Adapted:
     by_scores: NDArray[np.bool_]
     by_peeking: NDArray[np.bool_]
     at_the_end: NDArray[np.bool_]
+    by_strata: NDArray[np.bool_]
+    """The second arm worse, each batch a stratum: as harm is read."""
+
     lost: Floats
     """Conversions lost to always giving the best arm, in expectation."""
 
@@ -82,6 +87,7 @@ def adapted(
     weighed, weighed_conversions = np.zeros((2, runs, 2))
     seen, converted, shares = np.zeros((runs, 2)), np.zeros((runs, 2)), np.full((runs, 2), 0.5)
     scores, by_scores, by_peeking, lost = arrays.Scores.of(runs), np.zeros(runs, bool), np.zeros(runs, bool), np.zeros(runs)
+    strata, by_strata = arrays.Strata.of(runs), np.zeros(runs, bool)
     for batch in range(batches):
         if batch == swapped_after:
             rates = rates[1], rates[0]
@@ -89,6 +95,8 @@ def adapted(
         units = np.stack([first, size - first], axis=1).astype(float)
         conversions = draw.binomial(units.astype(int), rates).astype(float)
         scores.add(units, conversions, shares=shares)
+        strata.add(units, conversions)
+        by_strata |= strata.harmed(alpha=ALPHA, planned=batches * size / 2)
         seen, converted = seen + units, converted + conversions
         weighed, weighed_conversions = weighed * keep + units, weighed_conversions * keep + conversions
         lost += (units * (max(rates) - np.array(rates))).sum(axis=1)
@@ -99,7 +107,8 @@ def adapted(
         if enough.any():
             aim = arrays.floored(arrays.beta(weighed[enough], weighed_conversions[enough]), floor=floor)
             shares[enough] = arrays.toward(aim, shares=shares[enough], step=0.2)
-    return Adapted(by_scores=by_scores, by_peeking=by_peeking, at_the_end=np.abs(arrays.z(seen, converted)) > 1.959964, lost=lost)
+    at_the_end = np.abs(arrays.z(seen, converted)) > 1.959964
+    return Adapted(by_scores=by_scores, by_peeking=by_peeking, at_the_end=at_the_end, by_strata=by_strata, lost=lost)
 
 
 def days_saved(runs: int) -> Iterator[Figure]:

@@ -82,13 +82,13 @@ class Series:
 
 
 def series(
-    of: Totals, *, planned: float, alpha: float = 0.05, one_sided: bool = False, own_variance: bool = False, by_population: bool = False
+    of: Totals, *, planned: float | Floats, alpha: float = 0.05, one_sided: bool = False, own_variance: bool = False, by_population: bool = False
 ) -> Series:
     """Test at every look.
 
     Args:
         of: the sums.
-        planned: units an arm at which the interval is tightest.
+        planned: units an arm at which the interval is tightest; an array by run and look where runs have plans of their own.
         alpha: of both ends together, or of each.
         one_sided: whether each end is used alone, as of a guardrail.
         own_variance: as if each arm's own variance were good enough.

@@ -116,6 +116,8 @@ def test_the_runtime_arrives_as_its_name_says(installed: ControlPlane) -> None:
         "list deployments.apps",
         "create events.events.k8s.io",
         "patch modeldeployments.slipway.dev --subresource=status",
+        "watch experiments.slipway.dev",
+        "patch experiments.slipway.dev --subresource=status",
         "patch deployments.apps --subresource=scale",
         "create deployments.apps",
         "bind clusterroles.rbac.authorization.k8s.io/slipway-router",
@@ -148,8 +150,21 @@ def test_the_operator_may_nothing_else_in_a_users_namespace(installed: ControlPl
         "modeldeployments.slipway.dev": read,
         "modeldeployments.slipway.dev/status": "patch",
         "modeldeployments.slipway.dev/finalizers": "update",
+        "experiments.slipway.dev": read,
+        "experiments.slipway.dev/status": "patch",
         "events.events.k8s.io": "create patch",
     }
+
+
+@pytest.mark.parametrize(("role", "verbs"), [("slipway-view", "get list watch"), ("slipway-edit", "create update patch delete deletecollection")])
+def test_people_may_what_they_may_with_their_namespace(role: str, verbs: str, installed: ControlPlane) -> None:
+    """Without the status and what it says, which is the operator's to write."""
+    installed.kubectl("create", "rolebinding", role, f"--clusterrole={role}", f"--user={role}", "--namespace=default")
+    listed = installed.kubectl("auth", "can-i", "--list", "--no-headers", "--namespace=default", f"--as={role}")
+    ours = {line.split()[0]: line[line.rindex("[") + 1 : -1] for line in listed.splitlines() if ".slipway.dev" in line}
+    both = {"experiments.slipway.dev": verbs, "modeldeployments.slipway.dev": verbs}
+    seen = {f"{kind}/status": verbs for kind in both} if role == "slipway-view" else {}
+    assert ours == both | seen
 
 
 def test_the_ledger_may_ask_whose_a_token_is_and_nothing_else(installed: ControlPlane) -> None:

@@ -62,9 +62,12 @@ def test_a_bad_name_is_refused_with_a_sentence(name: str, sentence: str, create:
     assert sentence in str(refusal.value)
 
 
-def test_kubectl_finds_the_kind_by_short_name_and_by_category(plane: ControlPlane) -> None:
+def test_kubectl_finds_the_kinds_by_short_name_and_by_category(plane: ControlPlane) -> None:
     listed = plane.kubectl("api-resources", "--api-group=slipway.dev", "--categories=slipway", "--no-headers")
-    assert listed.split() == ["modeldeployments", "mdep", "slipway.dev/v1alpha1", "true", "ModelDeployment"]
+    assert [line.split() for line in listed.splitlines()] == [
+        ["experiments", "xp", "slipway.dev/v1alpha1", "true", "Experiment"],
+        ["modeldeployments", "mdep", "slipway.dev/v1alpha1", "true", "ModelDeployment"],
+    ]
 
 
 @pytest.mark.usefixtures("create")

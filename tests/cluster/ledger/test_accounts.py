@@ -18,7 +18,7 @@ from ledger.harness import ADMIN, CHECKOUT, Ledger, definition, exposure, outcom
 from slipway_box import environments
 from slipway_box.certificates import Authority
 from slipway_box.controlplane import ControlPlane
-from slipway_ledger import reviews
+from slipway_ledger import app, reviews
 from slipway_ledger.apiserver import ApiServer
 from slipway_ledger.reviews import Account
 from slipway_testing import accounts
@@ -37,9 +37,17 @@ application account */*
 Start = Callable[..., Ledger]
 
 
-@pytest.fixture(scope="session")
-def shops(kube: Kube, plane: ControlPlane) -> Kube:
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """etcd and an API server of the module's own: the accounts in it are no other test's."""
+    with ControlPlane(tmp_path_factory.mktemp("ledger"), kserve=False, controllers=()) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def shops(plane: ControlPlane) -> Kube:
     """Accounts of routers and applications in shop and bank, the operator's and the ledger's own, which may review tokens."""
+    kube = Kube(plane.kubeconfig)
     for namespace in ("shop", "bank", SYSTEM):
         kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     for namespace, name in (
@@ -188,12 +196,15 @@ def test_an_api_server_that_is_away_is_no_yes(start: Start, shops: Kube) -> None
 
 def test_an_api_server_that_hangs_keeps_nobody_waiting_whose_token_is_known(start: Start, shops: Kube) -> None:
     tokens = [accounts.token(shops, "shop", "web") for _ in range(reviews.MOST_UNDER_WAY + 8)]
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent, ThreadPoolExecutor(len(tokens)) as askers:
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as silent, ThreadPoolExecutor(200) as askers:
         ledger = start(kube_server=f"https://127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
         asking = [askers.submit(ledger.post, "/v1/outcomes", outcome("ada"), token) for token in tokens]
         eventually(lambda: sum(answer.done() for answer in asking) == 8)  # more than may be under way
-        assert ledger.get(f"{CHECKOUT}/sums", ADMIN).status == http.HTTPStatus.OK
+        waiting = next(token for token, answer in zip(tokens, asking, strict=True) if not answer.done())
+        asking += [askers.submit(ledger.post, "/v1/outcomes", outcome("ada"), waiting) for _ in range(app.MOST_UNDER_WAY + 8)]
+        time.sleep(0.5)  # until they wait, which nothing tells
+        assert ledger.post("/v1/exposures", exposure("ada"), ADMIN).status == http.HTTPStatus.OK
         known_s = time.monotonic() - began
         assert {said(answer.result()) for answer in asking} == {(503, "review")}
         assert known_s < time.monotonic() - began < 8

@@ -8,7 +8,7 @@ from slipway_box.status import Row
 def test_any_claim_binds(site: Site) -> None:
     storage_class, *offered = volumes.objects(site)
     assert storage_class["metadata"]["annotations"] == {"storageclass.kubernetes.io/is-default-class": "true"}
-    assert [volume["metadata"]["name"] for volume in offered] == [f"box-{number:02}" for number in range(16)]
+    assert [volume["metadata"]["name"] for volume in offered] == [f"box-{number:02}" for number in range(17)]
     assert offered[3]["spec"] == {
         "storageClassName": "box",
         "capacity": {"storage": "10Gi"},

@@ -85,6 +85,9 @@ def test_settings_are_read_and_every_wrong_one_is_told() -> None:
     assert Settings.from_environment({"SLIPWAY_PORT": "1234", "SLIPWAY_LATE_DAYS": "2.5", "SLIPWAY_DATABASE": ""}) == Settings(
         port=1234, late_days=2.5
     )
+    for server in ("http://10.96.0.1", "10.96.0.1:443", "https://10.96.0.1/api", "https://"):
+        with pytest.raises(SettingsError, match=r"SLIPWAY_KUBE_SERVER is .* it should be https://host:port"):
+            Settings.from_environment({"SLIPWAY_KUBE_SERVER": server})
     with pytest.raises(SettingsError, match=r"SLIPWAY_BODY_BYTES is '0'.*SLIPWAY_SKEW_SECONDS is 'nan'.*SLIPWAY_LOG_LEVEL is 'LOUD'"):
         Settings.from_environment({"SLIPWAY_BODY_BYTES": "0", "SLIPWAY_SKEW_SECONDS": "nan", "SLIPWAY_LOG_LEVEL": "LOUD"})
     assert "of-the-user" not in repr(Settings(database_password="of-the-user"))

@@ -1,6 +1,7 @@
 """Texts that come from clients: tokens, units, messages."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -48,6 +49,12 @@ def test_every_pair_of_bytes_is_told_as_text(module: Module) -> None:
     for first in range(256):
         for second in range(256):
             told(bytes([first, second])).decode()
+
+
+@pytest.mark.parametrize("seconds", [0, 1795945000, 1795945000.123, 1795945000.999, 951782400.5, 4102444799.999])
+def test_moments(module: Module, seconds: float) -> None:
+    expected = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    assert module("exposures").moment(seconds).decode() == expected
 
 
 def test_a_grpc_message_is_percent_encoded(module: Module) -> None:

@@ -191,6 +191,13 @@ def test_each_stratum_has_a_split_of_its_own() -> None:
         assert (look.moves.lacks == "Unhealthy") == (expected == "Unhealthy")
 
 
+def test_shares_stay_where_the_split_is_broken_even_if_an_arm_is_harmful() -> None:
+    of = dataclasses.replace(even(DESIGN, 5000, one=250, two=750), memory=Memory(sample_ratio=1e-4))
+    look = adaptive.look(DESIGN, of, rules=RULES, reward="Beta")
+    assert (look.said.verdict, look.moves.lacks) == ("Harmful", "Unhealthy")
+    assert look.moves.next_shares == look.moves.shares
+
+
 @pytest.mark.parametrize(
     ("of", "lacks"),
     [
@@ -219,7 +226,7 @@ def test_a_mean_of_either_sign_waits_for_units_only() -> None:
 def test_what_is_too_old_to_count_moves_nothing() -> None:
     """With a half-life of ten units 200 units leave a millionth of those before; the arm had no closed unit since."""
     first = {"control": converted(500, 50), "one": converted(500, 50)}
-    of = played(TWO, [({"control": 500, "one": 500}, first), ({"control": 500, "one": 500}, {"control": converted(200, 20), "one": converted(0, 0)})])
+    of = played(TWO, [({"control": 500, "one": 500}, first), ({"control": 999, "one": 1}, {"control": converted(200, 20), "one": converted(0, 0)})])
     for reward in ("Beta", "Normal"):
         assert adaptive.look(TWO, of, rules=Rules(half_life=10), reward=reward).moves.lacks == "TooFewUnits"
 

@@ -7,8 +7,10 @@ import pytest
 
 from bench.experiments import arrays, bandits
 from bench.guardrails.false_rollbacks import most
-from slipway_statistics import bandit
+from slipway_statistics import analysis, bandit
 from slipway_statistics.bandit import Bandit, Rewards, Rules, Scores
+from slipway_statistics.experiment import Design, Metric
+from slipway_statistics.sums import Sums
 
 
 @pytest.mark.parametrize("arms", [2, 3, 5])
@@ -50,6 +52,37 @@ def test_arrays_move_shares_and_score_as_the_package_does() -> None:
             assert excluded[run] == (0 not in theirs[run].interval(alpha=0.05, planned=2500))
             outside += bool(excluded[run])
     assert 0 < outside < 25 * runs
+
+
+def test_arrays_compare_batches_as_the_package_compares_strata() -> None:
+    """Whether the second arm is worse, and by what: batches of a bandit that gives it a tenth to a half."""
+    draw, runs = np.random.default_rng(79), 6
+    metric = Metric(name="x", kind="Proportion", role="Primary", planned_units_per_arm=1500, minimum_effect=1)
+    design = Design(arms=("0", "1"), metrics=(metric,))
+    found, harmed = arrays.Strata.of(runs), 0
+    kept: list[dict[str, dict[str, Sums]]] = [{"0": {}, "1": {}} for _ in range(runs)]
+    for batch in range(40):
+        first = draw.binomial(60, draw.uniform(0.5, 0.98, runs))
+        units = np.stack([first, 60 - first], axis=1).astype(float)
+        conversions = draw.binomial(units.astype(int), (0.3, 0.15)).astype(float)
+        found.add(units, conversions)
+        says = found.harmed(alpha=0.05, planned=1500)
+        for run in range(runs):
+            for arm in (0, 1):
+                n, good = int(units[run, arm]), int(conversions[run, arm])
+                kept[run][str(arm)][str(batch)] = Sums(units=n, totals=(good, 0), products=(good, 0, 0))
+            one = analysis.analyse(metric, kept[run], arm="1", design=design, theta=0)
+            assert one is not None
+            expected = (one.estimate * found.information[run], (one.standard_error * found.information[run]) ** 2, one.expected_events)
+            assert (found.weighed[run], found.variance[run], found.expected[run]) == pytest.approx(expected)
+            assert says[run] == (one.expected_events >= 10 and one.upper < 0)
+            harmed += bool(says[run])
+    assert 0 < harmed < 40 * runs
+
+
+def test_harm_of_a_bandit_is_seen_batch_by_batch_and_not_where_there_is_none() -> None:
+    assert bandits.adapted((0.10, 0.05), floor=0.1, runs=60, seed=80, batches=60).by_strata.mean() > 0.8
+    assert bandits.adapted((0.05, 0.05), floor=0.1, runs=100, seed=81, batches=60).by_strata.sum() <= most(100, 0.025)
 
 
 def test_after_a_bandit_with_a_floor_of_a_tenth_a_verdict_may_be_given() -> None:

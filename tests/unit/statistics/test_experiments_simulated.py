@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from bench.experiments import false_verdicts, guardrails, looks, power, speed, split, stopping, units, whole
+from bench.experiments import adapting, false_verdicts, guardrails, looks, power, routed, settled, speed, split, stopping, units, whole
 from bench.experiments.looks import ARM, CONTROL, Totals
 from bench.guardrails.false_rollbacks import most
+from bench.guardrails.traffic import Truth
 from slipway_statistics import analysis, strata
 from slipway_statistics.experiment import Design, Metric
 from slipway_statistics.sums import Sums
@@ -101,6 +102,56 @@ def test_what_a_guardrail_costs_is_enough() -> None:
     assert [row.ok for row in found] == [True, True]
 
 
+def test_routers_guardrails_say_what_they_may_over_a_ramp() -> None:
+    """Worse by exactly the margin of either: neither called worse nor shown to be within. Five points more errors are seen in every ramp."""
+    at_the_margins = [routed.play(routed.CELLS["at both margins, stalls of 3 s"], random=np.random.default_rng(seed)) for seed in range(20)]
+    assert sum(one.crossed for one in at_the_margins) + sum(one.shown for one in at_the_margins) <= most(20, 0.02)
+    assert sum(one.naive for one in at_the_margins) > most(20, 0.02)
+    assert all(routed.play(Truth(more_errors=0.05), random=np.random.default_rng(seed)).crossed for seed in range(5))
+
+
+def test_an_arm_that_is_faster_and_fails_less_is_shown() -> None:
+    """A tenth of the latencies, no errors beside 2 %; half a point of margin."""
+    better = Truth(more_errors=-0.02, slower=0.1, spread=30)
+    played = [routed.play(better, random=np.random.default_rng(seed)) for seed in range(5)]
+    assert [(one.crossed, one.both_shown) for one in played] == [(False, True)] * 5
+
+
+@pytest.mark.parametrize("splitting", ["50/50", "ramp"])
+@pytest.mark.parametrize("name", settled.CELLS)
+def test_a_plan_that_is_settled_on_the_way_is_wrong_no_more_often(name: str, splitting: str) -> None:
+    found = settled.counted(name, settled.splits(name)[splitting], runs=100, seed=19)
+    assert max(found.harms, found.wins) <= most(100, 0.025)
+    assert found.smallest_plan < found.largest_plan / 1.5, "it is another plan in every run"
+
+
+def test_a_plan_is_settled_at_the_tenth_event() -> None:
+    """By hand from the heap at that look: n = 2 · 2.8016² p(1 - p) n/(n - 1)/(0.3 p)²."""
+    totals = settled.CELLS["p .1"].generate(settled.splits("p .1")["50/50"], runs=5, random=np.random.default_rng(20))
+    at, planned = settled.settled(totals, share=0.3)
+    for run in range(5):
+        good = totals.m[run].sum(axis=(1, 2))
+        look = int(at[run])
+        assert good[look] >= 10 > (good[look - 1] if look else 0)
+        n = totals.units[run, look].sum()
+        p = good[look] / n
+        assert planned[run] == math.ceil(2 * 2.80158522**2 * p * (1 - p) * n / (n - 1) / (0.3 * p) ** 2)
+
+
+def test_whole_bandits_end_rightly() -> None:
+    """By ``adaptive.look`` itself: an arm that is better by five points wins, one half as good is stopped, and below the floor nothing wins."""
+    better, worse = (
+        [adapting.play(random=np.random.default_rng(seed), rates=dict.fromkeys(adapting.ARMS, 0.1) | more) for seed in range(3)]
+        for more in ({"two": 0.15}, {"one": 0.05})
+    )
+    assert [one.look.said.winner for one in better] == ["two"] * 3
+    assert [one.look.said.arms["one"].verdict for one in worse] == ["Harmful"] * 3
+    low = dataclasses.replace(adapting.RULES, floor=0.05)
+    played = adapting.play(random=np.random.default_rng(0), rates=dict.fromkeys(adapting.ARMS, 0.1) | {"two": 0.15}, rules=low)
+    assert [finding.reason for finding in played.look.said.findings] == ["MaxDuration", "FloorTooLow"]
+    assert played.look.moves.shares["two"] > 0.8
+
+
 def test_strata_by_information_find_what_strata_by_size_do_not() -> None:
     right, wrong = [row.value for row in false_verdicts.reasons(60)][-2:]
     assert right > wrong + 0.2
@@ -181,13 +232,25 @@ def test_whole_experiments_end_rightly() -> None:
 def test_a_look_is_cheap() -> None:
     """Five arms, ten metrics, three strata. The bench has the goal of 5 ms; this is for what would be ten times slower."""
     assert min(speed.took_ms(looks=5)) < 40
+    assert min(speed.bandit_took_ms(looks=3)) < 150
 
 
 def test_rows_of_the_bench() -> None:
     """Every part tells what it is to tell; few runs, so nothing is judged here."""
     rows = [
         row
-        for part in (false_verdicts.rows, false_verdicts.reasons, guardrails.rows, power.rows, stopping.rows, split.rows, whole.rows)
+        for part in (
+            false_verdicts.rows,
+            false_verdicts.reasons,
+            guardrails.rows,
+            routed.rows,
+            settled.rows,
+            power.rows,
+            stopping.rows,
+            split.rows,
+            whole.rows,
+            adapting.rows,
+        )
         for row in part(3)
     ]
     names = [row.name for row in rows]

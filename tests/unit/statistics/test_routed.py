@@ -75,6 +75,19 @@ def test_few_blocks_neither_stop_nor_comfort() -> None:
         assert said(0.1, errors=look(ERRORS, short, FINE)).arms["v8"].guardrails[ERRORS.name] == "NotShown"
 
 
+def test_few_users_are_stopped_and_not_shown() -> None:
+    """In ten buckets only: that all their requests fail is seen, that none does is chance."""
+    for bad, expected in ((1000, "Crossed"), (0, "NotShown")):
+        few = dataclasses.replace(counted(1000, bad), buckets=((6400, 64 * bad // 10, 0),) * 10 + ((0, 0, 0),) * (BUCKETS - 10))
+        assert said(0.1, errors=look(ERRORS, few, FINE)).arms["v8"].guardrails[ERRORS.name] == expected
+
+
+@pytest.mark.parametrize(("each", "expected"), [(31, "NotShown"), (32, "Shown")])
+def test_the_margin_used_up_would_be_ten_requests(each: int, expected: GuardrailState) -> None:
+    """64 · 31 · 0.005 is 9.9, 64 · 32 · 0.005 is 10.2; no request fails, of control's 640,000 one in ten does."""
+    assert said(0.1, errors=look(ERRORS, counted(each, 0), counted(10_000, 1000))).arms["v8"].guardrails[ERRORS.name] == expected
+
+
 def test_a_win_waits_until_the_routers_guardrails_are_shown() -> None:
     errors, latency = look(ERRORS, FASTER, FINE), look(LATENCY, FASTER, FINE)
     assert said(0.13, errors=errors, latency=latency).verdict == "Winning"

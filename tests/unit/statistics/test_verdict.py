@@ -67,6 +67,8 @@ def told(look: Look) -> tuple[str, list[str]]:
         (observed(200, to_date=conversion(0.01, 0.01)), ("InsufficientData", ["TooFewConversions"])),
         (observed(100_000), ("NoPracticalEffect", ["WithinMinimumEffect"])),
         (observed(100_000, elapsed_s=60), ("Collecting", ["MinDuration", "NotClear"])),
+        (observed(40_000, to_date=conversion(0.1, 0.096)), ("Collecting", ["NotClear"])),
+        (observed(40_000, to_date=conversion(0.1, 0.104)), ("Collecting", ["NotClear"])),
         (observed(elapsed_s=86_400), ("Inconclusive", ["MaxDuration", "NotClear"])),
         (observed(90, elapsed_s=86_400), ("Inconclusive", ["MaxDuration", "TooFewUnits"])),
         (observed(to_date=conversion(0.1, 0.13), elapsed_s=86_400), ("Winning", ["Better"])),
@@ -210,6 +212,11 @@ def test_several_arms(shares: Mapping[str, Shares], stopped: tuple[str, ...], ex
     look = verdict.look(THREE, observed(to_date=shares, stopped=stopped))
     assert (look.verdict, look.winner) == (expected, winner)
     assert set(look.arms) == {"one", "two", "three"} - set(stopped)
+
+
+def test_of_several_winners_the_one_with_the_largest_effect_also_where_less_is_better() -> None:
+    design = dataclasses.replace(THREE, metrics=(dataclasses.replace(CONVERSION, better="Lower"),))
+    assert verdict.look(design, observed(to_date=several(0.1, 0.07, 0.05))).winner == "three"
 
 
 def test_every_arm_has_its_share_of_alpha() -> None:

@@ -64,7 +64,7 @@ function exposures.of(told, arm)
     }
 end
 
--- `unit` met an arm with a request that began at `unix_s`: not when it ended, for by then its user may have done what is counted as an outcome.
+-- `unit` met an arm with a request that began at `unix_s`.
 function exposures.tell(told, unit, unix_s)
     local new = seen:add(told.key .. unit, true)
     if not new then

@@ -198,7 +198,7 @@ local function begin(protocol)
     else
         r = {}
     end
-    r.protocol, r.attempts, r.model, r.infer = protocol, 0, false, false
+    r.protocol, r.attempts, r.model, r.infer, r.meets = protocol, 0, false, false, false
     r.unit, r.revision, r.bucket, r.countable = false, false, false, false
     r.fallback, r.sampled, r.unserved, r.shed, r.own, r.pending = false, false, false, false, false, false
     r.pod, r.began, r.first_s, r.first, r.retried, r.fell = false, 0, false, false, false, false
@@ -260,6 +260,7 @@ function request.http()
         return unknown_model(r, path.model or ngx.var.host, next(now.models))
     end
     r.model, r.infer = model, path.kind == "infer"
+    r.meets = r.infer
     if check_http(r, model, head) ~= true then
         return
     end
@@ -291,6 +292,7 @@ function request.grpc()
         return unknown_model(r, "for the authority " .. tostring(var.host), next(now.models))
     end
     r.model, r.infer = model, path.kind == "infer"
+    r.meets = r.infer or path.kind == "stream"
     if path.kind == "live" or path.kind == "ready" then
         return answer_health(r, path.kind, model)
     end
@@ -389,6 +391,15 @@ local function choose(r, now)
     return pods.pick(revision.pods, now, failed), r.fallback and 1 or 0
 end
 
+-- A pod of the unit's arm is asked: from here on the unit has met it, whatever comes of that, and however long that takes.
+local function expose(r, model)
+    local unit, place = r.unit, r.place
+    if unit and r.meets and place % 2 == 0 then
+        model.places[unit] = place + 1
+        exposures.tell(model.told[rshift(place, 7)], unit, ngx.req.start_time())
+    end
+end
+
 -- Balancer phase, once for every attempt.
 function request.balance(port)
     local r = live[address()]
@@ -402,6 +413,7 @@ function request.balance(port)
             return ngx.exit(ngx.ERROR)
         end
         r.pending = true
+        expose(r, model)
     end
     local pod, more = choose(r, now)
     if not pod then
@@ -585,11 +597,6 @@ local function finish(r)
         return
     end
     count(r, var, status)
-    local model, unit = r.model, r.unit
-    if unit and r.place % 2 == 0 then
-        model.places[unit] = r.place + 1
-        exposures.tell(model.told[rshift(r.place, 7)], unit, ngx.req.start_time())
-    end
     if r.oversized then
         counts.total(r.revision, r.protocol, "notShadowed")
     elseif r.sampled and not r.own then

@@ -126,7 +126,7 @@ class Cuped(Model):
 Role = Literal["Primary", "Secondary", "Guardrail", "Observe"]
 
 _RATIO = "a metric has a denominator exactly when its type is Ratio"
-_PRIMARY = "the metric of role Primary needs minimumEffect, and no other has one"
+_PRIMARY = "the metric of role Primary needs minimumEffect, and no other has one; baseline is for a primary that is a Proportion"
 _GUARDRAIL = "a metric of role Guardrail needs exactly one of margin and marginPercent, and no other has margin, marginPercent or alpha"
 _ROUTER = (
     "source Router measures guardrails error-rate (with margin) and latency-p95 (with marginPercent), direction Down, and takes no windowSeconds,"
@@ -164,8 +164,8 @@ class Metric(Model):
     )
     baseline: Amount | None = Field(
         default=None,
-        description="Of the primary: what control's value is expected to be, from before. It fixes the plan beforehand. Absent: found once, from"
-        " units of all arms together.",
+        description="Of a primary that is a Proportion: what control's is expected to be, from before. It fixes the plan beforehand. Absent: found"
+        " once, from units of all arms together.",
     )
     margin: Amount | None = Field(default=None, description="Of a guardrail: how much worse it may be, in the metric's own unit.")
     margin_percent: Annotated[int, Field(ge=1, le=1000)] | None = Field(
@@ -188,7 +188,7 @@ class Metric(Model):
     def _parts_go_together(self) -> Self:
         wrong = (
             (_RATIO, (self.type == "Ratio") != (self.denominator is not None)),
-            (_PRIMARY, (self.role == "Primary") != (self.minimum_effect is not None) or (self.baseline is not None and self.role != "Primary")),
+            (_PRIMARY, (self.role == "Primary") != (self.minimum_effect is not None) or self._knows_wrongly()),
             (_GUARDRAIL, self._guards_wrongly()),
             (_ROUTER, self.source == "Router" and not self._routed_well()),
             (_OUTCOMES, self.source == "Outcomes" and (self.type is None or self.margin_percent is not None)),
@@ -198,6 +198,9 @@ class Metric(Model):
             if found:
                 raise ValueError(sentence)
         return self
+
+    def _knows_wrongly(self) -> bool:
+        return self.baseline is not None and (self.role != "Primary" or self.type != "Proportion" or not 0 < float(self.baseline) < 1)
 
     def _guards_wrongly(self) -> bool:
         margins = sum(margin is not None for margin in (self.margin, self.margin_percent))
@@ -216,7 +219,11 @@ class Metric(Model):
 
 METRIC_RULES = rules(
     ("(has(self.type) && self.type == 'Ratio') == has(self.denominator)", _RATIO),
-    ("(self.role == 'Primary') == has(self.minimumEffect) && (self.role == 'Primary' || !has(self.baseline))", _PRIMARY),
+    (
+        "(self.role == 'Primary') == has(self.minimumEffect) && (!has(self.baseline)"
+        " || (self.role == 'Primary' && has(self.type) && self.type == 'Proportion' && double(self.baseline) > 0.0 && double(self.baseline) < 1.0))",
+        _PRIMARY,
+    ),
     (
         "self.role == 'Guardrail' ? has(self.margin) != has(self.marginPercent) : !has(self.margin) && !has(self.marginPercent) && !has(self.alpha)",
         _GUARDRAIL,
@@ -389,7 +396,7 @@ class ExperimentSpec(Model):
             if self.bandit is not None:
                 raise ValueError(_BANDIT)
             return self
-        rules_of = self.bandit or Bandit()
+        rules_of = self.shares_follow
         if self.primary.type == "Ratio" or self.ramp or self.decision.confirm_seconds:
             raise ValueError(_BANDIT)
         if rules_of.floor_percent * len(self.arms) > 100:
@@ -412,6 +419,11 @@ class ExperimentSpec(Model):
     def treatments(self) -> tuple[Arm, ...]:
         """The others."""
         return self.arms[1:]
+
+    @property
+    def shares_follow(self) -> Bandit:
+        """How a bandit's shares follow rewards."""
+        return self.bandit or Bandit()
 
     @property
     def steps(self) -> tuple[RampStep, ...]:

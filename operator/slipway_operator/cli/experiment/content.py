@@ -7,7 +7,7 @@ from typing import Final
 
 from slipway_operator.cli.experiment import comparing, headline, history
 from slipway_operator.cli.experiment.comparing import Compared, Pooled
-from slipway_operator.cli.experiment.history import Change, Point
+from slipway_operator.cli.experiment.history import Change, Of, Point
 from slipway_operator.cli.experiment.looks import Recorded, Unanswerable
 from slipway_operator.state import slots
 from slipway_statistics import holm, record, verdict
@@ -71,6 +71,9 @@ class Arm:
     guardrails: tuple[Guardrail, ...]
     secondary: tuple[Secondary, ...]
     pooled: Pooled | None
+    points_of: Of
+    """Of what the verdict was read: outcomes to date of an arm that does harm, else closed windows, or a bandit's scores."""
+
     points: tuple[Point, ...]
 
 
@@ -249,6 +252,8 @@ def _arm(name: str, seen: _Seen, *, found: Sequence[Recorded], stopped: bool) ->
     primary = design.primary
     sums = seen.observed.closed.get(primary.name, {})
     pooled = comparing.pooled(primary, sums, arm=name, control=design.control) if seen.moves is None else None
+    harmful = any(one.reason == "PrimaryHarm" for one in said.findings)
+    of: Of = "ToDate" if harmful else "Closed" if seen.moves is None else "Scores"
     return Arm(
         name=name,
         sequence=seen.recorded.sequence,
@@ -278,7 +283,8 @@ def _arm(name: str, seen: _Seen, *, found: Sequence[Recorded], stopped: bool) ->
             if metric.role in ("Secondary", "Observe")
         ),
         pooled=pooled,
-        points=history.points(found, arm=name, metric=primary.name),
+        points_of=of,
+        points=history.points(found, arm=name, metric=primary.name, of=of),
     )
 
 

@@ -4,6 +4,7 @@ points.
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 MINUS: Final = "\u2212"
@@ -88,6 +89,15 @@ def duration(seconds: float) -> str:
             number = f"{seconds / size:.1f}".removesuffix(".0")
             return f"{number} {name}{'s' * (number != '1')}"
     raise AssertionError("a second is the smallest")
+
+
+def moment(at: str) -> str:
+    """An RFC 3339 time as ``2026-11-20 11:00:00 UTC``; one that is none stands as it is."""
+    try:
+        found = datetime.fromisoformat(at)
+    except ValueError:
+        return at
+    return found.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if found.tzinfo is not None else at
 
 
 def duration_short(seconds: float) -> str:

@@ -6,7 +6,7 @@ All looks are passed over, few are kept: a picture of four hundred pixels shows 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from slipway_operator.cli.experiment.looks import Recorded
 
@@ -17,9 +17,13 @@ MOST_CHANGES: Final = 200
 """Of a verdict that flutters only the first and the last are told; what is between is counted."""
 
 
+Of = Literal["Closed", "ToDate", "Scores"]
+"""What an interval is of: units whose window is over; all units with their outcomes to date; the scores of a bandit."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """The primary of one arm at one look, closed windows, in the metric's unit; of a bandit its scores."""
+    """The primary of one arm at one look, in the metric's unit."""
 
     sequence: int
     elapsed_s: float
@@ -52,14 +56,14 @@ def at_time(elapsed_s: float, *, last_s: float) -> float:
     return math.sqrt(min(1.0, max(0.0, elapsed_s / last_s))) if last_s > 0 else 1.0
 
 
-def points(found: Sequence[Recorded], *, arm: str, metric: str, columns: int = COLUMNS) -> tuple[Point, ...]:
+def points(found: Sequence[Recorded], *, arm: str, metric: str, of: Of, columns: int = COLUMNS) -> tuple[Point, ...]:
     """The last look of each column of the picture, the last of all, and each at which the arm's verdict changed."""
     last_s = found[-1].elapsed_s
     kept: dict[int, Point] = {}
     changes: list[Point] = []
     before = None
     for look in found:
-        point = _point(look, arm=arm, metric=metric)
+        point = _point(look, arm=arm, metric=metric, of=of)
         if point is None:
             continue
         if before is not None and point.verdict != before.verdict:
@@ -107,9 +111,15 @@ def least_p(found: Iterable[Recorded], *, arm: str, metric: str) -> float | None
     return None if most is None else min(1.0, math.exp(-max(most, 0.0)))
 
 
-def _point(look: Recorded, *, arm: str, metric: str) -> Point | None:
-    analysis = _closed(look, arm=arm, metric=metric) if look.bandit is None else look.bandit.get("scores", {}).get(arm)
-    if analysis is None or arm not in look.said.get("arms", {}):
+def _point(look: Recorded, *, arm: str, metric: str, of: Of) -> Point | None:
+    said = look.said.get("arms", {}).get(arm)
+    if said is None:
+        return None
+    if of == "Scores":
+        analysis = (look.bandit or {}).get("scores", {}).get(arm)
+    else:
+        analysis = said.get("closed" if of == "Closed" else "toDate", {}).get(metric)
+    if analysis is None:
         return None
     return Point(
         sequence=look.sequence,
@@ -117,7 +127,7 @@ def _point(look: Recorded, *, arm: str, metric: str) -> Point | None:
         lower=analysis["lower"],
         estimate=analysis["estimate"],
         upper=analysis["upper"],
-        verdict=look.said["arms"][arm]["verdict"],
+        verdict=said["verdict"],
     )
 
 

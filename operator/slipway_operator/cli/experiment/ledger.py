@@ -54,7 +54,7 @@ async def direct(address: str, *, token_file: str | None, namespace: str, name: 
         address: of the ledger.
         token_file: holds a token with the role reader.
         namespace: of the experiment.
-        name: the ledger's name of it (``source.ledger_name``).
+        name: the ledger's name of it (``plan.ledger_name``).
 
     Raises:
         Unanswerable: it has none, refuses, or does not answer.
@@ -81,7 +81,11 @@ async def through(found: credentials.Credentials, *, namespace: str, name: str) 
         "kind": "TokenRequest",
         "spec": {"audiences": [AUDIENCE], "expirationSeconds": TOKEN_LIFETIME_S},
     }
-    status, answer = await _ask(server, TOKEN_REQUEST, body=asked)
+    async with _session(server) as session:
+        status, answer = await _ask(session, server, TOKEN_REQUEST, body=asked)
+    if status == 404:
+        account = f"{NAMESPACE}/{ACCOUNT}"
+        raise Unanswerable(f"the cluster has no ServiceAccount {account}: install Slipway's ledger, or ask one by its address with --ledger URL")
     if status >= 300:
         raise errors.from_answer(request=f"create a token of ServiceAccount {NAMESPACE}/{ACCOUNT}", status=status, body=answer)
     token = answer["status"]["token"]
@@ -98,37 +102,37 @@ async def _looks(way: _Way, *, namespace: str, name: str) -> tuple[Recorded, ...
     """A hundred at a time, until there are no more."""
     path = f"/v1/experiments/{quote(namespace, safe='')}/{quote(name, safe='')}/looks"
     found: list[Recorded] = []
-    while True:
-        after = found[-1].sequence if found else 0
-        status, answer = await _ask(way, f"{path}?after={after}")
-        if status != 200 or not isinstance(answer, dict):
-            _refused(way, status, answer, experiment=f"{namespace}/{name}")
-        page = [looks.parse(one, where=f"a look of {namespace}/{name}") for one in answer["looks"]]
-        found += page
-        if not page or page[-1].sequence >= answer["last"]:
-            return looks.checked(found, where=f"the ledger's {namespace}/{name}")
+    with looks.nothing_collected():
+        async with _session(way) as session:
+            while True:
+                after = found[-1].sequence if found else 0
+                status, answer = await _ask(session, way, f"{path}?after={after}")
+                if status != 200 or not isinstance(answer, dict) or not isinstance(answer.get("looks"), list):
+                    _refused(way, status, answer, experiment=f"{namespace}/{name}")
+                page = [looks.parse(one, where=f"a look of {namespace}/{name}") for one in answer["looks"]]
+                found += page
+                if not page or page[-1].sequence >= answer.get("last", 0):
+                    return looks.checked(found, where=f"the ledger's {namespace}/{name}")
 
 
-async def _ask(way: _Way, path: str, *, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
-    """Status and answer, an object where it is one; busy ledgers are waited for a bounded number of times."""
+def _session(way: _Way) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(ssl=way.secure)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S), proxy=way.proxy_url) as session:
-        for left in range(_TRIES - 1, -1, -1):
-            try:
-                async with session.request(
-                    "GET" if body is None else "POST",
-                    yarl.URL(way.address + path, encoded=True),
-                    json=body,
-                    headers=way.headers,
-                    allow_redirects=False,
-                ) as response:
-                    status, text, wait = response.status, await response.text(errors="replace"), response.headers.get("Retry-After", "")
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                said = errors.clean(f"{way.address} does not answer: {str(error) or type(error).__name__}")
-                raise Unanswerable(f"{said}; see that the address is right and the ledger runs, or use --looks FILE") from error
-            if status not in (429, 503) or not left or not wait.isdigit() or int(wait) > _LONGEST_WAIT_S:
-                break
-            await asyncio.sleep(int(wait))
+    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S), proxy=way.proxy_url, headers=way.headers)
+
+
+async def _ask(session: aiohttp.ClientSession, way: _Way, path: str, *, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
+    """Status and answer, an object where it is one; busy ledgers are waited for a bounded number of times."""
+    method, url = "GET" if body is None else "POST", yarl.URL(way.address + path, encoded=True)
+    for left in range(_TRIES - 1, -1, -1):
+        try:
+            async with session.request(method, url, json=body, allow_redirects=False) as response:
+                status, text, wait = response.status, await response.text(errors="replace"), response.headers.get("Retry-After", "")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            said = errors.clean(f"{way.address} does not answer: {str(error) or type(error).__name__}")
+            raise Unanswerable(f"{said}; see that the address is right and the ledger runs, or use --looks FILE") from error
+        if status not in (429, 503) or not left or not wait.isdigit() or int(wait) > _LONGEST_WAIT_S:
+            break
+        await asyncio.sleep(int(wait))
     try:
         return status, json.loads(text)
     except ValueError:

@@ -123,7 +123,7 @@ def of_file(name: str) -> tuple[Recorded, ...]:
 
     """
     try:
-        with Path(name).open(encoding="utf-8") as lines, _nothing_collected():
+        with Path(name).open(encoding="utf-8") as lines, nothing_collected():
             return of_lines(lines, where=name)
     except UnicodeDecodeError as error:
         raise Unanswerable(f"{name} is no UTF-8 text; give the file that `slipway experiment looks` wrote") from error
@@ -147,7 +147,7 @@ def checked(found: Sequence[Recorded], *, where: str) -> tuple[Recorded, ...]:
 
 
 @contextlib.contextmanager
-def _nothing_collected() -> Iterator[None]:
+def nothing_collected() -> Iterator[None]:
     """JSON has no cycles, and looking for some among the millions of objects of ten thousand looks takes four times as long as reading them."""
     gc.disable()
     try:

@@ -16,6 +16,8 @@ _BAD: Final = frozenset({"Harmful", "Unhealthy", "RolledBack", "Crossed"})
 _TABLE_OF_LOOKS: Final = 12
 """Looks that are told in numbers below a picture; the picture and ``--json`` have more."""
 
+_OF: Final = {"Closed": "closed windows", "ToDate": "outcomes to date", "Scores": "by scores"}
+
 _SCORES: Final = (
     "Of a bandit the difference is of scores: each unit is weighed by the share that its arm had. It is not the difference of the two values, "
     "which are of units that came when the bandit favoured their arm."
@@ -63,7 +65,11 @@ def _header(report: Report) -> Markup:
         tag("p", _badge(report.verdict)),
         tag("p", first, class_="lead"),
         *(tag("p", sentence) for sentence in rest),
-        tag("p", f"{state} {_plural(report.looks, 'look')} over {figures.duration(report.elapsed_s)}, the last at {report.last_at}.", class_="soft"),
+        tag(
+            "p",
+            f"{state} {_plural(report.looks, 'look')} over {figures.duration(report.elapsed_s)}, the last at {figures.moment(report.last_at)}.",
+            class_="soft",
+        ),
     )
 
 
@@ -73,18 +79,21 @@ def _arm(arm: Arm, report: Report, *, number: int) -> Markup:
         "section",
         tag("h2", f"{arm.name} against {report.control} "),
         tag("p", _badge(arm.verdict), f" {sentences.findings(arm.findings)}{stopped}"),
-        _figure(arm, report, number=number)
-        if arm.points
-        else tag("p", f"There is no picture: {arm.primary.missing or 'there was no interval at any look'}."),
+        _figure(arm, report, number=number) if arm.points else tag("p", f"There is no picture: {_without_points(arm)}."),
         _primary(arm, report),
         _guardrails(arm),
         _secondary(arm, report) if arm.secondary else None,
     )
 
 
+def _without_points(arm: Arm) -> str:
+    found = arm.primary_to_date if arm.points_of == "ToDate" else arm.primary
+    return found.missing or "there was no interval at any look"
+
+
 def _figure(arm: Arm, report: Report, *, number: int) -> Markup:
     unit = arm.primary.scale.difference_unit.strip()
-    by = "by scores" if arm.primary.counted == "Scores" else "closed windows"
+    by = _OF[arm.points_of]
     caption = (
         f"Difference in {arm.primary.metric}{f', in {unit}' if unit else ''}, {arm.name} minus {report.control}, {by}. Shaded: the "
         f"{figures.level(arm.primary.error)} interval; dashed: the estimate; dotted: ± the least effect that matters. Time is on a scale of its "
@@ -218,7 +227,8 @@ def _guardrail(guardrail: Guardrail) -> Iterator[tuple[Child, ...]]:
     margin = f"{worse}{closed.scale.size(guardrail.margin, reach=guardrail.margin)}" if guardrail.margin else "no worse at all"
     same = closed.counted == "Requests" or closed == to_date
     what = ", requests of this step" if closed.counted == "Requests" else "" if same else ", closed windows"
-    yield (f"{closed.metric}{what}", _badge(guardrail.state), _difference(closed), margin)
+    state = together([_badge(guardrail.state), tag("br"), tag("span", sentences.GUARDRAILS.get(guardrail.state, ""), class_="soft")])
+    yield (f"{closed.metric}{what}", state, _difference(closed), margin)
     if not same:
         yield (f"{closed.metric}, outcomes to date", "", _difference(to_date), margin)
 
@@ -227,6 +237,7 @@ def _secondary(arm: Arm, report: Report) -> Markup:
     rows = [(_role(one), *_told(one.compared, control=report.control, arm=arm.name), _p(one)) for one in arm.secondary]
     caption = (
         "Nothing is decided by these. "
+        + ("Strata of a bandit grew by what was seen before them: read these with care. " if report.bandit is not None else "")
         + ("p is always valid, and in brackets corrected for all secondary metrics of all arms (Holm)." if report.final else "")
         + ("" if report.final else "p is always valid; it is corrected for the number of metrics when the experiment is over.")
     )
@@ -308,7 +319,11 @@ def _units(report: Report) -> Markup:
     said = "as they should be" if believed else "not as they should be: units went missing in an arm, and no difference can be believed"
     loss = f"a loss of {figures.percent(ratio.smallest_loss)} of an arm's units would have been seen by now" if ratio.smallest_loss else _NEVER_SEEN
     waiting = report.strata[-1].waiting if report.strata else 0
-    held = f" {waiting / 100:g} % of the slots wait for a later step, and their units count nowhere." if waiting else ""
+    held = (
+        f" {waiting / 100:g} % of the slots are in no arm (a later step takes them, or their arm was stopped), and their units count nowhere."
+        if waiting
+        else ""
+    )
     return tag(
         "section",
         tag("h2", "Units and their split"),
@@ -340,7 +355,7 @@ def _shares(moves: Moves) -> Markup:
 
 def _claims(report: Report) -> Markup:
     arms, metric = len(report.arms), report.primary
-    shared = f" Each of {arms} arms is judged with its share of it, so its intervals are wider." if arms > 1 else ""
+    shared = f" Each of {arms} arms beside control is judged with its share of it, so its intervals are wider." if arms > 1 else ""
     return tag(
         "section",
         tag("h2", "What may be claimed"),
@@ -390,7 +405,7 @@ def _what_happened(changes: Sequence[Change]) -> Markup:
     rows = [
         (
             str(change.sequence),
-            together([tag("span", change.at, class_="n"), tag("br"), tag("span", f"after {figures.duration(change.elapsed_s)}", class_="soft")]),
+            together([tag("span", figures.moment(change.at)), tag("br"), tag("span", f"after {figures.duration(change.elapsed_s)}", class_="soft")]),
             together(
                 [
                     _badge(change.verdict),
@@ -409,14 +424,9 @@ def _what_happened(changes: Sequence[Change]) -> Markup:
 
 
 def _footer(report: Report) -> Markup:
-    return tag(
-        "footer",
-        tag(
-            "p",
-            f"Made of {_plural(report.looks, 'recorded look')}, from {report.first_at} to {report.last_at}. slipway experiment replay computes each "
-            "of them again from its inputs.",
-        ),
-    )
+    between = f"from {figures.moment(report.first_at)} to {figures.moment(report.last_at)}"
+    again = "slipway experiment replay computes each of them again from its inputs."
+    return tag("footer", tag("p", f"Made of {_plural(report.looks, 'recorded look')}, {between}. {again}"))
 
 
 def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Child]], *, numbers_from: int | None = None) -> Markup:

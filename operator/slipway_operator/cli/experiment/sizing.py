@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from slipway_operator.api.v1alpha1.experiment import ERROR_RATE, LATENCY, ExperimentSpec, Metric
 from slipway_operator.cli.experiment.looks import Unanswerable
+from slipway_operator.reconcile.experiment import designs
 from slipway_statistics import boundary, plan, settle
 from slipway_statistics import experiment as statistics
-from slipway_statistics.experiment import Design
 from slipway_statistics.plan import RampStep, Spread
 
 DAY_S: Final = 86_400.0
@@ -158,7 +158,7 @@ class _Plan:
     def __init__(self, spec: ExperimentSpec, known: Known) -> None:
         self._spec = spec
         self._known = known
-        self._design = _design(spec)
+        self._design = designs.design(spec, {})
         self._alpha = self._design.alpha_of(self._design.primary)
         self._ramp = ramp(spec)
         self._window_s = float(spec.primary.window_s)
@@ -290,7 +290,7 @@ class _Plan:
 
     def _routed(self, metric: Metric) -> Cost:
         """Requests of the last step alone: each step is counted anew. Their boundary is tightest at a number of its own."""
-        alpha = self._design.alpha_of_stratum(self._metric(metric), strata=len(self._spec.steps) + len(self._spec.treatments) - 1)
+        alpha = self._design.alpha_of_stratum(self._metric(metric), strata=designs.most_strata(self._spec))
         level = self._known.guardrails.get(metric.name)
         if level is None:
             what = "bad requests" if metric.name == ERROR_RATE else "control's requests that take longer than its 95th percentile and the margin"
@@ -331,28 +331,6 @@ def _effect(metric: Metric) -> settle.Effect:
     if least.absolute is not None:
         return settle.Effect(size=float(least.absolute), scale="Absolute")
     return settle.Effect(size=float(least.relative_percent or 0) / 100, scale="Relative")
-
-
-def _design(spec: ExperimentSpec) -> Design:
-    """For its shares of alpha alone: sizes of a plan do not matter to them."""
-    return Design(
-        arms=tuple(arm.name for arm in spec.arms),
-        metrics=tuple(
-            statistics.Metric(
-                name=metric.name,
-                kind=_kind(metric),
-                role=metric.role,
-                planned_units_per_arm=1,
-                better="Higher" if metric.direction == "Up" else "Lower",
-                minimum_effect=1.0 if metric.role == "Primary" else None,
-                margin=float(metric.margin or 0) if metric.role == "Guardrail" else None,
-                alpha=float(metric.alpha) if metric.alpha else None,
-                source=metric.source,
-            )
-            for metric in spec.metrics
-        ),
-        alpha=float(spec.analysis.alpha),
-    )
 
 
 def _kind(metric: Metric) -> Any:

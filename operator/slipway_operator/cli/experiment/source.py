@@ -10,11 +10,10 @@ from typing import Any, Final
 from slipway_operator import errors
 from slipway_operator.cli.experiment import ledger, looks
 from slipway_operator.cli.experiment.looks import Recorded, Unanswerable
-from slipway_operator.cluster import credentials
+from slipway_operator.cluster import credentials, resources
 from slipway_operator.cluster.client import ApiClient, Options
-from slipway_operator.cluster.resources import Object, Resource
-
-EXPERIMENTS: Final = Resource(group="slipway.dev", version="v1alpha1", plural="experiments", kind="Experiment")
+from slipway_operator.cluster.resources import Object
+from slipway_operator.reconcile.experiment import plan
 
 URL: Final = "SLIPWAY_LEDGER_URL"
 TOKEN_FILE: Final = "SLIPWAY_LEDGER_TOKEN_FILE"  # noqa: S105
@@ -85,11 +84,6 @@ def explained(error: errors.SlipwayError) -> str:
     return f"{error}; {advice}"
 
 
-def ledger_name(name: str, uid: str) -> str:
-    """What the ledger calls an experiment: a deleted and created one is another. ``ranker-v8``, ``1a2b3c4d-…``: ``ranker-v8-1a2b3c4d``."""
-    return f"{name}-{uid[:8]}"
-
-
 def _of(arguments: argparse.Namespace, found: tuple[Recorded, ...]) -> tuple[Recorded, ...]:
     """The looks of a file, if they are what was asked for."""
     namespace, _, name = found[0].experiment.rpartition("/")
@@ -103,10 +97,10 @@ async def _asked(arguments: argparse.Namespace, environment: Mapping[str, str]) 
     url, token_file = arguments.ledger or environment.get(URL), arguments.token_file or environment.get(TOKEN_FILE)
     if url:
         namespace, uid = await _known(arguments)
-        return await ledger.direct(url, token_file=token_file, namespace=namespace, name=ledger_name(arguments.name, uid))
+        return await ledger.direct(url, token_file=token_file, namespace=namespace, name=plan.ledger_name(arguments.name, uid))
     found = credentials.load(arguments.kubeconfig)
     namespace, uid = await _known(arguments)
-    return await ledger.through(found, namespace=namespace, name=ledger_name(arguments.name, uid))
+    return await ledger.through(found, namespace=namespace, name=plan.ledger_name(arguments.name, uid))
 
 
 async def _known(arguments: argparse.Namespace) -> tuple[str, str]:
@@ -120,4 +114,4 @@ async def _known(arguments: argparse.Namespace) -> tuple[str, str]:
 
 async def _object(found: credentials.Credentials, *, namespace: str, name: str) -> Any:
     async with ApiClient(found, options=Options(user_agent="slipway", throttled_tries=2)) as client:
-        return await client.get(EXPERIMENTS, name, namespace=namespace)
+        return await client.get(resources.EXPERIMENTS, name, namespace=namespace)

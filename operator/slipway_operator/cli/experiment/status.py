@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import ArmStatus, Experiment, ExperimentSpec, ExperimentStatus, Interval, Metric
 from slipway_operator.cli import files
 from slipway_operator.cli.documents import NotYamlError
@@ -15,6 +16,7 @@ from slipway_operator.cli.experiment import figures, sentences, source
 from slipway_operator.cli.experiment.figures import Scale
 from slipway_operator.cli.experiment.looks import Unanswerable
 from slipway_operator.cli.experiment.tables import columns
+from slipway_operator.reconcile import summary
 
 UNHEALTHY = "Unhealthy"
 
@@ -55,10 +57,10 @@ def lines(found: Experiment, *, title: str) -> Iterator[str]:
     verdict = status.verdict or "Pending"
     yield f"{title} on {spec.target_ref.name}: {verdict}{f' ({status.reason})' if status.reason else ''}"
     yield f"  {sentences.VERDICTS.get(verdict, verdict)}"
-    if status.reason is not None and status.reason in sentences.REASONS:
-        yield f"  {sentences.findings([(status.reason, ())])}"
     if status.summary:
         yield f"  {status.summary}"
+    elif status.reason is not None and status.reason in sentences.REASONS:
+        yield f"  {sentences.findings([(status.reason, ())])}"
     yield f"  Next: {next_step(spec, status, title=title)}"
     yield ""
     yield from _ramp(spec, status)
@@ -181,9 +183,9 @@ def _scale(metric: Metric | None) -> Scale:
 
 
 def _conditions(status: ExperimentStatus) -> Iterator[str]:
-    """Those that say that something is the matter, or not yet as it should be."""
-    wrong = [one for one in status.conditions if one.status != "True" if one.type in ("Ready", "Healthy")]
-    wrong += [one for one in status.conditions if one.status == "True" and one.type in ("Stalled", "Degraded", "Unhealthy")]
+    """Those that say that something is not as it should be; Stalled last, since it needs somebody to act."""
+    wrong = [one for one in status.conditions if one.type in summary.EXPERIMENT.concerns and one.status == "False"]
+    wrong += [one for one in status.conditions if one.type == conditions.STALLED and one.status == "True"]
     if wrong:
         yield ""
     for one in wrong:

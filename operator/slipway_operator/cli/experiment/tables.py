@@ -16,9 +16,9 @@ def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _numeric(cells: Sequence[str]) -> bool:
-    """Most of them begin like numbers."""
+    """Half of them or more, the head among them, begin like numbers."""
     told = [cell for cell in cells if cell]
-    return 2 * sum(cell[0] in "+-\u22120123456789" for cell in told) > len(told)
+    return 2 * sum(cell[0] in "+-\u22120123456789" for cell in told) >= len(told) > 0
 
 
 def _aligned(cell: str, width: int, *, right: bool) -> str:

@@ -7,6 +7,8 @@ from slipway_operator.api.v1alpha1.experiment import LATENCY, ExperimentSpec, Me
 from slipway_operator.state.experiment import Sums
 from slipway_statistics import experiment as statistics
 from slipway_statistics import settle
+from slipway_statistics.adaptive import Reward
+from slipway_statistics.bandit import Rules
 from slipway_statistics.experiment import Design
 
 _UNKNOWN_EFFECT: Final = 1e-12
@@ -70,7 +72,7 @@ def _settled(spec: ExperimentSpec, metric: Metric, known: MetricStatus, sums: Su
 
 
 def _primary(spec: ExperimentSpec, metric: Metric, known: MetricStatus, sums: Sums) -> MetricStatus:
-    if metric.baseline is not None and metric.type == "Proportion" and 0 < float(metric.baseline) < 1:
+    if metric.baseline is not None:
         of: Any = settle.of_rate(float(metric.baseline))
     else:
         of = _heap(metric, sums)
@@ -139,10 +141,22 @@ def _metrics(spec: ExperimentSpec, known: Mapping[str, MetricStatus]) -> Iterato
         )
 
 
+def bandit(spec: ExperimentSpec) -> tuple[Rules, Reward]:
+    """How far shares may go, and by what the best arm is told."""
+    asked = spec.shares_follow
+    rules = Rules(
+        floor=asked.floor_percent / 100,
+        step=asked.step_percent / 100,
+        half_life=float(asked.half_life_units) if asked.half_life_units else None,
+        least_units=min(Rules().least_units, spec.analysis.min_units_per_arm),
+    )
+    return rules, "Beta" if spec.primary.type == "Proportion" else "Normal"
+
+
 def most_strata(spec: ExperimentSpec) -> int:
     """Divisions that an experiment may have: its steps, and one more for each arm but the last that is stopped on the way; or a bandit's updates."""
-    if spec.mode == "Bandit" and spec.bandit is not None:
-        return max(1, spec.analysis.max_duration_seconds // spec.bandit.update_seconds)
+    if spec.mode == "Bandit":
+        return max(1, spec.analysis.max_duration_seconds // spec.shares_follow.update_seconds)
     return len(spec.steps) + len(spec.treatments) - 1
 
 

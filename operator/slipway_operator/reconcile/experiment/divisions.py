@@ -6,7 +6,9 @@ from typing import Final
 
 from slipway_operator.api.v1alpha1.experiment import WAITING, ArmSlots, ExperimentSpec, ExperimentTraffic, GroupRun, StratumStatus
 from slipway_operator.reconcile.rollout import TIME_FORMAT
+from slipway_operator.state import trial
 from slipway_operator.state.slots import SLOTS, Allocation
+from slipway_statistics import adaptive
 
 _SLOTS_A_PERCENT: Final = SLOTS // 100
 
@@ -22,10 +24,17 @@ def _slots(spec: ExperimentSpec, percent: int) -> int:
     return percent * _SLOTS_A_PERCENT // len(spec.treatments)
 
 
-def of_shares(spec: ExperimentSpec, slots: Mapping[str, int], *, before: Allocation | None) -> Allocation:
-    """A bandit's division: so many slots for each arm beside control, moving as few as that takes."""
+def of_shares(spec: ExperimentSpec, shares: Mapping[str, float], *, before: Allocation | None, out: frozenset[str]) -> Allocation:
+    """A bandit's division: slots by shares, moving as few as that takes. Slots of arms that are ``out`` and have a share wait."""
     control = spec.control.name
-    return (before or Allocation.whole(control)).moved({arm.name: slots[arm.name] for arm in spec.treatments}, base=control)
+    slots = adaptive.slots(shares, total=SLOTS, floor=spec.shares_follow.floor_percent / 100)
+    whole = (before or Allocation.whole(control)).moved({arm.name: slots.get(arm.name, 0) for arm in spec.treatments}, base=control)
+    return trial.without(whole, out)
+
+
+def equal_shares(spec: ExperimentSpec) -> dict[str, float]:
+    """What a bandit begins with."""
+    return {arm.name: 1 / len(spec.arms) for arm in spec.arms}
 
 
 def traffic(spec: ExperimentSpec, found: Allocation, *, seed: str, stratum: int, step: int, since: str | None = None) -> ExperimentTraffic:
@@ -60,6 +69,11 @@ def stratum(spec: ExperimentSpec, known: ExperimentTraffic, *, now: datetime) ->
 def capacity_percent(spec: ExperimentSpec, percent: int) -> int:
     """Share of the requests that one arm must have pods for, rounded up."""
     return -(-percent // len(spec.treatments))
+
+
+def first_capacity_percent(spec: ExperimentSpec) -> int:
+    """The same at the beginning."""
+    return -(-100 // len(spec.arms)) if spec.mode == "Bandit" else capacity_percent(spec, spec.steps[0].percent)
 
 
 def seed(spec: ExperimentSpec, *, namespace: str, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -19,7 +20,7 @@ from slipway_operator.reconcile.experiment import designs
 from slipway_operator.reconcile.rollout import TIME_FORMAT
 from slipway_operator.state.experiment import Observed, Sums
 from slipway_statistics import experiment as statistics
-from slipway_statistics import ratios, record, verdict
+from slipway_statistics import ratios, record, strata, verdict
 from slipway_statistics.analysis import Analysis
 from slipway_statistics.counts import Counts
 from slipway_statistics.experiment import Design, Joins, Memory, Step
@@ -27,6 +28,8 @@ from slipway_statistics.experiment import Design, Joins, Memory, Step
 VERSION: Final = 1
 _DIGEST_LENGTH: Final = 16
 _NOTHING: Final = Counts()
+_FIXED_BOUNDARY: Final = 1.96
+"""Standard errors around an estimate that is read once: 95 %."""
 
 
 def observed_by(observed: Observed, spec: ExperimentSpec, status: ExperimentStatus, *, sums: Sums, design: Design) -> statistics.Observed:
@@ -201,6 +204,21 @@ def lift(design: Design, said: verdict.Look) -> str | None:
     if best.lift is not None:
         return f"{of}{_signed(100 * best.lift.estimate)}% ({_signed(100 * best.lift.lower)} to {_signed(100 * best.lift.upper)})"
     return f"{of}{_signed(best.estimate)} ({_signed(best.lower)} to {_signed(best.upper)})"
+
+
+def fresh(design: Design, sums: Sums, *, arm: str, stratum: str) -> str | None:
+    """The primary's effect by the units of one stratum alone, which was read once, at a time that was fixed: 1.96 standard errors to either side.
+
+    None while they have nothing to compare.
+    """
+    primary = design.primary
+    arms = {name: sums.closed.get(primary.name, {}).get(name, {}) for name in (design.control, arm)}
+    control, treatment = ({stratum: of[stratum]} if stratum in of else {} for of in arms.values())
+    found = strata.compare(control, treatment, kind=primary.kind)
+    if found is None or not math.isfinite(found.standard_error):
+        return None
+    reach = _FIXED_BOUNDARY * found.standard_error
+    return f"{_signed(found.estimate)} ({_signed(found.estimate - reach)} to {_signed(found.estimate + reach)})"
 
 
 def _signed(number: float) -> str:

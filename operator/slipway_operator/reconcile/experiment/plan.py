@@ -5,6 +5,7 @@ and a crash before or after it ends in the same world.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +30,11 @@ from slipway_operator.state import observed as targets
 from slipway_operator.state.experiment import Observed, Plan, Sums
 from slipway_operator.state.plan import Done, Event, Outcome, Stalled, Wait
 from slipway_operator.state.revision import model_digest
+from slipway_statistics import adaptive
+from slipway_statistics import experiment as experiments
+from slipway_statistics import record as keeping
 from slipway_statistics import verdict as statistics
+from slipway_statistics.adaptive import Moves
 from slipway_statistics.experiment import Design
 
 FOLLOW_S: Final = 0.25
@@ -37,6 +42,9 @@ FOLLOW_S: Final = 0.25
 
 ARMS_LOOK_S: Final = 2.0
 """Seconds between two looks at arms that get their pods."""
+
+RETRY_S: Final = 5.0
+"""Seconds after which a ledger that did not answer is asked again, where looks are less often."""
 
 UNTOLD_LOOK_S: Final = 60.0
 """Seconds between two looks at what may change without anybody telling."""
@@ -178,7 +186,7 @@ def _admitted(scene: _Scene, target: targets.Observed) -> Plan:
     if still.status != "True" or control is None or target.spec is None:
         return _planned(_said(scene, still), still, outcome=Wait(ARMS_LOOK_S))
     spec, identity = scene.spec, scene.observed.identity
-    percent = divisions.capacity_percent(spec, spec.steps[0].percent)
+    percent = divisions.first_capacity_percent(spec)
     made = checks.revisions(spec, target, control=control)
     told = failed(conditions.STARTING, "The arms get their pods.")
     scene = scene.with_status(
@@ -225,19 +233,36 @@ def _pods(scene: _Scene) -> Iterator[tuple[str, str, int]]:
             yield arm.name, arm.revision, target_arms.capacity(replicas, arm.capacity_percent)
 
 
-def _divided(scene: _Scene, *, step: int, out: frozenset[str] = frozenset()) -> _Scene:
-    """The next stratum, with the share of a step."""
+def _divided(scene: _Scene, *, step: int, out: frozenset[str] = frozenset(), shares: Mapping[str, float] | None = None) -> _Scene:
+    """The next stratum, with the shares of a step; a bandit's with these."""
     spec, identity = scene.spec, scene.observed.identity
-    percent = spec.steps[step - 1].percent
-    strata = scene.status.strata
+    before, strata = scene.status.traffic, scene.status.strata
+    if spec.mode == "Bandit":
+        playing = shares or _shares(scene)
+        allocation = divisions.of_shares(spec, playing, before=divisions.allocated(before) if before else None, out=out & playing.keys())
+    else:
+        allocation = divisions.allocation(spec, percent=spec.steps[step - 1].percent, out=out)
     traffic = divisions.traffic(
         spec,
-        divisions.allocation(spec, percent=percent, out=out),
+        allocation,
         seed=divisions.seed(spec, namespace=identity.namespace, name=identity.name),
         stratum=int(strata[-1].name) + 1 if strata else 1,
         step=step,
     )
     return scene.with_status(traffic=traffic, strata=(*strata, divisions.stratum(spec, traffic, now=scene.observed.now)))
+
+
+def _shares(scene: _Scene) -> dict[str, float]:
+    """A bandit's shares as they are, of the arms that take part: those of an arm that was stopped go to all others."""
+    spec, traffic = scene.spec, scene.status.traffic
+    stopped = {arm.name for arm in scene.status.arms if arm.stopped}
+    playing = [arm.name for arm in spec.arms if arm.name not in stopped]
+    known = divisions.allocated(traffic) if traffic else None
+    slots = {name: known.count(name) if known else 1 for name in playing}
+    total = sum(slots.values())
+    floor, rest = spec.shares_follow.floor_percent / 100, 1 - len(playing) * spec.shares_follow.floor_percent / 100
+    above = {name: max(0.0, count / total - floor) for name, count in slots.items()}
+    return {name: floor + (rest * above[name] / sum(above.values()) if any(above.values()) else rest / len(playing)) for name in playing}
 
 
 def _step(scene: _Scene) -> str:
@@ -333,7 +358,10 @@ def _unlooked(scene: _Scene) -> Plan:
     broken = looks.crossed(looks.routed(scene.observed, scene.spec, scene.status, design=design))
     if broken and scene.spec.decision.on_harm == "RollBack":
         return _stopped(scene, {arm: f"guardrail {' and '.join(names)} crossed" for arm, names in broken.items()}, beside=recorded)
-    return _planned(scene, _dividing(scene), beside={**told, **recorded}, outcome=Wait(scene.spec.analysis.interval_seconds))
+    register = designs.definition(scene.spec, settled=designs.by_name(scene.status.metrics))
+    return _planned(
+        scene, _dividing(scene), beside={**told, **recorded}, register=register, outcome=Wait(min(RETRY_S, scene.spec.analysis.interval_seconds))
+    )
 
 
 def _looked(scene: _Scene, target: targets.Observed, sums: Sums) -> Plan:
@@ -342,7 +370,7 @@ def _looked(scene: _Scene, target: targets.Observed, sums: Sums) -> Plan:
     known = designs.settled(spec, designs.by_name(before.metrics), sums)
     design = designs.design(spec, designs.by_name(known))
     by = looks.observed_by(scene.observed, spec, before, sums=sums, design=design)
-    said = statistics.look(design, by)
+    said, moves = _taken(spec, design, by)
     scene = scene.with_status(
         metrics=known,
         verdict=said.verdict,
@@ -352,8 +380,10 @@ def _looked(scene: _Scene, target: targets.Observed, sums: Sums) -> Plan:
         sample_ratio=looks.sample_ratio(said, alpha=design.sample_ratio_alpha),
         arms=looks.arms(spec, before, sums=sums, said=said, by=by, design=design),
     )
-    followed = _follow(scene, target, said, design)
+    followed = _follow(scene, target, said, design, moves)
     record = looks.written(scene.observed, before, design=design, by=by, said=said, sums=sums, decision=_told(before, followed.status))
+    if moves is not None:
+        record["bandit"] = keeping.write(moves)
     status = followed.status
     if status is not None:
         sentence = telling.summary(spec, status, said=said, design=design, now=scene.observed.now)
@@ -367,6 +397,15 @@ def _looked(scene: _Scene, target: targets.Observed, sums: Sums) -> Plan:
     )
 
 
+def _taken(spec: ExperimentSpec, design: Design, by: experiments.Observed) -> tuple[statistics.Look, Moves | None]:
+    """What the statistics say; and where a bandit's shares go."""
+    if spec.mode == "Test":
+        return statistics.look(design, by), None
+    rules, reward = designs.bandit(spec)
+    found = adaptive.look(design, by, rules=rules, reward=reward)
+    return found.said, found.moves
+
+
 def _told(before: ExperimentStatus, after: ExperimentStatus | None) -> dict[str, Any] | None:
     """What a look led to, for the ledger."""
     if after is None:
@@ -375,9 +414,9 @@ def _told(before: ExperimentStatus, after: ExperimentStatus | None) -> dict[str,
         return {"action": after.decision.action, "arm": after.decision.arm}
     stopped = [arm.name for arm in after.arms if arm.stopped and not any(old.name == arm.name and old.stopped for old in before.arms)]
     if stopped:
-        return {"action": "StopArm", "arm": stopped[0]}
-    steps = [status.traffic.step if status.traffic else 0 for status in (before, after)]
-    return {"action": "NextStep", "arm": None} if steps[0] != steps[1] else None
+        return {"action": "StopArm", "arm": ", ".join(stopped)}
+    strata = [status.traffic.stratum if status.traffic else 0 for status in (before, after)]
+    return {"action": "NextStep", "arm": None} if strata[0] != strata[1] else None
 
 
 def _trusted(said: statistics.Look) -> Verdict:
@@ -391,13 +430,13 @@ def _trusted(said: statistics.Look) -> Verdict:
     if "BrokenJoin" in reasons:
         return failed(
             conditions.BROKEN_JOIN,
-            "More than one unit in a hundred was seen in two arms: the unit's header is not the same on every request, or somebody else sends"
-            " exposures. Nothing is decided.",
+            "More than one unit in a hundred was seen in two arms, which no step of an experiment does: somebody else sends exposures to the ledger, or"
+            " a route table was changed by hand. Nothing is decided.",
         )
     return passed(conditions.DATA_SOUND, "Nothing speaks against the data.")
 
 
-def _follow(scene: _Scene, target: targets.Observed, said: statistics.Look, design: Design) -> Plan:
+def _follow(scene: _Scene, target: targets.Observed, said: statistics.Look, design: Design, moves: Moves | None) -> Plan:
     """What a look leads to; the order is the policy."""
     decision = scene.spec.decision
     beside = {conditions.RECORDED: passed(conditions.LEDGER_ANSWERS, "The ledger keeps every look."), conditions.TRUSTED: _trusted(said)}
@@ -407,7 +446,7 @@ def _follow(scene: _Scene, target: targets.Observed, said: statistics.Look, desi
     if harmful:
         return _held(scene, beside, "an arm is harmful")
     if said.verdict == "Unhealthy":
-        return _on(scene, beside)
+        return _on(scene, beside) if not _time_is_over(scene) else _given_up(scene, said, beside)
     if (proposed := _proposed(scene, said)) is not None:
         return _proposal(scene, target, proposed, beside)
     if said.verdict == "NoPracticalEffect":
@@ -416,7 +455,18 @@ def _follow(scene: _Scene, target: targets.Observed, said: statistics.Look, desi
         if decision.on_inconclusive == "Hold":
             return _held(scene, beside, "the time is over and nothing is clear")
         return _concluded(scene, "KeepControl", arm=None, why="The time is over and nothing is clear.", beside=beside)
-    return _climbed(scene, target, said, beside)
+    return _climbed(scene, target, said, beside) if moves is None else _reshared(scene, target, moves, beside)
+
+
+def _time_is_over(scene: _Scene) -> bool:
+    started = scene.status.started_at
+    return started is not None and _seconds_since(started, scene.observed.now) >= scene.spec.analysis.max_duration_seconds
+
+
+def _given_up(scene: _Scene, said: statistics.Look, beside: Mapping[str, Verdict]) -> Plan:
+    """Data that cannot be believed never become what can, and others wait for the units."""
+    why = f"The time is over and the data cannot be believed: {telling.because(said.findings)}."
+    return _concluded(scene, "KeepControl", arm=None, why=why, beside=beside)
 
 
 def _on(scene: _Scene, beside: Mapping[str, Verdict]) -> Plan:
@@ -478,7 +528,18 @@ def _proposal(scene: _Scene, target: targets.Observed, proposed: ProposalStatus,
             " it.",
         )
         return _on(scene, {**beside, conditions.DECIDED: told})
-    return _promoted(scene, target, proposed.arm, why=f"Arm {proposed.arm} won at look {proposed.sequence}.", beside=beside)
+    return _promoted(scene, target, proposed.arm, why=f"Arm {proposed.arm} won at look {proposed.sequence}.{_afresh(scene, proposed)}", beside=beside)
+
+
+def _afresh(scene: _Scene, proposed: ProposalStatus) -> str:
+    """What the time after the win says, where there was one."""
+    traffic, sums = scene.status.traffic, scene.observed.sums
+    if scene.status.winning_since is None or traffic is None or sums is None:
+        return ""
+    design = designs.design(scene.spec, designs.by_name(scene.status.metrics))
+    found = looks.fresh(design, sums, arm=proposed.arm, stratum=str(traffic.stratum))
+    said = f"{design.primary.name} {found}, an interval for one reading" if found else "too few of them to say anything"
+    return f" By units that came after that and had no part in it: {said}."
 
 
 def _promoted(scene: _Scene, target: targets.Observed, arm: str, *, why: str, beside: Mapping[str, Verdict]) -> Plan:
@@ -527,6 +588,34 @@ def _climbed(scene: _Scene, target: targets.Observed, said: statistics.Look, bes
         return _planned(scene, _dividing(scene), beside=beside, outcome=Wait(min(ARMS_LOOK_S, spec.analysis.interval_seconds)))
     scene = _divided(scene, step=traffic.step + 1, out=_without_slots(scene))
     return _planned(scene, _dividing(scene), beside=beside, outcome=Wait(FOLLOW_S), events=(_event(conditions.EXPERIMENT_STEP, _step(scene)),))
+
+
+def _reshared(scene: _Scene, target: targets.Observed, moves: Moves, beside: Mapping[str, Verdict]) -> Plan:
+    """A bandit's next shares, once these have lasted long enough and the arms have pods for them."""
+    traffic, spec = scene.status.traffic, scene.spec
+    if traffic is None or traffic.since is None or traffic.stratum >= _MOST_STRATA or _without_slots(scene) - _stopped_arms(scene):
+        return _on(scene, beside)
+    over = _seconds_since(traffic.since, scene.observed.now) >= spec.shares_follow.update_seconds
+    if not over or moves.lacks is not None or moves.next_shares == moves.shares:
+        return _on(scene, beside)
+    arms = tuple(
+        arm.model_copy(update={"capacity_percent": math.ceil(100 * moves.next_shares[arm.name])})
+        if arm.name != spec.control.name and arm.name in moves.next_shares
+        else arm
+        for arm in scene.status.arms
+    )
+    scene = scene.with_status(arms=arms)
+    if checks.arms_ready(target, _pods(scene)).status != "True":
+        return _planned(scene, _dividing(scene), beside=beside, outcome=Wait(min(ARMS_LOOK_S, spec.analysis.interval_seconds)))
+    scene = _divided(scene, step=traffic.step, shares=moves.next_shares)
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in moves.next_shares.items())
+    return _planned(
+        scene, _dividing(scene), beside=beside, outcome=Wait(FOLLOW_S), events=(_event(conditions.EXPERIMENT_STEP, f"Shares: {shares}."),)
+    )
+
+
+def _stopped_arms(scene: _Scene) -> frozenset[str]:
+    return frozenset(arm.name for arm in scene.status.arms if arm.stopped)
 
 
 def _seconds_since(then: str, now: datetime) -> float:

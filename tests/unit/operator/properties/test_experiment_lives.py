@@ -7,8 +7,8 @@ import pytest
 from slipway_operator.state import observed as targets
 from slipway_operator.state.routes import RouteTable
 from slipway_testing import experiments as xp
-from slipway_testing import trials
-from slipway_testing.trials import Crash, Entry, Market
+from slipway_testing import lives
+from slipway_testing.lives import Crash, Entry, Market
 
 WINNER, LOSER = "pvc://models/digits/8", "pvc://models/digits/9"
 QUICK = xp.CONVERSION | {"minimumEffect": {"relativePercent": "60"}}
@@ -43,7 +43,7 @@ class Life:
             elif action == "experiment":
                 self._experiment(dies_after)
             elif action == "route":
-                market.follow(draw.choice(trials.ROUTERS))
+                market.follow(draw.choice(lives.ROUTERS))
             elif action == "units":
                 market.come(100)
             elif action == "time":
@@ -100,7 +100,7 @@ class Life:
 def test_whatever_happens_an_experiment_ends_as_it_should(seed: int) -> None:
     arms = ("v8", "v9") if seed % 2 else ("v8",)
     better = seed % 4 < 2
-    market = trials.opened(
+    market = lives.opened(
         seed=seed,
         replicas=({"min": 2}, {"min": 2, "max": 4}, None)[seed % 3],
         rates={WINNER: 0.25, LOSER: 0.0} if better else {WINNER: 0.01, LOSER: 0.0},
@@ -118,7 +118,7 @@ def test_whatever_happens_an_experiment_ends_as_it_should(seed: int) -> None:
     assert market.status.promoted is not None if better else market.status.promoted is None
     for table in market.tables.values():
         assert table
-        assert (table.division.seed, table.division.split.allocation) == ("shop/digits", trials.everything(stable))
+        assert (table.division.seed, table.division.split.allocation) == ("shop/digits", lives.everything(stable))
     assert market.ledger[f"shop/{entry.status.ledger_name}"].ended
     _at_rest(market, entry)
 

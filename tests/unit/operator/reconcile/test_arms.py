@@ -13,9 +13,9 @@ from slipway_operator.state.plan import Plan, Scale
 from slipway_operator.state.routes import RouteTable, Split
 from slipway_operator.state.slots import SLOTS, Allocation
 from slipway_operator.state.trial import Trial
-from slipway_testing import builders, trials
+from slipway_testing import builders, lives
 from slipway_testing import experiments as xp
-from slipway_testing.trials import Market
+from slipway_testing.lives import Market
 
 MODEL_0, MODEL_8 = ("pvc://models/digits/0", "pvc://models/digits/8")
 
@@ -136,7 +136,7 @@ def test_units_go_back_to_the_own_seed_when_it_is_suspended_or_decided_against(c
 
 
 def test_a_deleted_experiment_gives_units_and_pods_back() -> None:
-    market = trials.opened()
+    market = lives.opened()
     entry = market.experiment("x8", xp.written())
     _run(market, until=lambda: entry.status.started_at)
     market.delete("x8")
@@ -228,7 +228,7 @@ def promoted(market: Market) -> None:
 
 
 def test_a_winner_serves_on_and_at_rest_nothing_is_written() -> None:
-    market = trials.opened()
+    market = lives.opened()
     promoted(market)
     assert market.status.promoted
     assert (market.status.model_uri, market.status.promoted.standing, market.generation) == (MODEL_8, "Serves", 1)
@@ -240,7 +240,7 @@ def test_a_winner_serves_on_and_at_rest_nothing_is_written() -> None:
 
 
 def test_writing_the_winner_to_git_moves_nothing() -> None:
-    market = trials.opened()
+    market = lives.opened()
     promoted(market)
     services = _services(market)
     tables = dict(market.tables)
@@ -254,7 +254,7 @@ def test_writing_the_winner_to_git_moves_nothing() -> None:
 
 
 def test_any_later_change_of_the_model_wins() -> None:
-    market = trials.opened()
+    market = lives.opened()
     promoted(market)
     market.edit({"model": builders.model(uri="pvc://models/digits/7")})
     market.settle()
@@ -267,7 +267,7 @@ def test_any_later_change_of_the_model_wins() -> None:
 
 
 def test_other_changes_keep_the_winner() -> None:
-    market = trials.opened()
+    market = lives.opened()
     promoted(market)
     market.edit({"model": builders.model(uri=MODEL_0), "serving": {"batching": {"maxBatchSize": 8}}})
     market.settle()
@@ -277,7 +277,7 @@ def test_other_changes_keep_the_winner() -> None:
 
 
 def test_a_promotion_may_be_discarded_once() -> None:
-    market = trials.opened()
+    market = lives.opened()
     promoted(market)
     seen = market.observed()
     made = modeldeployment.plan(dataclasses.replace(seen, command="discard 1"))
@@ -291,7 +291,7 @@ def test_a_promotion_may_be_discarded_once() -> None:
 
 
 def test_a_second_experiment_begins_from_the_winner_of_the_first() -> None:
-    market = trials.opened()
+    market = lives.opened()
     promoted(market)
     market.rates = {MODEL_8: 0.3, "pvc://models/digits/9": 0.05}
     second = market.experiment("x9", xp.written(arms=("v9",)))
@@ -305,7 +305,7 @@ def test_a_second_experiment_begins_from_the_winner_of_the_first() -> None:
 
 
 def test_experiments_take_turns_in_order_of_their_age() -> None:
-    market = trials.opened(rates={MODEL_8: 0.01, "pvc://models/digits/9": 0.01})
+    market = lives.opened(rates={MODEL_8: 0.01, "pvc://models/digits/9": 0.01})
     entries = []
     for name, arm in (("first", "v8"), ("second", "v9")):
         market.pass_time(5)
@@ -366,7 +366,7 @@ def _run(market: Market, *, until: Any) -> None:
         if until():
             return
         market.target_pass()
-        for router in trials.ROUTERS:
+        for router in lives.ROUTERS:
             market.follow(router)
         for entry in market.experiments.values():
             market.experiment_pass(entry)

@@ -18,7 +18,7 @@ from aiohttp import web
 from slipway_testing.fake_nginx import FakeNginx, eventually, routes_json
 
 INFERENCE = Path(__file__).parents[4] / "inference"
-MODELS, BLOCKS, BINS = 100, 120, 15
+MODELS, BLOCKS, BINS, EXPOSED = 100, 120, 15, 500
 LIMIT_MIB = 60
 
 
@@ -35,7 +35,10 @@ def endpoint_slice(revision: str) -> dict[str, Any]:
 
 
 async def api(request: web.BaseRequest) -> web.StreamResponse:
-    """Lists of 100 models; watches say nothing."""
+    """Lists of 100 models; watches say nothing. And a ledger that takes everything."""
+    if request.path == "/v1/exposures":
+        lines = (await request.read()).count(b"\n")
+        return web.json_response({"accepted": lines, "duplicates": 0, "refused": []})
     if "watch" in request.query:
         await asyncio.sleep(600)
     revisions = [f"m{model}-{hash_}" for model in range(MODELS) for hash_ in ("0a1b2c3d", "9f8e7d6c")]
@@ -54,7 +57,13 @@ def taken() -> Iterator[dict[str, Any]]:
                     bin_ = 120 + 3 * k + (model + block) % 3
                     cells.append([f"m{model}", 7, revision, "t", 449_000_000 + block, bin_, 0, 1])
                     cells.append([f"m{model}", 7, revision, "b", (7 * block + k) % 64, bin_, 0, 1])
-        yield {"cells": cells, "totals": [], "pending": {}, "exposures": [], "lost": 0}
+        exposures = [exposure(block * EXPOSED + number) for number in range(EXPOSED)]
+        yield {"cells": cells, "totals": [], "pending": {}, "exposures": exposures, "answer": block + 1, "lost": 0}
+
+
+def exposure(number: int) -> dict[str, str]:
+    unit, time = f"user-{number:032}", "2026-11-29T12:00:00.123000Z"
+    return {"experiment": "shop/ranker-v8-1a2b3c4d", "arm": "control", "stratum": "1", "unit": unit, "time": time}
 
 
 @contextlib.asynccontextmanager
@@ -78,6 +87,7 @@ async def agent(folder: Path, nginx: FakeNginx, **environment: str) -> AsyncIter
         "SLIPWAY_AGENT_SOCKET": str(folder / "agent.sock"),
         "SLIPWAY_TABLES_FILE": str(folder / "tables.json"),
         "SLIPWAY_EXPOSURES_FILE": str(folder / "exposures.jsonl"),
+        "SLIPWAY_LEDGER_URL": cluster["server"],
         "SLIPWAY_AGENT_HOST": "127.0.0.1",
         "SLIPWAY_TAKE_SECONDS": "0.05",
         "SLIPWAY_DRAIN_SECONDS": "0.3",
@@ -99,7 +109,7 @@ def resident_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-async def test_a_hundred_models_with_traffic_fit_into_its_memory(tmp_path: Path, unused_tcp_port: int) -> None:
+async def test_a_hundred_models_with_traffic_and_their_exposures_fit_into_its_memory(tmp_path: Path, unused_tcp_port: int) -> None:
     nginx = FakeNginx(tmp_path / "nginx.sock")
     async with agent(tmp_path, nginx, SLIPWAY_AGENT_PORT=str(unused_tcp_port)) as process:
         await eventually(lambda: len(nginx.routes) == MODELS)
@@ -114,7 +124,9 @@ async def test_a_hundred_models_with_traffic_fit_into_its_memory(tmp_path: Path,
             async with session.get(f"{url}/v1/counts?model=m7&epoch=7") as counts:
                 blocks = (await counts.json())["revisions"]["m7-0a1b2c3d"]["blocks"]
             async with session.get(f"{url}/metrics") as metrics:
-                assert 'slipway_router_latency_seconds_count{model="m7",revision="m7-0a1b2c3d"} 1800.0' in await metrics.text()
+                told = await metrics.text()
+        assert 'slipway_router_latency_seconds_count{model="m7",revision="m7-0a1b2c3d"} 1800.0' in told
+        assert f"slipway_router_exposures_written_total {float(BLOCKS * EXPOSED)}" in told
         assert sum(row[0] for row in blocks.values()) == BLOCKS * BINS
         assert resident_mib(process.pid) < LIMIT_MIB
 

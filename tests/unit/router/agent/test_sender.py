@@ -162,10 +162,10 @@ async def test_batches_are_bounded_in_lines_and_in_bytes(world: World) -> None:
     assert len(world.ledger.batches) == 6
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503, 302])
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503, 307])
 async def test_a_batch_that_was_not_taken_is_sent_again_and_again(world: World, status: int) -> None:
     await world.put(1, 2)
-    world.ledger.next = [busy(status)] * 8
+    world.ledger.next = [busy(status, location="/v1/exposures")] * 8
     world.start()
     await eventually(lambda: world.sender.sent == 2)
     assert world.ledger.batches == [["ü-1", "ü-2"]] * 9

@@ -1,0 +1,291 @@
+"""The life of an Experiment with the real API server, the real KServe and a real ledger; pods and routers are played."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.harness import ADMIN, Ledger, at
+from slipway_box import environments, ports
+from slipway_operator import metrics
+from slipway_operator.api import metadata
+from slipway_operator.cluster import resources
+from slipway_testing import builders, calm, trials
+from slipway_testing.kube import Kube, eventually, steady
+from slipway_testing.operators import OperatorProcess, RunningOperator
+from slipway_testing.router import FakeRouter
+from slipway_testing.shop import Shop
+from slipway_testing.trials import Trial
+
+from .conftest import ROUTER_IMAGE
+
+ONE, TWO, THREE = (f"pvc://models/digits/{number}" for number in (1, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """A ledger for all of them: each test has a namespace of its own."""
+    with Ledger(tmp_path_factory.mktemp("ledger"), python=environments.need("ledger-tests") / "bin" / "python") as started:
+        yield started
+
+
+def connected(ledger: Ledger) -> dict[str, Any]:
+    """Settings of an operator that has routers and this ledger."""
+    token = ledger.folder / "operator-token"
+    token.write_text(ADMIN)
+    return {"router_image": ROUTER_IMAGE, "ledger_url": f"http://127.0.0.1:{ledger.port}", "ledger_token_file": str(token)}
+
+
+@pytest.fixture
+def experimenter(kubeconfig: Path, runtime: None, ledger: Ledger) -> Iterator[RunningOperator]:
+    """A running operator that has routers and a ledger."""
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], **connected(ledger)) as running:
+        yield running
+
+
+@pytest.fixture
+def trial(kube: Kube, shop: Shop, experimenter: RunningOperator) -> Iterator[Trial]:
+    """An Experiment that nobody has applied yet, on a ModelDeployment that serves."""
+    with FakeRouter(kube, shop.namespace):
+        shop.serve_through_routers(uri=ONE)
+        yield Trial(shop)
+
+
+def feed(ledger: Ledger, trial: Trial, *, control: tuple[int, int], v2: tuple[int, int], stratum: str = "1") -> None:
+    """Units of both arms whose windows have closed, and how many of them bought."""
+    for arm, (units, bought) in (("control", control), ("v2", v2)):
+        ledger.expose(*trials.exposures(trial, arm, units, at=at(-1000), stratum=stratum))
+        ledger.observe(*trials.outcomes(trial, arm, bought, at=at(-990), stratum=stratum))
+
+
+def undivided(trial: Trial, *, revision: str) -> bool:
+    """Whether one revision has every unit and nobody is told of anything."""
+    table = trial.shop.table()
+    return [run[0] for run in table["slots"]] == [10_000] and table["revisions"][table["slots"][0][1]]["name"] == revision and not trial.groups()
+
+
+def test_an_experiment_begins_when_its_arms_have_pods_and_every_router_follows(trial: Trial, ledger: Ledger, kube: Kube) -> None:
+    trial.apply(ramp=[{"percent": 20}, {"percent": 50}])
+    revision = trial.revision()
+    eventually(lambda: trial.reason("Admitted") == "Starting")
+    assert trial.groups() == {}
+
+    with FakeRouter(kube, trial.shop.namespace, "slipway-router-2") as late:
+        eventually(trial.shop.ready)
+        late.freeze()
+        trial.shop.roll_out(revision)
+        # 20 % have v2, the 30 % that the next step takes wait, and 50 % are control from the first step to the last.
+        eventually(lambda: trial.groups() == {"control": 5_000, "v2": 2_000, "waiting": 3_000})
+        assert not steady(lambda: "startedAt" in trial.status(), for_s=1.5)
+        late.thaw()
+        eventually(lambda: "startedAt" in trial.status())
+
+    stable = trial.shop.status()["revision"]
+    assert (trial.served_by("control"), trial.served_by("v2"), trial.served_by("waiting")) == ({stable}, {revision}, {stable})
+    told = trial.shop.table()["exposures"]
+    assert (told["experiment"], told["stratum"]) == (trial.ledger_name, "1")
+    kept = ledger.get(f"/v1/experiments/{trial.ledger_name}/sums")
+    assert [entry["name"] for entry in kept.said["metrics"]] == ["bought"]
+    reasons = eventually(lambda: {event["reason"] for event in kube.list(resources.EVENTS, namespace=trial.shop.namespace)} & {"ExperimentStarted"})
+    assert reasons
+    assert trial.status()["ledgerName"] == trial.ledger_name.partition("/")[2]
+
+
+def test_a_winner_is_promoted_and_git_may_write_it_without_a_restart(trial: Trial, ledger: Ledger, kube: Kube) -> None:
+    trial.apply()
+    winner = trial.serve()
+
+    feed(ledger, trial, control=(1000, 200), v2=(1000, 400))
+
+    eventually(lambda: trial.status().get("verdict") == "Won")
+    eventually(lambda: undivided(trial, revision=winner))
+    eventually(trial.shop.ready)
+    status = trial.shop.status()
+    assert (status["revision"], status["promoted"]["arm"], status["promoted"]["standing"]) == (winner, "v2", "Serves")
+    assert trial.shop.condition("SpecBehind")["status"] == "True"
+    assert TWO in trial.shop.condition("SpecBehind")["message"]
+    assert trial.shop.digits()["spec"]["model"]["uri"] == ONE, "a spec belongs to people and Git"
+
+    served = kube.get(resources.INFERENCE_SERVICES, winner, namespace=trial.shop.namespace) or {}
+    pods = trial.shop.deployment(winner)
+    trial.shop.apply(uri=TWO)
+
+    eventually(lambda: all(one["type"] != "SpecBehind" or one["status"] != "True" for one in trial.shop.status()["conditions"]))
+    eventually(trial.shop.ready)
+    assert trial.shop.status()["revision"] == winner
+    assert undivided(trial, revision=winner)
+    after = kube.get(resources.INFERENCE_SERVICES, winner, namespace=trial.shop.namespace) or {}
+    assert (after["metadata"]["uid"], after["spec"]) == (served["metadata"]["uid"], served["spec"])
+    assert trial.shop.deployment(winner)["metadata"]["generation"] == pods["metadata"]["generation"], "its pods are those that were there"
+
+
+def test_a_harmful_arm_is_gone_and_who_waits_follows(trial: Trial, ledger: Ledger) -> None:
+    stable = trial.shop.status()["revision"]
+    second = Trial(trial.shop, "digits-v3")
+    trial.apply()
+    trial.serve()
+    second.apply(uri=THREE)
+    eventually(lambda: second.reason("Admitted") == "Queued")
+    assert trial.name in next(one["message"] for one in second.status()["conditions"] if one["type"] == "Admitted")
+
+    feed(ledger, trial, control=(1000, 300), v2=(1000, 60))
+
+    eventually(lambda: trial.status().get("verdict") == "RolledBack")
+    assert trial.status()["decision"]["action"] == "RollBack"
+    assert undivided(trial, revision=stable)
+    second.serve()
+    assert second.served_by("v2") == {second.revision()}
+    assert trial.shop.table()["exposures"]["experiment"] == second.ledger_name
+
+
+def test_suspending_and_deleting_give_every_unit_back_at_once(trial: Trial) -> None:
+    stable = trial.shop.status()["revision"]
+    trial.apply()
+    trial.serve()
+    divided = trial.shop.table()["slots"]
+
+    trial.suspend(True)
+    eventually(lambda: undivided(trial, revision=stable), within_s=3)
+    eventually(lambda: trial.reason("Admitted") == "Suspended")
+    trial.suspend(False)
+    eventually(lambda: trial.groups() != {})
+    assert trial.shop.table()["slots"] == divided, "the same units meet the same arms"
+    eventually(lambda: trial.reason("Admitted") == "Dividing")
+
+    trial.delete()
+    eventually(lambda: undivided(trial, revision=stable), within_s=3)
+    eventually(trial.shop.ready)
+
+
+def test_without_its_ledger_units_stay_and_looks_go_on_when_it_is_back(trial: Trial, ledger: Ledger) -> None:
+    trial.apply()
+    trial.serve()
+    feed(ledger, trial, control=(200, 40), v2=(200, 40))
+    eventually(lambda: trial.status().get("units") == 400)
+    divided = trial.shop.table()["slots"]
+
+    ledger.kill()
+    eventually(lambda: trial.reason("Recorded") == "LedgerUnavailable")
+    assert steady(lambda: trial.shop.table()["slots"], for_s=1) == divided
+    ledger.start()
+
+    eventually(lambda: trial.reason("Recorded") == "LedgerAnswers")
+    feed(ledger, trial, control=(1000, 200), v2=(1000, 400))
+    eventually(lambda: trial.status().get("verdict") == "Won")
+    looks = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
+    assert [look["sequence"] for look in looks] == [*range(1, len(looks) + 1)]
+    assert looks[-1]["decision"] == {"action": "Promote", "arm": "v2"}
+
+
+def test_an_operator_that_is_killed_between_any_two_steps_changes_nothing(
+    kubeconfig: Path, runtime: None, kube: Kube, shop: Shop, ledger: Ledger
+) -> None:
+    trial = Trial(shop)
+    probe, told = ports.free(2)
+    its = {"namespace": shop.namespace, "lease_namespace": shop.namespace}
+    with FakeRouter(kube, shop.namespace), OperatorProcess(kubeconfig, probe_port=probe, metrics_port=told, **its, **connected(ledger)) as operator:
+
+        def killed() -> None:
+            operator.kill()
+            # That a Lease runs out is tested elsewhere.
+            kube.merge(resources.LEASES, "slipway-operator", {"spec": {"holderIdentity": ""}}, namespace=shop.namespace)
+            operator.start()
+
+        shop.serve_through_routers(uri=ONE)
+        trial.apply()
+        winner = trial.revision()
+        killed()
+        shop.roll_out(winner)
+        eventually(lambda: "traffic" in trial.status())
+        killed()
+        eventually(lambda: "startedAt" in trial.status())
+        killed()
+        feed(ledger, trial, control=(200, 40), v2=(200, 40))
+        eventually(lambda: trial.status().get("units") == 400)
+        killed()
+        feed(ledger, trial, control=(1000, 200), v2=(1000, 400))
+        eventually(lambda: "decision" in trial.status())
+        killed()
+        eventually(lambda: trial.status().get("verdict") == "Won")
+        killed()
+        eventually(lambda: undivided(trial, revision=winner))
+        eventually(shop.ready)
+
+    assert shop.status()["promoted"]["arm"] == "v2"
+    assert [stratum["name"] for stratum in trial.status()["strata"]] == ["1"], "units changed hands once"
+    looks = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
+    assert [look["sequence"] for look in looks] == [*range(1, len(looks) + 1)]
+    assert [look["decision"] for look in looks if look["decision"]] == [{"action": "Promote", "arm": "v2"}]
+
+
+TARGETS = tuple(f"letters-{number}" for number in range(5))
+
+
+def roll_out_all(shop: Shop) -> None:
+    """Let whatever pods there are to be get ready."""
+    for deployment in shop.kube.list(resources.DEPLOYMENTS, namespace=shop.namespace):
+        name = deployment["metadata"]["name"]
+        if name.endswith("-predictor") and (deployment.get("status") or {}).get("availableReplicas") != deployment["spec"].get("replicas", 1):
+            shop.roll_out(name.removesuffix("-predictor"))
+
+
+def reasons(kube: Kube, namespace: str, kind: str) -> dict[str, str]:
+    """The reason of a condition of every Experiment, by name."""
+    found = {}
+    for body in kube.list(resources.EXPERIMENTS, namespace=namespace):
+        conditions = (body.get("status") or {}).get("conditions", ())
+        found[body["metadata"]["name"]] = next((str(one["reason"]) for one in conditions if one["type"] == kind), "")
+    return found
+
+
+def writes() -> float:
+    """Requests of this process's operator that change something, the Lease's renewals aside, which are PUTs."""
+    samples = (sample for metric in metrics.DEFAULT.rest_client_requests.collect() for sample in metric.samples)
+    return sum(sample.value for sample in samples if sample.name.endswith("_total") and sample.labels["method"] in ("PATCH", "POST", "DELETE"))
+
+
+@pytest.mark.usefixtures("experimenter")
+def test_fifty_experiments_at_rest_write_nothing(kube: Kube, shop: Shop, ledger: Ledger) -> None:
+    """For each of five targets four that are over, one that runs without anybody coming by, and five that wait for it."""
+    space = shop.namespace
+
+    def all_are(reason: str, names: set[str]) -> bool:
+        roll_out_all(shop)
+        told = reasons(kube, space, "Admitted")
+        return {name for name in names if told.get(name) != reason} == set()
+
+    with FakeRouter(kube, space):
+        for target in TARGETS:
+            kube.apply(builders.manifest(name=target, namespace=space, uri=ONE))
+            kube.apply(trials.manifest(space, f"{target}-over-0", target=target))
+        over = {f"{target}-over-0" for target in TARGETS}
+        eventually(lambda: all_are("Dividing", over), within_s=40)
+        for name in over:
+            kube.merge(resources.EXPERIMENTS, name, {"metadata": {"annotations": {metadata.EXPERIMENT_ANNOTATION: "rollback"}}}, namespace=space)
+        eventually(lambda: all_are("Concluded", over))
+        for target in TARGETS:
+            ended = kube.get(resources.EXPERIMENTS, f"{target}-over-0", namespace=space) or {}
+            for number in range(1, 4):
+                kube.apply(trials.manifest(space, f"{target}-over-{number}", target=target, suspend=True))
+                kube.merge(resources.EXPERIMENTS, f"{target}-over-{number}", {"status": ended["status"]}, namespace=space, subresource="status")
+        for target in TARGETS:
+            kube.apply(trials.manifest(space, f"{target}-runs", target=target))
+        running = {f"{target}-runs" for target in TARGETS}
+        eventually(lambda: all_are("Dividing", running), within_s=40)
+        for target in TARGETS:
+            for number in range(5):
+                kube.apply(trials.manifest(space, f"{target}-waits-{number}", target=target))
+        eventually(lambda: all_are("Queued", {f"{target}-waits-{number}" for target in TARGETS for number in range(5)}))
+        assert len(kube.list(resources.EXPERIMENTS, namespace=space)) == 50
+        eventually(lambda: all("look" in (kube.get(resources.EXPERIMENTS, name, namespace=space) or {})["status"] for name in running))
+        names = {name: (kube.get(resources.EXPERIMENTS, name, namespace=space) or {})["status"]["ledgerName"] for name in running}
+
+        def seen() -> tuple[object, ...]:
+            kept = {name: ledger.get(f"/v1/experiments/{space}/{known}/looks").said["last"] for name, known in names.items()}
+            versions = {body["metadata"]["name"]: body["metadata"]["resourceVersion"] for body in kube.list(resources.EXPERIMENTS, namespace=space)}
+            return writes(), kept, versions, calm.versions(kube, space), len(kube.list(resources.EVENTS, namespace=space))
+
+        looked = ledger.metric('requests_total{code="200",path="sums"}')
+        steady(seen, for_s=6)
+        assert ledger.metric('requests_total{code="200",path="sums"}') >= looked + 3 * len(running), "those that run are looked at all the same"
