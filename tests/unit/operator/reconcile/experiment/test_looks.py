@@ -45,6 +45,22 @@ def test_conversions_that_come_after_a_step_count_for_the_stratum_that_was_seen(
     assert list(made["observed"]["closed"]["conversion"]["v8"]) == ["1"]
 
 
+def test_of_metrics_that_nobody_reads_to_date_only_closed_windows_are_kept() -> None:
+    """Six arms, twenty metrics and ten strata make 280 kB of both, and the ledger takes 256 KiB."""
+    more = [
+        xp.CONVERSION | {"name": name, "role": role, "minimumEffect": None, "baseline": None} for name, role in (("a", "Secondary"), ("b", "Observe"))
+    ]
+    guard = {"name": "refunds", "role": "Guardrail", "type": "Proportion", "direction": "Down", "margin": "0.01", "windowSeconds": 60}
+    metrics = [{name: value for name, value in metric.items() if value is not None} for metric in (xp.CONVERSION, *more, guard)]
+    of = xp.spec(metrics=metrics)
+    known = xp.begun(spec=of)
+    counted = xp.sums(known)
+    every = {str(metric["name"]): counted.closed["conversion"] for metric in metrics}
+    made = look(looked(known, spec=of, sums=dataclasses.replace(counted, closed=every, open=every)))
+    assert set(made["observed"]["closed"]) == {"conversion", "a", "b", "refunds"}
+    assert set(made["observed"]["open"]) == {"conversion", "refunds"}
+
+
 def test_time_alone_makes_no_new_look() -> None:
     known = xp.begun()
     first = look(looked(known))
