@@ -147,6 +147,15 @@ async def test_a_definition_is_given_once_and_again_when_it_changed() -> None:
     assert world.calls.count("register") == 2
 
 
+async def test_what_the_ledger_forgot_is_registered_again() -> None:
+    world = World(looking())
+    await world.one_pass()
+    world.kept.registered = world.kept.journal = world.kept.fingerprint = None
+    world.seen = xp.observed(xp.begun(), trouble="There is no such experiment.")
+    await world.one_pass()
+    assert world.calls.count("register") == 2
+
+
 async def test_a_look_is_kept_before_the_status_tells_of_it() -> None:
     world = World(looking())
     await world.one_pass()
