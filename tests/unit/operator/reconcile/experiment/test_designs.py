@@ -72,8 +72,9 @@ def test_a_cap_goes_to_the_ledger_once_it_is_known() -> None:
 
 
 def test_what_was_settled_is_never_found_again() -> None:
-    of = spec(REVENUE)
+    of = spec(REVENUE, primary={"baseline": None})
     first = settled(of, seen(quantiles={"revenue": 99.5}))
+    assert first["conversion"].planned_units_per_arm
     assert settled(of, seen(rate=0.3, quantiles={"revenue": 7.0}), first) == first
 
 

@@ -624,7 +624,7 @@ def test_a_fresh_estimate_is_of_units_that_had_no_part_in_the_win() -> None:
     told = message(made, conditions.DECIDED)
     figures = re.search(r"conversion (\S+) \((\S+) to (\S+)\), an interval for one reading", told)
     assert figures, told
-    assert [float(figure) for figure in figures.groups()] == pytest.approx([0.01, 0.01 - 0.00858, 0.01 + 0.00858], rel=5e-3)
+    assert [float(figure) for figure in figures.groups()] == pytest.approx([0.01, 0.01 - 0.00858, 0.01 + 0.00858], abs=5e-5)
 
 
 def test_whose_win_is_confirmed_is_who_won_first() -> None:
@@ -866,6 +866,17 @@ def test_a_guardrail_of_the_routers_acts_while_the_ledger_is_away() -> None:
     known = xp.begun(spec=of)
     made = plan(known, spec=of, trouble="The ledger does not answer.", target=xp.target(xp.split(known), counts=BROKEN))
     assert (decided(made), made.look, said(made, conditions.RECORDED)) == (("RollBack", None), None, ("False", conditions.LEDGER_UNAVAILABLE))
+
+
+def test_an_arm_is_stopped_once_though_its_counts_are_still_there() -> None:
+    of = xp.spec(arms=TWO, metrics=[xp.CONVERSION, xp.ERRORS])
+    known = xp.begun(spec=of)
+    broken = BROKEN | {xp.V9.name: counts(640_000)}
+    first = xp.status(plan(known, spec=of, trouble="Away.", target=xp.target(xp.split(known), counts=broken)))
+    assert [arm.name for arm in first.arms if arm.stopped] == ["v8"]
+    begun = xp.status(plan(first, spec=of))
+    again = plan(begun, spec=of, trouble="Away.", target=xp.target(xp.split(begun), counts=broken))
+    assert (xp.status(again).traffic, again.events) == (begun.traffic, ())
 
 
 @pytest.mark.parametrize(("of", "counted"), [(guarded(), SOUND), (guarded(), {}), (guarded(onHarm="Hold"), BROKEN)])
