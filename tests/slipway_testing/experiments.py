@@ -27,7 +27,7 @@ CONTROL: Final = builders.revision(TARGET_SPEC)
 V8: Final = builders.revision(builders.spec(uri="pvc://models/digits/8"), number=2)
 V9: Final = builders.revision(builders.spec(uri="pvc://models/digits/9"), number=3)
 REVISIONS: Final = {"control": CONTROL, "v8": V8, "v9": V9} | {
-    f"v{number}": builders.revision(builders.spec(uri=f"pvc://models/digits/{number}"), number=number) for number in range(1, 6)
+    f"v{number}": builders.revision(builders.spec(uri=f"pvc://models/digits/{number}"), number=number) for number in range(1, 8)
 }
 RAMP: Final = ({"percent": 2, "holdSeconds": 60}, {"percent": 20, "holdSeconds": 60}, {"percent": 50})
 CONVERSION: Final = {

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
 from slipway_operator import errors
-from slipway_operator.api.v1alpha1.experiment import LookStatus
+from slipway_operator.api import conditions
+from slipway_operator.api.v1alpha1.experiment import ExperimentStatus, LookStatus
 from slipway_operator.cluster import ledger as ledgers
 from slipway_operator.cluster import observe_experiments, resources
 from slipway_operator.cluster.resources import Object
@@ -17,6 +19,8 @@ from slipway_operator.state.experiment import Journal, Observed, Plan
 from slipway_operator.state.plan import Event, Outcome
 
 CONTROLLER: Final = "experiment"
+
+log = logging.getLogger("slipway.controller")
 
 
 class Worker(Passes[Observed]):
@@ -68,7 +72,12 @@ class Worker(Passes[Observed]):
         if planned.register is not None:
             await self._register(key, name, planned.register, kept=self._memories.of(observed.identity.uid))
         if planned.look is not None and planned.memory is not None:
-            sequence = await self._append(observed, name, planned.look)
+            try:
+                sequence = await self._append(observed, name, planned.look)
+            except errors.LedgerError as error:
+                if not _takes_units_away(observed.status, status):
+                    raise
+                return _with_status(planned, self._unkept(observed, status, error))
             journal = Journal(sequence=sequence, memory=planned.memory)
             self._memories.of(observed.identity.uid).journal = journal
             if sequence:
@@ -108,6 +117,12 @@ class Worker(Passes[Observed]):
         kept.fingerprint = found
         return int(look["sequence"])
 
+    def _unkept(self, observed: Observed, status: ExperimentStatus, error: errors.LedgerError) -> Any:
+        """The status of a look that the ledger does not keep."""
+        log.warning("a look that stops an arm could not be kept, and is carried out all the same: %s", error)
+        reached = dataclasses.replace(observed, status=status)
+        return failure.status_after(reached, reason=conditions.LEDGER_UNAVAILABLE, message=f"{error}")
+
     async def _vanished(self, key: Key) -> None:
         """The ledger may forget an experiment whose object is gone; what it kept is read until its retention ends."""
         found = self._registered.pop(key, None)
@@ -123,6 +138,12 @@ class Worker(Passes[Observed]):
 
     def _warning(self, observed: Observed, *, reason: str, message: str) -> tuple[Event, ...]:
         return failure.warning(observed, reason=reason, message=message)
+
+
+def _takes_units_away(before: ExperimentStatus, after: ExperimentStatus) -> bool:
+    """Whether an arm was found harmful, which waits for nobody."""
+    stopped = {arm.name for arm in after.arms if arm.stopped} - {arm.name for arm in before.arms if arm.stopped}
+    return bool(stopped) or (after.decision is not None and after.decision.action == "RollBack")
 
 
 def _with_status(planned: Plan, status: Any) -> Plan:

@@ -36,12 +36,14 @@ def observed_by(observed: Observed, spec: ExperimentSpec, status: ExperimentStat
     """All that a look goes by. Units of arms that had no slots cannot be: they count as joined wrongly."""
     strays = sum(sum(units.values()) for units in _strays(status, sums))
     counted = {metric.name for metric in spec.metrics if metric.source == "Outcomes"}
+    # Nobody reads other metrics to date, and the ledger takes no look of more than 256 KiB.
+    to_date = {metric.name for metric in spec.metrics if metric.role in ("Primary", "Guardrail")} & counted
     memory = observed.journal.memory if observed.journal else Memory()
     return statistics.Observed(
         elapsed_s=max(0.0, (sums.now - _started(status)).total_seconds()),
         steps=tuple(_steps(status, sums)),
         closed={name: arms for name, arms in sums.closed.items() if name in counted},
-        open={name: arms for name, arms in sums.open.items() if name in counted},
+        open={name: arms for name, arms in sums.open.items() if name in to_date},
         joins=Joins(
             units=sum(sum(units.values()) for units in sums.units.values()),
             in_two_arms=sums.in_two_arms + strays,

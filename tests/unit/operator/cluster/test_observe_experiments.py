@@ -10,7 +10,7 @@ from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.experiment import ExperimentStatus, LookStatus
 from slipway_operator.cluster import observe_experiments
 from slipway_operator.cluster.observe_experiments import Kept, Memories, Observer
-from slipway_operator.errors import LedgerError
+from slipway_operator.errors import LedgerAbsent, LedgerError
 from slipway_operator.reconcile.experiment import plan
 from slipway_operator.state import observed as targets
 from slipway_operator.state.experiment import Journal, Observed, Rival, Sums
@@ -28,6 +28,7 @@ class Ledger:
         self.known = sums
         self.asked: list[Any] = []
         self.away = False
+        self.lost = False
 
     async def journal(self, namespace: str, name: str, *, after: int) -> Journal:
         self.asked.append(("journal", namespace, name, after))
@@ -35,6 +36,8 @@ class Ledger:
 
     async def sums(self, namespace: str, name: str, *, quantiles: Mapping[str, float]) -> Sums:
         self.asked.append(("sums", namespace, name, dict(quantiles)))
+        if self.lost:
+            raise LedgerAbsent("There is no such experiment.")
         if self.away or self.known is None:
             raise LedgerError("The ledger does not answer.")
         return self.known
@@ -170,6 +173,21 @@ async def test_a_ledger_that_was_away_is_asked_again_soon(monkeypatch: pytest.Mo
     assert (await stage.look(body(known, written=xp.written(**of)))).look_in_s == pytest.approx(0.1)
     clock.now = again_s
     assert (await stage.look(body(known, written=xp.written(**of)))).trouble
+
+
+async def test_an_experiment_that_the_ledger_lost_is_registered_anew() -> None:
+    known = running()
+    stage = Stage(ledger=Ledger())
+    assert stage.ledger
+    stage.memories.of(xp.UID).registered = stage.memories.of(xp.UID).fingerprint = "before"
+    await stage.look(body(known))
+    assert stage.memories.of(xp.UID).registered == "before", "it was only away"
+    stage.memories.of(xp.UID).looked_at = None
+    stage.ledger.lost = True
+    found = await stage.look(body(known))
+    kept = stage.memories.of(xp.UID)
+    assert (kept.registered, kept.journal, kept.fingerprint) == (None, None, None)
+    assert plan.plan(found).register == plan.plan(xp.observed(xp.admitted())).register
 
 
 async def test_the_journal_is_read_on_from_where_the_status_is() -> None:

@@ -147,6 +147,15 @@ async def test_a_definition_is_given_once_and_again_when_it_changed() -> None:
     assert world.calls.count("register") == 2
 
 
+async def test_what_the_ledger_forgot_is_registered_again() -> None:
+    world = World(looking())
+    await world.one_pass()
+    world.kept.registered = world.kept.journal = world.kept.fingerprint = None
+    world.seen = xp.observed(xp.begun(), trouble="There is no such experiment.")
+    await world.one_pass()
+    assert world.calls.count("register") == 2
+
+
 async def test_a_look_is_kept_before_the_status_tells_of_it() -> None:
     world = World(looking())
     await world.one_pass()
@@ -194,9 +203,9 @@ async def test_a_decision_is_kept_though_nothing_new_was_seen() -> None:
 
 async def test_a_look_that_the_ledger_refuses_changes_nothing_and_the_journal_is_read_anew() -> None:
     """Another operator led for a moment and has kept a look of that number."""
-    known = xp.begun()
-    harmful = xp.sums(known, rates={"v8": 0.05})
-    world = World(xp.observed(known, sums=harmful, journal=Journal(sequence=3, memory=Memory())))
+    known = xp.climbed(3)
+    better = xp.sums(known, rates={"v8": 0.12})
+    world = World(xp.observed(known, sums=better, journal=Journal(sequence=3, memory=Memory())))
     world.kept.journal = Journal(sequence=3, memory=Memory())
     world.kept.looked_at = 1.0
     world.ledger.refuses["append"] = errors.LedgerError("The ledger refuses POST with 409: look 4 is taken.")
@@ -205,6 +214,20 @@ async def test_a_look_that_the_ledger_refuses_changes_nothing_and_the_journal_is
     (told,) = world.statuses
     assert (told.decision, told.traffic) == (None, known.traffic)
     assert {each.type: each.reason for each in told.conditions}[conditions.RECORDED] == conditions.LEDGER_UNAVAILABLE
+
+
+@pytest.mark.parametrize(("arms", "expected"), [(("v8",), ("RollBack", {})), (("v8", "v9"), (None, {"control", "v9", "waiting"}))])
+async def test_a_harmful_arm_is_stopped_though_the_ledger_refuses_the_look(arms: tuple[str, ...], expected: Any) -> None:
+    of = xp.spec(arms=arms)
+    known = xp.begun(spec=of)
+    world = World(xp.observed(known, spec=of, sums=xp.sums(known, units=40_000, rates={"v8": 0.0})))
+    world.ledger.refuses["append"] = errors.LedgerError("The ledger refuses POST with 413: a look has 262144 bytes at most.")
+    await world.one_pass()
+    (told,) = world.statuses
+    assert (told.decision and told.decision.action, {run.group for run in told.traffic.slots} if told.traffic else {}) == expected
+    recorded = next(each for each in told.conditions if each.type == conditions.RECORDED)
+    assert (recorded.reason, recorded.message) == (conditions.LEDGER_UNAVAILABLE, str(world.ledger.refuses["append"]))
+    assert told.look is None
 
 
 @pytest.mark.parametrize("error", [errors.Conflict("edited"), errors.Unavailable("away"), TimeoutError()])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 import pytest
@@ -115,8 +116,8 @@ def test_a_refusal_leaves_what_runs_as_it_is_and_is_told_once() -> None:
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_several_that_wait_the_oldest_goes_first_in_whatever_order_they_are_known(order: int) -> None:
-    older = rival("older", created="2026-11-24T11:50:00Z")
-    younger = rival("younger", created="2026-11-24T11:59:30Z")
+    older = rival("older", uid="z", created="2026-11-24T11:50:00Z")
+    younger = rival("younger", uid="a", created="2026-11-24T11:55:00Z")
     made = plan(rivals=(older, younger)[::order])
     assert said(made) == ("False", conditions.QUEUED)
     assert message(made).startswith("Experiment older is first to have the units of ModelDeployment digits")
@@ -198,6 +199,11 @@ def test_the_first_step_waits_for_pods_of_every_arm_and_the_ledger_knows_before(
         "arms": ["control", "v8", "v9"],
         "metrics": [{"name": "conversion", "type": "Proportion", "windowSeconds": 60}],
     }
+
+
+def test_the_first_step_waits_until_routers_follow_the_table_of_the_target() -> None:
+    made = plan(xp.admitted(), target=xp.target(follow=False))
+    assert (xp.status(made).traffic, message(made)) == (None, "Routers follow the table of the target.")
 
 
 def test_an_arm_that_cannot_load_its_model_is_told_and_moves_nobody() -> None:
@@ -440,6 +446,17 @@ def test_a_harmful_arm_is_stopped_and_others_go_on(rate: float) -> None:
     assert [(event.type, event.reason) for event in made.events] == [("Warning", conditions.ARM_STOPPED)]
 
 
+def test_a_stop_gives_no_units_to_an_arm_without_pods() -> None:
+    of = xp.spec(arms=("v7", "v8", "v9"))
+    known = xp.begun(spec=of)
+    pods = {"v8": 0}
+    down = xp.status(plan(known, spec=of, target=xp.target(xp.split(known), pods=pods)))
+    down = xp.status(plan(down, spec=of, target=xp.target(xp.split(down), pods=pods)))
+    made = looked(down, spec=of, units=60_000, rates={"v9": 0.0}, target=xp.target(xp.split(down), pods=pods))
+    assert [arm.name for arm in xp.status(made).arms if arm.stopped] == ["v9"]
+    assert slots(xp.status(made)).keys() == {"control", "v7", "waiting"}
+
+
 def test_a_stopped_arm_never_gets_units_again() -> None:
     of = xp.spec(arms=TWO)
     known = xp.begun(spec=of)
@@ -514,6 +531,16 @@ def test_units_in_arms_that_had_no_slots_are_a_broken_join() -> None:
     assert (xp.status(made).verdict, said(made, conditions.TRUSTED)) == ("Unhealthy", ("False", conditions.BROKEN_JOIN))
 
 
+def test_data_that_cannot_be_believed_end_with_the_time_and_others_get_the_units() -> None:
+    known = xp.climbed(3)
+    assert known.started_at
+    for late, expected in ((86_399, None), (86_400, ("KeepControl", None))):
+        counted = dataclasses.replace(lossy(known, rates=BETTER), now=builders.at(late))
+        made = plan(known, sums=counted, now=builders.at(late))
+        assert decided(made) == expected
+    assert message(made, conditions.DECIDED).startswith("The time is over and the data cannot be believed: arms did not get the units")
+
+
 # Wins.
 
 
@@ -586,6 +613,18 @@ def test_a_winner_keeps_its_share_for_a_fresh_estimate() -> None:
     confirming = xp.status(plan(won, spec=of))
     assert decided(looked(confirming, spec=of, rates=BETTER, now=builders.at(600))) is None
     assert decided(looked(confirming, spec=of, rates=BETTER, now=builders.at(601))) == ("Promote", "v8")
+
+
+def test_a_fresh_estimate_is_of_units_that_had_no_part_in_the_win() -> None:
+    """Of 10,000 units each, 0.1 and 0.11, with no variance below the pooled one: 0.01 ± 1.96 √((0.09395 + 0.0979) / 10⁴) = 0.01 ± 0.00858."""
+    of = xp.spec(decision={"confirmSeconds": 600})
+    won = xp.status(looked(xp.climbed(3, spec=of), spec=of, rates=BETTER))
+    made = looked(xp.status(plan(won, spec=of)), spec=of, rates={"v8": 0.11}, now=builders.at(601))
+    assert xp.status(made).decision
+    told = message(made, conditions.DECIDED)
+    figures = re.search(r"conversion (\S+) \((\S+) to (\S+)\), an interval for one reading", told)
+    assert figures, told
+    assert [float(figure) for figure in figures.groups()] == pytest.approx([0.01, 0.01 - 0.00858, 0.01 + 0.00858], abs=5e-5)
 
 
 def test_whose_win_is_confirmed_is_who_won_first() -> None:
@@ -759,6 +798,13 @@ def test_a_promotion_is_over_when_the_winner_serves_everybody() -> None:
     assert (made.end, xp.status(made).verdict, xp.status(made).traffic) == (True, "Won", None)
 
 
+def test_a_model_that_comes_after_the_winner_took_over_takes_nothing_from_its_win() -> None:
+    won = xp.status(looked(xp.climbed(3), rates=BETTER))
+    newer = builders.spec(uri="pvc://models/digits/7")
+    made = plan(won, target=xp.target(Split.whole(xp.V8.name), told={"promoted": promoted()}, spec=newer))
+    assert (decided(made), xp.status(made).verdict) == (("Promote", "v8"), "Won")
+
+
 def test_an_experiment_at_its_end_is_at_rest() -> None:
     done = xp.status(plan(xp.status(looked(xp.begun(), rates=WORSE))))
     made = plan(done, now=builders.at(100_000), command="promote v8", spec=xp.spec(suspend=True))
@@ -820,6 +866,17 @@ def test_a_guardrail_of_the_routers_acts_while_the_ledger_is_away() -> None:
     known = xp.begun(spec=of)
     made = plan(known, spec=of, trouble="The ledger does not answer.", target=xp.target(xp.split(known), counts=BROKEN))
     assert (decided(made), made.look, said(made, conditions.RECORDED)) == (("RollBack", None), None, ("False", conditions.LEDGER_UNAVAILABLE))
+
+
+def test_an_arm_is_stopped_once_though_its_counts_are_still_there() -> None:
+    of = xp.spec(arms=TWO, metrics=[xp.CONVERSION, xp.ERRORS])
+    known = xp.begun(spec=of)
+    broken = BROKEN | {xp.V9.name: counts(640_000)}
+    first = xp.status(plan(known, spec=of, trouble="Away.", target=xp.target(xp.split(known), counts=broken)))
+    assert [arm.name for arm in first.arms if arm.stopped] == ["v8"]
+    begun = xp.status(plan(first, spec=of))
+    again = plan(begun, spec=of, trouble="Away.", target=xp.target(xp.split(begun), counts=broken))
+    assert (xp.status(again).traffic, again.events) == (begun.traffic, ())
 
 
 @pytest.mark.parametrize(("of", "counted"), [(guarded(), SOUND), (guarded(), {}), (guarded(onHarm="Hold"), BROKEN)])
