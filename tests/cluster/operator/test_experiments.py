@@ -53,10 +53,15 @@ def trial(kube: Kube, shop: Shop, experimenter: RunningOperator) -> Iterator[Tri
 
 
 def feed(ledger: Ledger, trial: Trial, *, control: tuple[int, int], v2: tuple[int, int], stratum: str = "1") -> None:
-    """Units of both arms whose windows have closed, and how many of them bought."""
-    for arm, (units, bought) in (("control", control), ("v2", v2)):
-        ledger.expose(*trials.exposures(trial, arm, units, at=at(-1000), stratum=stratum))
-        ledger.observe(*trials.outcomes(trial, arm, bought, at=at(-990), stratum=stratum))
+    """Units of both arms whose windows have closed, and how many of them bought.
+
+    Outcomes go first, and exposures of both arms together: a look in between must not find an arm without any.
+    """
+    arms = {"control": control, "v2": v2}
+    service, name = f"{trial.shop.namespace}/digits", trial.ledger_name
+    for arm, (_, bought) in arms.items():
+        ledger.observe(*trials.outcomes(service, arm, bought, at=at(-990), stratum=stratum))
+    ledger.expose(*(one for arm, (units, _) in arms.items() for one in trials.exposures(name, arm, units, at=at(-1000), stratum=stratum)))
 
 
 def undivided(trial: Trial, *, revision: str) -> bool:
