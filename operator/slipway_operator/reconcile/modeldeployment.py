@@ -178,6 +178,9 @@ def _scales(observed: Observed, replicas: Replicas, roles: Cast) -> Iterator[Sca
             continue
         current = observed.workload(part.revision.name).replicas
         fixed = {"Candidate": roles.wanted, "Shadow": 1}.get(part.role, roles.arms.wanted.get(part.revision.name, replicas.min))
+        if part.role == "Arm" and part.revision == roles.desired:
+            # The winner: it is an arm until it has pods for everybody.
+            fixed = roles.wanted
         if current is None or current == fixed or (_autoscaled(part, replicas) and current > 0):
             continue
         yield Scale(deployment=revision_objects.deployment_name(part.revision.name), replicas=fixed)

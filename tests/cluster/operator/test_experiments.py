@@ -125,6 +125,31 @@ def test_a_winner_is_promoted_and_git_may_write_it_without_a_restart(trial: Tria
     assert trial.shop.deployment(winner)["metadata"]["generation"] == pods["metadata"]["generation"], "its pods are those that were there"
 
 
+def test_a_winner_takes_over_when_it_has_pods_for_everybody(kube: Kube, shop: Shop, experimenter: RunningOperator, ledger: Ledger) -> None:
+    def pods(revision: str) -> int:
+        return int(shop.deployment(revision)["spec"].get("replicas", 1))
+
+    with FakeRouter(kube, shop.namespace):
+        shop.apply(uri=ONE, serving={"replicas": {"min": 2}})
+        stable = shop.candidate()
+        eventually(lambda: pods(stable) == 2)
+        shop.roll_out(stable)
+        eventually(shop.ready)
+        trial = Trial(shop)
+        trial.apply()
+        winner = trial.revision()
+        assert steady(lambda: pods(winner), for_s=0.5) == 1, "half of the units are half of two pods"
+        trial.serve()
+
+        feed(ledger, trial, control=(1000, 200), v2=(1000, 400))
+
+        eventually(lambda: pods(winner) == 2)
+        assert shop.status()["revision"] == stable
+        shop.roll_out(winner)
+        eventually(lambda: trial.status().get("verdict") == "Won")
+        eventually(lambda: undivided(trial, revision=winner))
+
+
 def test_a_harmful_arm_is_gone_and_who_waits_follows(trial: Trial, ledger: Ledger) -> None:
     stable = trial.shop.status()["revision"]
     second = Trial(trial.shop, "digits-v3")
