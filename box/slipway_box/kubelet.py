@@ -46,6 +46,7 @@ def configuration(site: Site) -> dict[str, Any]:
 
     failCgroupV1: this version still runs on cgroup v1 but refuses it by default.
     Images are never collected (threshold 100): they came from no registry and could not be pulled again.
+    crashLoopBackOff: a container that fails is started again after 15 s at most, and not after five minutes: somebody is working on it.
     """
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -68,6 +69,8 @@ def configuration(site: Site) -> dict[str, Any]:
         "volumePluginDir": str(site.state / "kubelet" / "volume-plugins"),
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
+        "featureGates": {"KubeletCrashLoopBackOffMax": True},
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "15s"},
         "evictionHard": {"memory.available": "200Mi", "nodefs.available": "1Gi", "nodefs.inodesFree": "1%", "imagefs.available": "1Gi"},
     }
 
