@@ -1,5 +1,5 @@
 """`make demo`: a cluster, Slipway on it, a trained model behind an address, 360 predictions; a good and a bad rollout, while users ask; then a model
-whose features come from Redis.
+whose features come from Redis; then an experiment that promotes the better of two models by itself.
 
 Standard library only, like the box: it runs before anything is installed. Every step can be run again on top of itself.
 """
@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 RANKER = HERE.parent / "ranker"
 sys.path[:0] = [str(REPOSITORY / "box"), str(HERE), str(RANKER)]
 
+import experiments  # noqa: E402
 import rollouts  # noqa: E402
 import shop_features  # noqa: E402
 
@@ -50,6 +51,7 @@ class Demo:
         if everything:
             self._roll_out()
             self._serve_features()
+            self._experiment()
         self._say_what_next()
 
     def _train(self) -> None:
@@ -61,8 +63,8 @@ class Demo:
         with step("storing the model in the cluster's volume models", usual_s=5):
             self._kubectl("apply", "--server-side", "-f", str(HERE / "storage.yaml"))
             self._kubectl("wait", "--for=condition=Ready", "pod/uploader", f"--namespace={NAMESPACE}", "--timeout=120s")
-            model = (BUILD / "digits/model.onnx").read_bytes()
-            for path, content in (("1/model.onnx", model), ("2/model.onnx", model), ("3/model.py", rollouts.BROKEN)):
+            model, robust = ((BUILD / f"digits/{name}.onnx").read_bytes() for name in ("model", "robust"))
+            for path, content in (("1/model.onnx", model), ("2/model.onnx", model), ("3/model.py", rollouts.BROKEN), ("4/model.onnx", robust)):
                 folder = f"/models/digits/{path.partition('/')[0]}"
                 # Written beside and moved into place: nobody ever reads half a model.
                 write = f"mkdir -p {folder} && cat > {folder}/.new && mv {folder}/.new /models/digits/{path}"
@@ -133,6 +135,36 @@ class Demo:
         print()
         print(self._kubectl("get", "mdep", f"--namespace={NAMESPACE}"))
 
+    def _experiment(self) -> None:
+        """Faint scans: the model that serves against one that was trained on such, by what users got of it."""
+        self._apply({"model": {"uri": "pvc://models/digits/2", "format": "onnx"}, "traffic": rollouts.TRAFFIC})
+        self._kubectl("wait", "--for=condition=Ready", f"mdep/{MODEL}", f"--namespace={NAMESPACE}", "--timeout=180s")
+        self._kubectl("delete", "xp", "digits-v4", f"--namespace={NAMESPACE}", "--ignore-not-found")
+        self._kubectl("apply", "--server-side", "-f", str(HERE / "experiment.yaml"))
+        print("\nAn experiment, examples/digits/experiment.yaml, while readers send faint scans:")
+        token = self._kubectl("create", "token", "default", "--audience=slipway-ledger", f"--namespace={NAMESPACE}")
+        heldout = json.loads((BUILD / "digits/heldout.json").read_text())
+        with self._endpoint() as model, self._endpoint("slipway-ledger", namespace="slipway-system", port=8080) as ledger:
+            readers = experiments.Readers(model, ledger, token=token, service=f"{NAMESPACE}/{MODEL}", name=MODEL, scans=heldout)
+            try:
+                with readers:
+                    over = experiments.watch(self._experiment_status)
+            except TimeoutError as error:
+                raise BoxError(f"{error}; see kubectl describe xp digits-v4 -n {NAMESPACE}") from error
+        print(f"   {over['decision']['message']}")
+        for arm in over["arms"]:
+            asked, read = readers.asked[arm["revision"]], readers.read[arm["revision"]]
+            print(f"   {arm['name']:8} read {read / max(asked, 1):.1%} of {asked} scans right")
+        print(f"   failed requests: {sum(readers.failures.values()) or 'none'}")
+        print()
+        print(self._kubectl("get", "mdep,xp", f"--namespace={NAMESPACE}"))
+        if over["verdict"] != "Won":
+            raise BoxError(f"the experiment ended with {over['verdict']}, and v4 should have won")
+
+    def _experiment_status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._kubectl("get", "xp", "digits-v4", f"--namespace={NAMESPACE}", "-o", "json"))
+        return found.get("status") or {}
+
     def _apply(self, changes: dict[str, Any]) -> None:
         """examples/digits/modeldeployment.yaml with another model, as its owner would apply it."""
         written = json.loads(self._kubectl("create", "--dry-run=client", "-o", "json", "-f", str(HERE / "modeldeployment.yaml")))
@@ -145,13 +177,13 @@ class Demo:
         return status
 
     @contextmanager
-    def _endpoint(self, name: str = MODEL) -> Iterator[tuple[str, int]]:
-        """Where this machine reaches a model's Service: its own address on the box, a forwarded port elsewhere."""
+    def _endpoint(self, name: str = MODEL, *, namespace: str = NAMESPACE, port: int = 80) -> Iterator[tuple[str, int]]:
+        """Where this machine reaches a Service: its own address on the box, a forwarded port elsewhere."""
         if os.environ.get("CLUSTER", "box") == "box":
-            address = self._kubectl("get", "service", name, f"--namespace={NAMESPACE}", "-o", "jsonpath={.spec.clusterIP}")
-            yield address, 80
+            address = self._kubectl("get", "service", name, f"--namespace={namespace}", "-o", "jsonpath={.spec.clusterIP}")
+            yield address, port
             return
-        command = self._cluster.kubectl("port-forward", f"service/{name}", ":80", f"--namespace={NAMESPACE}")
+        command = self._cluster.kubectl("port-forward", f"service/{name}", f":{port}", f"--namespace={namespace}")
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
             try:
                 assert forwarding.stdout is not None  # noqa: S101 - it is a pipe
@@ -166,6 +198,7 @@ class Demo:
             "  alias kubectl=box/box\\ kubectl\n"
             "  kubectl explain mdep.spec.serving\n"
             f"  kubectl get mdep {MODEL} -n {NAMESPACE} -o yaml\n"
+            f"  kubectl get xp digits-v4 -n {NAMESPACE} -o yaml\n"
             f'  kubectl patch mdep {MODEL} -n {NAMESPACE} --type merge -p \'{{"spec":{{"serving":{{"replicas":{{"min":2}}}}}}}}\'\n'
             "  make clean        # takes the cluster down and leaves nothing behind"
         )

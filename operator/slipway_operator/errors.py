@@ -65,6 +65,10 @@ class LedgerError(SlipwayError):
     """The ledger does not answer, or refuses. The message is a sentence for the status of an object."""
 
 
+class LedgerAbsent(LedgerError):
+    """The ledger does not know the experiment: it was never registered, or its data are gone."""
+
+
 class ApplyFight(SlipwayError):
     """The same body had to be applied too often because others keep changing it back. ``managers`` names them."""
 

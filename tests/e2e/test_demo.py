@@ -29,6 +29,10 @@ def test_the_demo_predicts_and_rolls_out_what_it_promises_and_can_be_run_again()
     assert re.search(r"user 7, price   5\.0  ->  200  clicked, 0\.\d+", answered)
     assert re.search(r"user 7, price  95\.0  ->  200  ignored, 0\.\d+", answered)
     assert '422  {"error": "input price: row 0, column 0 is -5.0: it should be at least 0"' in answered
+    experiment = told.partition("An experiment,")[2]
+    assert "Arm v4 won at look" in experiment
+    assert "failed requests: none" in experiment
+    assert re.search(r"experiment.slipway.dev/digits-v4 +digits +Won +\+\d", experiment)
     demo("--only-predictions")
     leave_room()
 

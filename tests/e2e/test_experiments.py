@@ -16,7 +16,7 @@ from slipway_statistics.experiment import Design, Joins, Metric, Observed, Step
 from slipway_statistics.sums import Sums
 from slipway_statistics.verdict import look
 from slipway_testing import onnx_models
-from slipway_testing.experiments import ANALYSIS, PRIMARY, TARGET, apply, conversion, over, revision_of, routed, started, status, sums, verdict
+from slipway_testing.box_experiments import ANALYSIS, PRIMARY, TARGET, apply, conversion, over, revision_of, routed, started, status, sums, verdict
 from slipway_testing.kube import eventually
 from slipway_testing.shoppers import Shoppers
 from slipway_testing.stage import DOUBLED, Stage

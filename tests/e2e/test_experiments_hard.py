@@ -13,7 +13,7 @@ import pytest
 
 from slipway_operator.cluster import resources
 from slipway_testing import accounts, onnx_models
-from slipway_testing.experiments import ANALYSIS, TARGET, apply, conversion, over, revision_of, started, status, sums, verdict
+from slipway_testing.box_experiments import ANALYSIS, TARGET, apply, conversion, over, revision_of, started, status, sums, verdict
 from slipway_testing.kube import eventually
 from slipway_testing.shoppers import SYSTEM, Shoppers, ledger_address, luck, post
 from slipway_testing.stage import DOUBLED, Stage

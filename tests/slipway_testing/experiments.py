@@ -1,103 +1,209 @@
-"""Experiments on the box: applied as users do, and looked at through the API server and the ledger."""
+"""Experiment shop/digits-v8 on ModelDeployment shop/digits, whose revision of model 0 is the control; a test says only what differs."""
 
-import http
-import json
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
 
-from slipway_operator.cluster import resources
-from slipway_testing import accounts
-from slipway_testing.kube import eventually
-from slipway_testing.shoppers import SYSTEM, ledger_address, post
-from slipway_testing.stage import Stage
+from slipway_operator.api.v1alpha1.experiment import WAITING, ExperimentSpec, ExperimentStatus
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec
+from slipway_operator.reconcile.experiment import plan as plans
+from slipway_operator.state import observed as targets
+from slipway_operator.state.experiment import Journal, Observed, Plan, Sums
+from slipway_operator.state.observed import Identity, Routers, Workload
+from slipway_operator.state.revision import Revision
+from slipway_operator.state.routes import Division, Groups, Limits, RouteTable, Split
+from slipway_operator.state.slots import Allocation
+from slipway_statistics import sums as statistics
+from slipway_statistics.experiment import Memory
+from slipway_testing import builders
 
-TARGET = "ranker"
-PRIMARY = {
-    "name": "bought",
+NAME: Final = "digits-v8"
+UID: Final = "1a2b3c4d-5e6f-7081-92a3-b4c5d6e7f809"
+FULL_NAME: Final = "shop/digits-v8-1a2b3c4d"
+"""At the ledger."""
+
+TARGET_SPEC: Final = builders.spec(uri="pvc://models/digits/0")
+CONTROL: Final = builders.revision(TARGET_SPEC)
+V8: Final = builders.revision(builders.spec(uri="pvc://models/digits/8"), number=2)
+V9: Final = builders.revision(builders.spec(uri="pvc://models/digits/9"), number=3)
+REVISIONS: Final = {"control": CONTROL, "v8": V8, "v9": V9} | {
+    f"v{number}": builders.revision(builders.spec(uri=f"pvc://models/digits/{number}"), number=number) for number in range(1, 8)
+}
+RAMP: Final = ({"percent": 2, "holdSeconds": 60}, {"percent": 20, "holdSeconds": 60}, {"percent": 50})
+CONVERSION: Final = {
+    "name": "conversion",
     "role": "Primary",
     "type": "Proportion",
-    "direction": "Up",
-    "windowSeconds": 2,
+    "windowSeconds": 60,
+    "baseline": "0.1",
     "minimumEffect": {"relativePercent": "10"},
 }
-ANALYSIS = {"minUnitsPerArm": 200, "minDurationSeconds": 5, "maxDurationSeconds": 600, "intervalSeconds": 1}
+ERRORS: Final = {"name": "error-rate", "role": "Guardrail", "source": "Router", "direction": "Down", "margin": "0.01"}
+LIMITS: Final = Limits(timeout_ms=60_000, body_bytes=2**26, pending_per_pod=128)
 
 
-def manifest(stage: Stage, name: str, *, arms: dict[str, int], **spec: Any) -> dict[str, Any]:
-    """An Experiment on TARGET; ``arms``: by name, the number of its model."""
-    treatments = [{"name": arm, "model": {"uri": f"pvc://models/model/{number}"}} for arm, number in arms.items()]
-    return {
-        "apiVersion": "slipway.dev/v1alpha1",
-        "kind": "Experiment",
-        "metadata": {"name": name, "namespace": stage.namespace},
-        "spec": {
-            "targetRef": {"name": TARGET},
-            "arms": [{"name": "control"}, *treatments],
-            "assignment": {"unit": {"header": "x-user-id"}},
-            "metrics": [PRIMARY],
-            "analysis": ANALYSIS,
-            **spec,
-        },
+def arm(name: str) -> dict[str, Any]:
+    """v8 is the model of that number."""
+    return {"name": name, "model": {"uri": f"pvc://models/digits/{name.removeprefix('v')}"}}
+
+
+def written(*, arms: tuple[str, ...] = ("v8",), analysis: Mapping[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """spec of an Experiment as a user writes it."""
+    valid: dict[str, Any] = {
+        "targetRef": {"name": "digits"},
+        "arms": [{"name": "control"}, *(arm(name) for name in arms)],
+        "assignment": {"unit": {"header": "x-user-id"}},
+        "ramp": list(RAMP),
+        "metrics": [CONVERSION],
+        "analysis": {"minUnitsPerArm": 100, "minDurationSeconds": 0, "maxDurationSeconds": 86_400} | dict(analysis or {}),
     }
+    return {name: value for name, value in (valid | changes).items() if value is not None}
 
 
-def apply(stage: Stage, name: str, *, arms: dict[str, int], **spec: Any) -> None:
-    """Apply one as a user does."""
-    stage.run("apply", "--server-side", "-f", "-", stdin=json.dumps(manifest(stage, name, arms=arms, **spec)))
+def spec(**changes: Any) -> ExperimentSpec:
+    """The same as the API server hands it over."""
+    return ExperimentSpec.model_validate(written(**changes))
 
 
-def status(stage: Stage, name: str) -> dict[str, Any]:
-    """Its status."""
-    live = stage.kube.get(resources.EXPERIMENTS, name, namespace=stage.namespace)
-    assert live is not None
-    found: dict[str, Any] = live.get("status") or {}
+def identity(**changes: Any) -> Identity:
+    """Experiment shop/digits-v8."""
+    valid: dict[str, Any] = {"name": NAME, "namespace": "shop", "uid": UID, "generation": 1}
+    return Identity(**(valid | changes))
+
+
+def split(status: ExperimentStatus) -> Split:
+    """What the target's table says where it follows the status."""
+    traffic = status.traffic
+    runs = tuple((run.before, run.group) for run in traffic.slots) if traffic else ()
+    present = {group for _, group in runs}
+    serving = {name: revision.name for name, revision in REVISIONS.items()} | {WAITING: CONTROL.name}
+    if traffic is None or not present & {arm.name for arm in status.arms if arm.name != "control"}:
+        return Split.whole(CONTROL.name)
+    groups = tuple((group, serving[group]) for group in (*REVISIONS, WAITING) if group in present)
+    return Split(
+        stable=CONTROL.name,
+        groups=Groups(experiment=f"shop/{status.ledger_name}", stratum=str(traffic.stratum), revisions=groups),
+        allocation=Allocation(runs),
+    )
+
+
+def table(of: Split, *, epoch: int = 5) -> RouteTable:
+    """The live table of the target."""
+    return RouteTable(namespace="shop", model="digits", division=Division(seed=f"shop/{NAME}", epoch=epoch, split=of), unit=None, limits=LIMITS)
+
+
+def settled_target(**changes: Any) -> dict[str, Any]:
+    """status of a target that stands still."""
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-11-24T11:00:00Z",
+        "reason": "Serving",
+        "message": "Serves.",
+    }
+    return {"observedGeneration": 1, "conditions": [ready]} | changes
+
+
+def target(
+    live: Split | None = None,
+    *,
+    follow: bool = True,
+    replicas: int = 4,
+    pods: Mapping[str, int] | None = None,
+    spec: ModelDeploymentSpec = TARGET_SPEC,
+    told: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> targets.Observed:
+    """ModelDeployment shop/digits with ``replicas`` pods, of each arm as many but for ``pods``."""
+    found = table(live or Split.whole(CONTROL.name))
+    ready = dict.fromkeys(REVISIONS, replicas) | dict(pods or {})
+    workloads = {REVISIONS[name].name: Workload(settled=True, replicas=replicas, available=count) for name, count in ready.items()}
+    valid: dict[str, Any] = {
+        "spec": spec,
+        "revisions": (V9, V8, CONTROL),
+        "workloads": workloads,
+        "selected": found.division.split.stable,
+        "table": found,
+        "routers": Routers(name="slipway-router", addressed=True, digests={"pod-1": found.digest if follow else "earlier"}),
+        "status": builders.status(builders.entry(CONTROL, "Stable", since=builders.long_ago()), **settled_target(**dict(told or {}))),
+    }
+    return builders.observed(**(valid | changes))
+
+
+def observed(status: ExperimentStatus | None = None, **changes: Any) -> Observed:
+    """The experiment, seen with a target whose routers follow what the status says."""
+    known = status or ExperimentStatus()
+    valid: dict[str, Any] = {
+        "identity": identity(),
+        "created": "2026-11-24T11:59:00Z",
+        "spec": spec(),
+        "status": known,
+        "target": target(split(known)),
+        "journal": Journal(sequence=known.look.sequence if known.look else 0, memory=Memory()) if changes.get("sums") else None,
+        "now": builders.NOW,
+    }
+    return Observed(**(valid | changes))
+
+
+def status(made: Plan) -> ExperimentStatus:
+    """The status that a plan writes, as it is read again."""
+    if made.status is None:
+        raise AssertionError("this plan leaves the status alone")
+    return ExperimentStatus.model_validate(made.status.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def admitted(**changes: Any) -> ExperimentStatus:
+    """Its turn has come, and the arms are asked for."""
+    return status(plans.plan(observed(**changes)))
+
+
+def divided(**changes: Any) -> ExperimentStatus:
+    """The first step is in the status, and no router has it."""
+    return status(plans.plan(observed(admitted(**changes), **changes)))
+
+
+def begun(**changes: Any) -> ExperimentStatus:
+    """Every router has the first step, since now."""
+    return status(plans.plan(observed(divided(**changes), **changes)))
+
+
+def climbed(step: int, **changes: Any) -> ExperimentStatus:
+    """Every router has that step, since now; everything went well before, and nothing was seen."""
+    found = begun(**changes)
+    while found.traffic and found.traffic.step < step:
+        later = status(plans.plan(observed(found, **changes, sums=sums(found), now=builders.at(61))))
+        found = status(plans.plan(observed(later, **changes)))
     return found
 
 
-def revision_of(stage: Stage, name: str, arm: str) -> str:
+def conversions(units: int, rate: float, *, before: int = 0) -> statistics.Sums:
+    """Of so many units that share converted; ``before``: as many of the covariate."""
+    events = round(units * rate)
+    return statistics.Sums(units=units, totals=(events, before), products=(events, min(events, before), before))
+
+
+def sums(
+    status: ExperimentStatus, *, units: int = 20_000, rates: Mapping[str, float] | None = None, now: datetime = builders.NOW, **changes: Any
+) -> Sums:
+    """So many units of the newest stratum, spread as its slots are, of whom every arm's share of ``rates`` converted (0.1 where it says nothing)."""
+    stratum = status.strata[-1]
+    whole = sum(group.slots for group in stratum.slots)
+    counts = {group.arm: units * group.slots // whole for group in stratum.slots}
+    told = rates or {}
+    found = {name: {stratum.name: conversions(count, told.get(name, 0.1))} for name, count in counts.items()}
+    valid: dict[str, Any] = {
+        "now": now,
+        "closed": {"conversion": found},
+        "open": {"conversion": found},
+        "units": {stratum.name: counts},
+        "waiting": 0,
+        "in_two_arms": 0,
+        "newest_outcome": now,
+    }
+    return Sums(**(valid | changes))
+
+
+def revision_of(name: str) -> Revision:
     """The revision of an arm."""
-    return str(next(each["revision"] for each in status(stage, name)["arms"] if each["name"] == arm))
-
-
-def verdict(stage: Stage, name: str, *expected: str, within_s: float = 120) -> dict[str, Any]:
-    """Wait for one of these verdicts; the status with it."""
-
-    def look() -> bool:
-        found = status(stage, name)
-        assert found.get("verdict") in expected, f"{found.get('verdict')}: {found.get('reason')}: {found.get('summary')}"
-        return True
-
-    eventually(look, within_s=within_s, every_s=0.25)
-    return status(stage, name)
-
-
-def started(stage: Stage, name: str) -> None:
-    """Wait for its first step."""
-    eventually(lambda: "startedAt" in status(stage, name), within_s=90, every_s=0.25)
-
-
-def conversion(winner: str, *, control: float, arm: float) -> Any:
-    """Who buys how often, by the revision that answered."""
-    return lambda revision: arm if revision == winner else control
-
-
-def routed(stage: Stage) -> dict[str, Any]:
-    """The live route table of TARGET."""
-    live = stage.kube.get(resources.CONFIG_MAPS, f"{TARGET}-routes", namespace=stage.namespace)
-    assert live is not None
-    found: dict[str, Any] = json.loads(live["data"]["routes.json"])
-    return found
-
-
-def over(stage: Stage, name: str) -> None:
-    """Delete it, and wait until its arms have no units left."""
-    stage.run("delete", "experiment", name)
-    eventually(lambda: "exposures" not in routed(stage), within_s=20)
-
-
-def sums(stage: Stage, name: str) -> dict[str, Any]:
-    """The ledger's sums."""
-    token = accounts.token(stage.kube, SYSTEM, "slipway-operator")
-    path = f"/v1/experiments/{stage.namespace}/{status(stage, name)['ledgerName']}/sums"
-    answered, found = post(ledger_address(stage), path, None, token=token, method="GET")
-    assert answered == http.HTTPStatus.OK, found
-    return dict(found)
+    return REVISIONS[name]

@@ -1,5 +1,6 @@
--- Health of a slipway.dev/ModelDeployment for Argo CD, from its conditions (they follow kstatus).
--- Healthy: what the spec asks for serves. Degraded: somebody must act. Suspended: spec.suspend. Progressing: everything else.
+-- Health of a slipway.dev/ModelDeployment or Experiment for Argo CD, from its conditions (they follow kstatus).
+-- Healthy: what the spec asks for serves; the experiment runs or is over. Degraded: somebody must act. Suspended: spec.suspend, or it waits for another
+-- object and nobody has to act. Progressing: everything else.
 local function condition(kind)
   for _, found in ipairs((obj.status or {}).conditions or {}) do
     if found.type == kind then
@@ -9,7 +10,7 @@ local function condition(kind)
   return {}
 end
 
-local ready, stalled = condition("Ready"), condition("Stalled")
+local ready, reconciling, stalled = condition("Ready"), condition("Reconciling"), condition("Stalled")
 
 if (obj.status or {}).observedGeneration ~= obj.metadata.generation then
   return {status = "Progressing", message = ready.message or "Waiting for the operator."}
@@ -22,5 +23,8 @@ if (obj.spec or {}).suspend then
 end
 if ready.status == "True" then
   return {status = "Healthy", message = ready.message}
+end
+if reconciling.status == "False" then
+  return {status = "Suspended", message = ready.message}
 end
 return {status = "Progressing", message = ready.message}

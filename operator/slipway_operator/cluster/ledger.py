@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 
-from slipway_operator.errors import LedgerError
+from slipway_operator.errors import LedgerAbsent, LedgerError
 from slipway_operator.state.experiment import Journal, Sums
 from slipway_statistics import record, sums
 from slipway_statistics.experiment import Arms, Memory
@@ -41,7 +41,7 @@ class Ledger:
 
     async def end(self, namespace: str, name: str) -> None:
         """Take no more events for it. Nothing is wrong where there is none, or where it has ended."""
-        with contextlib.suppress(_Absent):
+        with contextlib.suppress(LedgerAbsent):
             await self._ask("DELETE", _path(namespace, name))
 
     async def sums(self, namespace: str, name: str, *, quantiles: Mapping[str, float]) -> Sums:
@@ -62,14 +62,16 @@ class Ledger:
 
     async def journal(self, namespace: str, name: str, *, after: int) -> Journal:
         """How far the looks go; ``after`` is a number that is known to be there, less one."""
-        while True:
-            answer = await self._ask("GET", f"{_path(namespace, name)}/looks?{urlencode({'after': after, 'limit': _MOST_LOOKS})}")
-            last, found = int(answer["last"]), answer["looks"]
-            if not last:
-                return Journal(sequence=0, memory=Memory())
-            if found and found[-1]["sequence"] == last:
-                return Journal(sequence=last, memory=record.read(Memory, found[-1]["said"]["memory"]))
-            after = found[-1]["sequence"] if found else last - 1
+        found: Journal | int = after
+        while not isinstance(found, Journal):
+            answer = await self._ask("GET", f"{_path(namespace, name)}/looks?{urlencode({'after': found, 'limit': _MOST_LOOKS})}")
+            try:
+                found = _newest(answer, after=found)
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise LedgerError(
+                    f"The looks of experiment {namespace}/{name} cannot be read: {error!r}. Do operator and ledger have one version?"
+                ) from error
+        return found
 
     async def append(self, namespace: str, name: str, look: Mapping[str, Any]) -> None:
         """Keep a look."""
@@ -97,10 +99,6 @@ class Ledger:
             raise LedgerError(f"The token for the ledger cannot be read: {error}.") from error
 
 
-class _Absent(LedgerError):
-    """There is no such experiment."""
-
-
 def _answer(method: str, url: str, status: int, text: str) -> Any:
     try:
         answer = json.loads(text) if text.strip() else {}
@@ -110,7 +108,19 @@ def _answer(method: str, url: str, status: int, text: str) -> Any:
         return answer
     said = answer.get("error") if isinstance(answer, dict) else None
     message = f"The ledger at {url} refuses {method} with {status}: {said or text[:200] or 'no reason'}."
-    raise _Absent(message) if status == 404 else LedgerError(message)
+    raise LedgerAbsent(message) if status == 404 else LedgerError(message)
+
+
+def _newest(answer: Mapping[str, Any], *, after: int) -> Journal | int:
+    """The newest look, or the number after which to ask again. Raises KeyError, IndexError, TypeError or ValueError for what is no such answer."""
+    last, found = int(answer["last"]), answer["looks"]
+    if not last:
+        return Journal(sequence=0, memory=Memory())
+    if found and found[-1]["sequence"] == last:
+        return Journal(sequence=last, memory=record.read(Memory, found[-1]["said"]["memory"]))
+    if not found and after == last - 1:
+        raise ValueError(f"look {last} is said to be the last one and is not there")
+    return int(found[-1]["sequence"]) if found else last - 1
 
 
 def _path(namespace: str, name: str) -> str:

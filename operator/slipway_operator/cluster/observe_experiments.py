@@ -5,17 +5,17 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import pydantic
 
 from slipway_operator import errors
-from slipway_operator.api import metadata
+from slipway_operator.api import conditions, metadata
 from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus
 from slipway_operator.cluster import ledger as ledgers
 from slipway_operator.cluster import observe
 from slipway_operator.cluster.resources import Object
-from slipway_operator.reconcile.experiment import designs
+from slipway_operator.reconcile.experiment import designs, plan
 from slipway_operator.state.experiment import Journal, Observed, Rival
 from slipway_operator.state.trial import Trial
 
@@ -25,13 +25,13 @@ Find: TypeAlias = Callable[[str, str], Object | None]
 All: TypeAlias = Callable[[str], Iterable[Object]]
 """Gives the Experiments of a namespace."""
 
-RETRY_S: Final = 5.0
-"""Seconds after which a ledger that did not answer is asked again, where looks are less often."""
-
 
 @dataclass
 class Kept:
     """What is remembered of an experiment between looks; all of it can be found again."""
+
+    registered: str | None = None
+    """The definition that the ledger has; None where that is not known."""
 
     journal: Journal | None = None
     fingerprint: str | None = None
@@ -105,8 +105,11 @@ class Observer:
                 kept.journal = await ledger.journal(namespace, name, after=max(known - 1, 0))
             sums = await ledger.sums(namespace, name, quantiles=quantiles)
         except errors.LedgerError as error:
+            if isinstance(error, errors.LedgerAbsent):
+                # Its data are gone: it is registered anew, and goes on with what routers tell from now on.
+                kept.registered = kept.journal = kept.fingerprint = None
             # Asked again soon, however seldom looks are.
-            kept.looked_at = now + min(0.0, RETRY_S - spec.analysis.interval_seconds)
+            kept.looked_at = now + min(0.0, plan.RETRY_S - spec.analysis.interval_seconds)
             return _replaced(base, trouble=str(error))
         return _replaced(base, sums=sums, journal=kept.journal)
 
@@ -120,6 +123,7 @@ class Observer:
                 admitted_at=status.admitted_at,
                 over=status.decision is not None and status.decision.done,
                 suspended=bool(spec.get("suspend")),
+                refused=any(condition.type == conditions.ACCEPTED and condition.status == "False" for condition in status.conditions),
             )
 
     def _of(self, namespace: str, target: str) -> Iterator[Object]:

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
 from slipway_operator import errors
-from slipway_operator.api.v1alpha1.experiment import LookStatus
+from slipway_operator.api import conditions
+from slipway_operator.api.v1alpha1.experiment import ExperimentStatus, LookStatus
 from slipway_operator.cluster import ledger as ledgers
 from slipway_operator.cluster import observe_experiments, resources
 from slipway_operator.cluster.resources import Object
@@ -17,6 +19,8 @@ from slipway_operator.state.experiment import Journal, Observed, Plan
 from slipway_operator.state.plan import Event, Outcome
 
 CONTROLLER: Final = "experiment"
+
+log = logging.getLogger("slipway.controller")
 
 
 class Worker(Passes[Observed]):
@@ -38,17 +42,24 @@ class Worker(Passes[Observed]):
         self._observer = observer
         self._ledger = ledger
         self._memories = memories
-        self._registered: dict[Key, tuple[str, str]] = {}
-        """By object: its name in the ledger, and the definition that the ledger has."""
+        self._registered: dict[Key, str] = {}
+        """By object: its name in the ledger."""
 
     async def _attempt(self, attempt: Attempt[Observed]) -> Outcome | None:
         body = attempt.body
         observed = attempt.observed = await self._observer.observe(body)
         planned = plan.plan(observed)
         key = (observed.identity.namespace, observed.identity.name)
-        planned = await self._recorded(key, observed, planned)
-        if planned.status is not None:
-            await self._write_status(body, planned.status)
+        carried_out = False
+        try:
+            planned = await self._recorded(key, observed, planned)
+            if planned.status is not None:
+                await self._write_status(body, planned.status)
+            carried_out = True
+        finally:
+            if not carried_out:
+                # What the look asked for must not wait for the next one, which may be hours away.
+                self._memories.of(observed.identity.uid).looked_at = None
         self._tell(body, planned.events)
         return planned.outcome
 
@@ -59,9 +70,14 @@ class Worker(Passes[Observed]):
         if self._ledger is None or status is None or name is None:
             return planned
         if planned.register is not None:
-            await self._register(key, name, planned.register)
+            await self._register(key, name, planned.register, kept=self._memories.of(observed.identity.uid))
         if planned.look is not None and planned.memory is not None:
-            sequence = await self._append(observed, name, planned.look)
+            try:
+                sequence = await self._append(observed, name, planned.look)
+            except errors.LedgerError as error:
+                if not _takes_units_away(observed.status, status):
+                    raise
+                return _with_status(planned, self._unkept(observed, status, error))
             journal = Journal(sequence=sequence, memory=planned.memory)
             self._memories.of(observed.identity.uid).journal = journal
             if sequence:
@@ -74,11 +90,15 @@ class Worker(Passes[Observed]):
             self._registered.pop(key, None)
         return planned
 
-    async def _register(self, key: Key, name: str, definition: Mapping[str, Any]) -> None:
+    async def _register(self, key: Key, name: str, definition: Mapping[str, Any], *, kept: observe_experiments.Kept) -> None:
         text = json.dumps(definition, sort_keys=True)
-        if self._ledger is not None and self._registered.get(key) != (name, text):
-            await self._ledger.register(key[0], name, definition)
-            self._registered[key] = (name, text)
+        if self._ledger is None or kept.registered == text:
+            return
+        if self._registered.get(key) not in (None, name):
+            # The object of that name before this one went without anybody seeing it.
+            await self._vanished(key)
+        await self._ledger.register(key[0], name, definition)
+        self._registered[key], kept.registered = name, text
 
     async def _append(self, observed: Observed, name: str, look: Mapping[str, Any]) -> int:
         """Keep a look, unless it is the one before but for the time that passed. Gives the number of the newest that is kept."""
@@ -97,12 +117,18 @@ class Worker(Passes[Observed]):
         kept.fingerprint = found
         return int(look["sequence"])
 
+    def _unkept(self, observed: Observed, status: ExperimentStatus, error: errors.LedgerError) -> Any:
+        """The status of a look that the ledger does not keep."""
+        log.warning("a look that stops an arm could not be kept, and is carried out all the same: %s", error)
+        reached = dataclasses.replace(observed, status=status)
+        return failure.status_after(reached, reason=conditions.LEDGER_UNAVAILABLE, message=f"{error}")
+
     async def _vanished(self, key: Key) -> None:
         """The ledger may forget an experiment whose object is gone; what it kept is read until its retention ends."""
         found = self._registered.pop(key, None)
         if found is not None and self._ledger is not None:
             try:
-                await self._ledger.end(key[0], found[0])
+                await self._ledger.end(key[0], found)
             except errors.LedgerError:
                 self._registered[key] = found
                 raise
@@ -112,6 +138,12 @@ class Worker(Passes[Observed]):
 
     def _warning(self, observed: Observed, *, reason: str, message: str) -> tuple[Event, ...]:
         return failure.warning(observed, reason=reason, message=message)
+
+
+def _takes_units_away(before: ExperimentStatus, after: ExperimentStatus) -> bool:
+    """Whether an arm was found harmful, which waits for nobody."""
+    stopped = {arm.name for arm in after.arms if arm.stopped} - {arm.name for arm in before.arms if arm.stopped}
+    return bool(stopped) or (after.decision is not None and after.decision.action == "RollBack")
 
 
 def _with_status(planned: Plan, status: Any) -> Plan:

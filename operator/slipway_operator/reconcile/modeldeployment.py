@@ -179,7 +179,7 @@ def _scales(observed: Observed, replicas: Replicas, roles: Cast) -> Iterator[Sca
         current = observed.workload(part.revision.name).replicas
         fixed = {"Candidate": roles.wanted, "Shadow": 1}.get(part.role, roles.arms.wanted.get(part.revision.name, replicas.min))
         if part.role == "Arm" and part.revision == roles.desired:
-            # The winner: it is an arm until it has pods for everybody.
+            # It won, and is about to take everybody's requests.
             fixed = roles.wanted
         if current is None or current == fixed or (_autoscaled(part, replicas) and current > 0):
             continue

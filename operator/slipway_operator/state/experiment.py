@@ -22,11 +22,13 @@ class Rival:
     admitted_at: str | None
     over: bool
     suspended: bool
+    refused: bool = False
+    """Whether its spec cannot be carried out."""
 
     @property
     def waits(self) -> bool:
-        """Whether it asks for its turn."""
-        return self.admitted_at is None and not self.over and not self.suspended
+        """Whether it asks for its turn, and could take it."""
+        return self.admitted_at is None and not self.over and not self.suspended and not self.refused
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,15 @@
 from typing import Any
 
 import pytest
+import yaml
 from lupa import lua51  # type: ignore[import-untyped]
 
+from slipway_operator.api.v1alpha1.experiment import DecisionStatus, ExperimentSpec, ExperimentStatus
 from slipway_operator.reconcile import failure, modeldeployment
-from slipway_operator.state.observed import Failure, Observed, Workload
+from slipway_operator.reconcile.experiment import plan as experiment_plan
+from slipway_operator.state import experiment as experiments
+from slipway_operator.state.experiment import Rival
+from slipway_operator.state.observed import Failure, Observed, Routers, Workload
 from slipway_testing import builders
 from slipway_testing.golden import REPOSITORY
 
@@ -99,3 +104,54 @@ def test_a_pass_that_failed_is_degraded_only_when_somebody_must_act(reason: str,
     seen = {"metadata": {"generation": 2}, "spec": {}, "status": status.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
     assert health(seen) == (expected, "the cause.")
+
+
+ROUTED = updating(spec=builders.spec(), routers=Routers(name="slipway-router"))
+
+
+def experiment(*, target: Observed | None = ROUTED, rivals: tuple[Rival, ...] = (), suspend: bool = False, **status: Any) -> tuple[str, str]:
+    """What Argo CD shows for an Experiment after a pass over it."""
+    manifest = yaml.safe_load((REPOSITORY / "docs/spec/experiment.yaml").read_text())
+    observed = experiments.Observed(
+        identity=builders.identity(name="ranker-v8"),
+        created="2026-11-24T10:00:00Z",
+        spec=ExperimentSpec.model_validate(manifest["spec"] | {"suspend": suspend}),
+        status=ExperimentStatus(**status),
+        target=target,
+        rivals=rivals,
+        now=builders.NOW,
+    )
+    told = experiment_plan.plan(observed).status
+    assert told is not None
+    written = told.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return health({"metadata": {"generation": observed.identity.generation}, "spec": {"suspend": suspend}, "status": written})
+
+
+def test_an_experiment_without_a_target_is_progressing() -> None:
+    assert experiment(target=None) == ("Progressing", "There is no ModelDeployment ranker in namespace shop: apply it.")
+
+
+def test_an_experiment_that_is_queued_is_suspended_and_says_behind_whom() -> None:
+    earlier = Rival(name="ranker-v7", uid="uid-0", created="2026-11-24T09:00:00Z", admitted_at="2026-11-24T09:00:01Z", over=False, suspended=False)
+
+    status, message = experiment(rivals=(earlier,))
+
+    assert status == "Suspended"
+    assert message.startswith("Experiment ranker-v7 has the units of ModelDeployment ranker")
+
+
+def test_a_suspended_experiment_is_suspended() -> None:
+    assert experiment(suspend=True) == ("Suspended", "spec.suspend is set: control serves everybody, and nothing is decided.")
+
+
+def test_an_experiment_that_is_over_is_healthy() -> None:
+    over = DecisionStatus(action="Promote", arm="v8", at="2026-11-24T11:30:00Z", message="Arm v8 won at look 7.", done=True)
+
+    assert experiment(decision=over) == ("Healthy", "Arm v8 won at look 7.")
+
+
+def test_an_experiment_that_cannot_be_carried_out_is_degraded() -> None:
+    status, message = experiment(target=updating(spec=builders.spec(), routers=None))
+
+    assert status == "Degraded"
+    assert message.startswith("This operator runs without routers")

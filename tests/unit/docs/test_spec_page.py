@@ -1,8 +1,10 @@
-"""docs/spec/modeldeployment.md agrees with the code: every field with its bounds and default, every condition, every reason."""
+"""The pages of kinds agree with the code: every field with its bounds and default, every condition, every reason."""
 
+import functools
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,16 +14,18 @@ from slipway_operator.reconcile import summary
 from slipway_operator.state import revision
 from slipway_testing.golden import REPOSITORY
 
-PAGE = (REPOSITORY / "docs/spec/modeldeployment.md").read_text()
 TROUBLESHOOTING = (REPOSITORY / "docs/guides/troubleshooting.md").read_text()
-SCHEMA = crd.crd(crd.MODEL_DEPLOYMENT)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+MODEL_SOURCE = crd.crd(crd.MODEL_DEPLOYMENT)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["model"][
+    "properties"
+]
 
-MODEL_SOURCE = SCHEMA["spec"]["properties"]["model"]["properties"]
-
-TYPES = {conditions.READY, conditions.RECONCILING, conditions.STALLED, *summary.CONCERNS, *summary.BESIDES}
+DERIVED = {conditions.READY, conditions.RECONCILING, conditions.STALLED}
+TYPES = DERIVED | {word for outline in (summary.MODEL_DEPLOYMENT, summary.EXPERIMENT) for word in (*outline.concerns, *outline.besides)}
 WORDS = {value for name, value in vars(conditions).items() if name.isupper() and isinstance(value, str)}
 REASONS = WORDS - TYPES
-STEPS = {word for word in REASONS if re.fullmatch(r"Revision(Created|Woken|Promoted|Parked|Removed)|RolloutStep", word)}
+STEPS = {
+    word for word in REASONS if re.fullmatch(r"Revision(Created|Woken|Promoted|Parked|Removed)|RolloutStep|Experiment(Started|Step)|ArmStopped", word)
+}
 AS_IT_SHOULD_BE = {
     conditions.SERVING,
     conditions.SPEC_ACCEPTED,
@@ -30,9 +34,59 @@ AS_IT_SHOULD_BE = {
     conditions.ENDPOINT_READY,
     conditions.MODEL_ANSWERS,
     conditions.RESPONSE_FIXED,
+    conditions.SPEC_CURRENT,
+    conditions.RUNNING,
+    conditions.CONCLUDED,
+    conditions.DIVIDING,
+    conditions.LEDGER_ANSWERS,
+    conditions.DATA_SOUND,
+    conditions.ARM_PROMOTED,
+    conditions.CONTROL_KEPT,
     conditions.PROGRESSING,
     conditions.SETTLED,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The page of a kind."""
+
+    kind: crd.Kind
+    outline: summary.Outline
+
+    def __str__(self) -> str:
+        return self.kind.singular
+
+    @functools.cached_property
+    def text(self) -> str:
+        """What it says."""
+        return (REPOSITORY / f"docs/spec/{self.kind.singular}.md").read_text()
+
+    @functools.cached_property
+    def fields(self) -> dict[str, str]:
+        """Path of every field, and the line of facts that must stand under its heading."""
+        schema = crd.crd(self.kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+        return {path: line for part in ("spec", "status") for path, line in fields(schema[part], part)}
+
+    @functools.cached_property
+    def headings(self) -> dict[str, str]:
+        """Each field that has a heading of its own, and the line under it. One heading may name several fields."""
+        found = re.findall(r"^####? (`.*`)\n\n(.*)$", self.text, re.MULTILINE)
+        return {path.strip("`"): line for paths, line in found for path in paths.split(", ")}
+
+    @functools.cached_property
+    def rows(self) -> set[str]:
+        """The first cells of every table of its conditions that are code."""
+        return set(re.findall(r"^\| `(\w+)` \|", self.text.partition("\n### Conditions\n")[2], re.MULTILINE))
+
+    @functools.cached_property
+    def stalled(self) -> set[str]:
+        """Reasons that it says wait for somebody."""
+        return set(re.findall(r"^\| `(\w+)` \| stalled \|", self.text, re.MULTILINE))
+
+
+PAGES = (Page(kind=crd.MODEL_DEPLOYMENT, outline=summary.MODEL_DEPLOYMENT), Page(kind=crd.EXPERIMENT, outline=summary.EXPERIMENT))
+EACH = pytest.mark.parametrize("page", PAGES, ids=str)
 
 
 def fields(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
@@ -64,31 +118,32 @@ def facts(schema: dict[str, Any], path: str, *, required: bool) -> Iterator[str]
         yield "no new revision" if unpinned else "new revision"
 
 
-FIELDS = {path: line for part in ("spec", "status") for path, line in fields(SCHEMA[part], part)}
+@pytest.mark.parametrize(("page", "path"), [(page, path) for page in PAGES for path in page.fields], ids=str)
+def test_every_field_has_a_heading_with_its_type_bounds_and_default(page: Page, path: str) -> None:
+    assert page.headings.get(path) == page.fields[path]
 
 
-def headings() -> dict[str, str]:
-    """Each field that has a heading of its own on the page, and the line under it. One heading may name several fields."""
-    found = re.findall(r"^####? (`.*`)\n\n(.*)$", PAGE, re.MULTILINE)
-    return {path.strip("`"): line for paths, line in found for path in paths.split(", ")}
+@EACH
+def test_no_heading_is_of_a_field_that_does_not_exist(page: Page) -> None:
+    assert page.headings.keys() <= page.fields.keys()
 
 
-@pytest.mark.parametrize("path", FIELDS)
-def test_every_field_has_a_heading_with_its_type_bounds_and_default(path: str) -> None:
-    assert headings().get(path) == FIELDS[path]
+def test_every_kind_has_a_page() -> None:
+    assert tuple(page.kind for page in PAGES) == crd.KINDS
 
 
-def test_no_heading_is_of_a_field_that_does_not_exist() -> None:
-    assert headings().keys() <= FIELDS.keys()
+@EACH
+def test_every_condition_of_a_kind_has_a_row_on_its_page(page: Page) -> None:
+    assert page.rows & TYPES == DERIVED | {*page.outline.concerns, *page.outline.besides}
 
 
-def rows(text: str) -> set[str]:
-    """The first cells of every table of a page that are code."""
-    return set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+@EACH
+def test_every_row_is_of_a_word_that_exists(page: Page) -> None:
+    assert page.rows <= WORDS
 
 
-def test_every_condition_and_every_reason_has_a_row() -> None:
-    assert rows(PAGE.partition("\n## Status\n")[2]) >= WORDS
+def test_every_reason_has_a_row_on_one_of_the_pages() -> None:
+    assert {word for page in PAGES for word in page.rows} >= REASONS
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS - STEPS - AS_IT_SHOULD_BE))
@@ -96,6 +151,6 @@ def test_every_reason_that_something_is_not_as_it_should_be_has_a_heading_in_tro
     assert re.search(rf"^### {reason}$", TROUBLESHOOTING, re.MULTILINE)
 
 
-def test_the_page_says_which_reasons_wait_for_somebody() -> None:
-    marked = set(re.findall(r"^\| `(\w+)` \| stalled \|", PAGE, re.MULTILINE))
-    assert marked == conditions.STALLING_REASONS
+@EACH
+def test_a_page_says_which_reasons_wait_for_somebody(page: Page) -> None:
+    assert page.stalled == page.rows & conditions.STALLING_REASONS

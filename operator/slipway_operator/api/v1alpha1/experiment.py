@@ -126,7 +126,7 @@ class Cuped(Model):
 Role = Literal["Primary", "Secondary", "Guardrail", "Observe"]
 
 _RATIO = "a metric has a denominator exactly when its type is Ratio"
-_PRIMARY = "the metric of role Primary needs minimumEffect, and no other has one"
+_PRIMARY = "the metric of role Primary needs minimumEffect, and no other has one; baseline is for a primary that is a Proportion"
 _GUARDRAIL = "a metric of role Guardrail needs exactly one of margin and marginPercent, and no other has margin, marginPercent or alpha"
 _ROUTER = (
     "source Router measures guardrails error-rate (with margin) and latency-p95 (with marginPercent), direction Down, and takes no windowSeconds,"
@@ -165,8 +165,8 @@ class Metric(Model):
     )
     baseline: Amount | None = Field(
         default=None,
-        description="Of the primary: what control's value is expected to be, from before. It fixes the plan beforehand. Absent: found once, from"
-        " units of all arms together.",
+        description="Of a primary that is a Proportion: what control's is expected to be, from before. It fixes the plan beforehand. Absent: found"
+        " once, from units of all arms together.",
     )
     margin: Amount | None = Field(default=None, description="Of a guardrail: how much worse it may be, in the metric's own unit.")
     margin_percent: Annotated[int, Field(ge=1, le=1000)] | None = Field(
@@ -189,7 +189,7 @@ class Metric(Model):
     def _parts_go_together(self) -> Self:
         wrong = (
             (_RATIO, (self.type == "Ratio") != (self.denominator is not None)),
-            (_PRIMARY, (self.role == "Primary") != (self.minimum_effect is not None) or (self.baseline is not None and self.role != "Primary")),
+            (_PRIMARY, (self.role == "Primary") != (self.minimum_effect is not None) or self._knows_wrongly()),
             (_GUARDRAIL, self._guards_wrongly()),
             (_ROUTER, self.source == "Router" and not self._routed_well()),
             (_OUTCOMES, self.source == "Outcomes" and (self.type is None or self.margin_percent is not None)),
@@ -200,6 +200,9 @@ class Metric(Model):
             if found:
                 raise ValueError(sentence)
         return self
+
+    def _knows_wrongly(self) -> bool:
+        return self.baseline is not None and (self.role != "Primary" or self.type != "Proportion" or not 0 < float(self.baseline) < 1)
 
     def _guards_wrongly(self) -> bool:
         margins = sum(margin is not None for margin in (self.margin, self.margin_percent))
@@ -218,7 +221,11 @@ class Metric(Model):
 
 METRIC_RULES = rules(
     ("(has(self.type) && self.type == 'Ratio') == has(self.denominator)", _RATIO),
-    ("(self.role == 'Primary') == has(self.minimumEffect) && (self.role == 'Primary' || !has(self.baseline))", _PRIMARY),
+    (
+        "(self.role == 'Primary') == has(self.minimumEffect) && (!has(self.baseline)"
+        " || (self.role == 'Primary' && has(self.type) && self.type == 'Proportion' && double(self.baseline) > 0.0 && double(self.baseline) < 1.0))",
+        _PRIMARY,
+    ),
     (
         "self.role == 'Guardrail' ? has(self.margin) != has(self.marginPercent) : !has(self.margin) && !has(self.marginPercent) && !has(self.alpha)",
         _GUARDRAIL,

@@ -30,7 +30,7 @@ def accepted(observed: Observed) -> Verdict:
         return failed(
             conditions.NO_ROUTERS, "This operator runs without routers, and only they can divide units: name their image in its SLIPWAY_ROUTER_IMAGE."
         )
-    if target is not None and observed.status.started_at is None:
+    if target is not None and observed.status.started_at is None and observed.status.decision is None:
         for verdict in _unfit(spec, target):
             return verdict
     return passed(conditions.SPEC_ACCEPTED, "The spec can be carried out.")

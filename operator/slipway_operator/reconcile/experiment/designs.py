@@ -72,7 +72,7 @@ def _settled(spec: ExperimentSpec, metric: Metric, known: MetricStatus, sums: Su
 
 
 def _primary(spec: ExperimentSpec, metric: Metric, known: MetricStatus, sums: Sums) -> MetricStatus:
-    if metric.baseline is not None and metric.type == "Proportion" and 0 < float(metric.baseline) < 1:
+    if metric.baseline is not None:
         of: Any = settle.of_rate(float(metric.baseline))
     else:
         of = _heap(metric, sums)

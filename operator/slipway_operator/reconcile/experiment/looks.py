@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -19,7 +20,7 @@ from slipway_operator.reconcile.experiment import designs
 from slipway_operator.reconcile.rollout import TIME_FORMAT
 from slipway_operator.state.experiment import Observed, Sums
 from slipway_statistics import experiment as statistics
-from slipway_statistics import ratios, record, verdict
+from slipway_statistics import ratios, record, strata, verdict
 from slipway_statistics.analysis import Analysis
 from slipway_statistics.counts import Counts
 from slipway_statistics.experiment import Design, Joins, Memory, Step
@@ -27,18 +28,22 @@ from slipway_statistics.experiment import Design, Joins, Memory, Step
 VERSION: Final = 1
 _DIGEST_LENGTH: Final = 16
 _NOTHING: Final = Counts()
+_FIXED_BOUNDARY: Final = 1.96
+"""Standard errors around an estimate that is read once: 95 %."""
 
 
 def observed_by(observed: Observed, spec: ExperimentSpec, status: ExperimentStatus, *, sums: Sums, design: Design) -> statistics.Observed:
     """All that a look goes by. Units of arms that had no slots cannot be: they count as joined wrongly."""
     strays = sum(sum(units.values()) for units in _strays(status, sums))
     counted = {metric.name for metric in spec.metrics if metric.source == "Outcomes"}
+    # Nobody reads other metrics to date, and the ledger takes no look of more than 256 KiB.
+    to_date = {metric.name for metric in spec.metrics if metric.role in ("Primary", "Guardrail")} & counted
     memory = observed.journal.memory if observed.journal else Memory()
     return statistics.Observed(
         elapsed_s=max(0.0, (sums.now - _started(status)).total_seconds()),
         steps=tuple(_steps(status, sums)),
         closed={name: arms for name, arms in sums.closed.items() if name in counted},
-        open={name: arms for name, arms in sums.open.items() if name in counted},
+        open={name: arms for name, arms in sums.open.items() if name in to_date},
         joins=Joins(
             units=sum(sum(units.values()) for units in sums.units.values()),
             in_two_arms=sums.in_two_arms + strays,
@@ -201,6 +206,21 @@ def lift(design: Design, said: verdict.Look) -> str | None:
     if best.lift is not None:
         return f"{of}{_signed(100 * best.lift.estimate)}% ({_signed(100 * best.lift.lower)} to {_signed(100 * best.lift.upper)})"
     return f"{of}{_signed(best.estimate)} ({_signed(best.lower)} to {_signed(best.upper)})"
+
+
+def fresh(design: Design, sums: Sums, *, arm: str, stratum: str) -> str | None:
+    """The primary's effect by the units of one stratum alone, which was read once, at a time that was fixed: 1.96 standard errors to either side.
+
+    None while they have nothing to compare.
+    """
+    primary = design.primary
+    arms = {name: sums.closed.get(primary.name, {}).get(name, {}) for name in (design.control, arm)}
+    control, treatment = ({stratum: of[stratum]} if stratum in of else {} for of in arms.values())
+    found = strata.compare(control, treatment, kind=primary.kind)
+    if found is None or not math.isfinite(found.standard_error):
+        return None
+    reach = _FIXED_BOUNDARY * found.standard_error
+    return f"{_signed(found.estimate)} ({_signed(found.estimate - reach)} to {_signed(found.estimate + reach)})"
 
 
 def _signed(number: float) -> str:

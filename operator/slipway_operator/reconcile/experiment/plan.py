@@ -43,11 +43,14 @@ FOLLOW_S: Final = 0.25
 ARMS_LOOK_S: Final = 2.0
 """Seconds between two looks at arms that get their pods."""
 
+RETRY_S: Final = 5.0
+"""Seconds after which a ledger that did not answer is asked again, where looks are less often."""
+
 UNTOLD_LOOK_S: Final = 60.0
 """Seconds between two looks at what may change without anybody telling."""
 
 _MOST_STRATA: Final = 98
-"""The ledger takes a hundred."""
+"""The ledger takes a hundred. Pods that come and go make none of those that steps and stopped arms need."""
 
 _NOT_ASKED: Final = passed(conditions.LEDGER_ANSWERS, "There was nothing to ask yet.")
 _NOTHING_SEEN: Final = passed(conditions.DATA_SOUND, "No unit was seen yet.")
@@ -86,11 +89,14 @@ def plan(observed: Observed) -> Plan:
         return _waiting(scene, turn)
     if spec.suspend:
         return _suspended(scene)
-    if observed.status.admitted_at is None or observed.status.target is None:
+    if observed.status.started_at is None and observed.status.observed_generation != observed.identity.generation:
+        # What was asked for is not what the spec asks for now.
+        scene = _without_turn(scene)
+    if scene.status.admitted_at is None or scene.status.target is None:
         return _admitted(scene, observed.target)
-    if observed.target.selected not in (None, observed.status.target.revision):
+    if observed.target.selected not in (None, scene.status.target.revision):
         return _concluded(scene, "KeepControl", arm=None, why=f"ModelDeployment {spec.target_ref.name} serves another revision than the control.")
-    if observed.status.traffic is None:
+    if scene.status.traffic is None:
         return _starting(scene, observed.target)
     return _running(scene, observed.target)
 
@@ -106,15 +112,20 @@ def _refused(observed: Observed, status: ExperimentStatus, accepted: Verdict) ->
 
 def _conditions(observed: Observed, status: ExperimentStatus, concerns: Mapping[str, Verdict]) -> Any:
     """Concerns that were not judged in this pass stay as they were."""
-    before = {
-        condition.type: Verdict(status=condition.status, reason=condition.reason, message=condition.message)
-        for condition in status.conditions
-        if condition.type in (conditions.RECORDED, conditions.TRUSTED)
-    }
+    before = _before(status, conditions.RECORDED, conditions.TRUSTED)
     known = {conditions.RECORDED: _NOT_ASKED, conditions.TRUSTED: _NOTHING_SEEN} | before | dict(concerns)
     return summary.summarize(
         known, previous=observed.status.conditions, generation=observed.identity.generation, now=observed.now, outline=summary.EXPERIMENT
     )
+
+
+def _before(status: ExperimentStatus, *types: str) -> dict[str, Verdict]:
+    """What conditions of these types said, where there are any."""
+    return {
+        condition.type: Verdict(status=condition.status, reason=condition.reason, message=condition.message)
+        for condition in status.conditions
+        if condition.type in types
+    }
 
 
 def _warning(observed: Observed, verdict: Verdict) -> tuple[Event, ...]:
@@ -146,7 +157,9 @@ def _said(scene: _Scene, verdict: Verdict) -> _Scene:
 
 
 def _waiting(scene: _Scene, turn: Verdict) -> Plan:
-    """Somebody else's turn, or nobody's to divide; whoever ends wakes it."""
+    """Somebody else's turn, or nobody's to divide; whoever ends wakes it. Of two whose turn came at once, one has it; the other's comes again."""
+    if turn.reason == conditions.QUEUED and scene.status.started_at is None:
+        scene = _without_turn(scene)
     return _planned(_said(scene, turn), turn, outcome=Wait(UNTOLD_LOOK_S) if turn.reason != conditions.QUEUED else Done())
 
 
@@ -155,10 +168,15 @@ def _suspended(scene: _Scene) -> Plan:
     verdict = failed(conditions.SUSPENDED, "spec.suspend is set: control serves everybody, and nothing is decided.")
     status = scene.status
     if status.started_at is None:
-        scene = scene.with_status(admitted_at=None, target=None, traffic=None, strata=(), arms=())
+        scene = _without_turn(scene)
     elif status.traffic is not None and status.traffic.since is not None:
         scene = scene.with_status(traffic=status.traffic.model_copy(update={"since": None}))
     return _planned(_said(scene, verdict), verdict, outcome=Done())
+
+
+def _without_turn(scene: _Scene) -> _Scene:
+    """Routers may have had its first step: its stratum stays known, and the next one gets another number."""
+    return scene.with_status(admitted_at=None, target=None, traffic=None, arms=())
 
 
 def _admitted(scene: _Scene, target: targets.Observed) -> Plan:
@@ -218,7 +236,7 @@ def _pods(scene: _Scene) -> Iterator[tuple[str, str, int]]:
 def _divided(scene: _Scene, *, step: int, out: frozenset[str] = frozenset(), shares: Mapping[str, float] | None = None) -> _Scene:
     """The next stratum, with the shares of a step; a bandit's with these."""
     spec, identity = scene.spec, scene.observed.identity
-    before = scene.status.traffic
+    before, strata = scene.status.traffic, scene.status.strata
     if spec.mode == "Bandit":
         playing = shares or _shares(scene)
         allocation = divisions.of_shares(spec, playing, before=divisions.allocated(before) if before else None, out=out & playing.keys())
@@ -228,10 +246,10 @@ def _divided(scene: _Scene, *, step: int, out: frozenset[str] = frozenset(), sha
         spec,
         allocation,
         seed=divisions.seed(spec, namespace=identity.namespace, name=identity.name),
-        stratum=before.stratum + 1 if before else 1,
+        stratum=int(strata[-1].name) + 1 if strata else 1,
         step=step,
     )
-    return scene.with_status(traffic=traffic, strata=(*scene.status.strata, divisions.stratum(spec, traffic, now=scene.observed.now)))
+    return scene.with_status(traffic=traffic, strata=(*strata, divisions.stratum(spec, traffic, now=scene.observed.now)))
 
 
 def _shares(scene: _Scene) -> dict[str, float]:
@@ -266,7 +284,7 @@ def _running(scene: _Scene, target: targets.Observed) -> Plan:
     if (command := _command(scene)) is not None:
         return command
     out = _out(scene, target)
-    if out != _without_slots(scene) and traffic.stratum < _MOST_STRATA and traffic.since is not None:
+    if out != _without_slots(scene) and traffic.stratum < _MOST_STRATA - designs.most_strata(scene.spec):
         scene = _divided(scene, step=traffic.step, out=out)
         told = failed(conditions.ROUTING, _pods_changed(scene, out))
         return _planned(_said(scene, told), told, outcome=Wait(FOLLOW_S), events=(_event(conditions.EXPERIMENT_STEP, told.message, "Warning"),))
@@ -299,9 +317,11 @@ def _pods_changed(scene: _Scene, out: frozenset[str]) -> str:
 
 
 def _live(scene: _Scene, target: targets.Observed) -> bool:
-    """Whether every ready router divides units so."""
+    """Whether every ready router divides units so; where no arm has slots, whether it divides none."""
     groups = target.table.division.split.groups if target.table else None
     traffic = scene.status.traffic
+    if target.table is not None and len(_without_slots(scene)) == len(scene.spec.treatments):
+        return groups is None and target.followed
     mine = groups is not None and traffic is not None and groups.stratum == str(traffic.stratum)
     return mine and groups is not None and groups.experiment == _full_name(scene) and target.followed
 
@@ -330,14 +350,18 @@ def _dividing(scene: _Scene) -> Verdict:
 def _unlooked(scene: _Scene) -> Plan:
     """No time for a look yet, or no ledger to take one by: guardrails of the routers are watched all the same."""
     trouble = scene.observed.trouble
+    told = _before(scene.status, conditions.DECIDED)
     if trouble is None:
-        return _planned(scene, _dividing(scene), outcome=Wait(max(scene.observed.look_in_s, 0.05)))
+        return _planned(scene, _dividing(scene), beside=told, outcome=Wait(max(scene.observed.look_in_s, 0.05)))
     recorded = {conditions.RECORDED: failed(conditions.LEDGER_UNAVAILABLE, f"{trouble} Units stay where they are, and no look is taken.")}
     design = designs.design(scene.spec, designs.by_name(scene.status.metrics))
     broken = looks.crossed(looks.routed(scene.observed, scene.spec, scene.status, design=design))
     if broken and scene.spec.decision.on_harm == "RollBack":
         return _stopped(scene, {arm: f"guardrail {' and '.join(names)} crossed" for arm, names in broken.items()}, beside=recorded)
-    return _planned(scene, _dividing(scene), beside=recorded, outcome=Wait(scene.spec.analysis.interval_seconds))
+    register = designs.definition(scene.spec, settled=designs.by_name(scene.status.metrics))
+    return _planned(
+        scene, _dividing(scene), beside={**told, **recorded}, register=register, outcome=Wait(min(RETRY_S, scene.spec.analysis.interval_seconds))
+    )
 
 
 def _looked(scene: _Scene, target: targets.Observed, sums: Sums) -> Plan:
@@ -390,7 +414,7 @@ def _told(before: ExperimentStatus, after: ExperimentStatus | None) -> dict[str,
         return {"action": after.decision.action, "arm": after.decision.arm}
     stopped = [arm.name for arm in after.arms if arm.stopped and not any(old.name == arm.name and old.stopped for old in before.arms)]
     if stopped:
-        return {"action": "StopArm", "arm": stopped[0]}
+        return {"action": "StopArm", "arm": ", ".join(stopped)}
     strata = [status.traffic.stratum if status.traffic else 0 for status in (before, after)]
     return {"action": "NextStep", "arm": None} if strata[0] != strata[1] else None
 
@@ -406,8 +430,8 @@ def _trusted(said: statistics.Look) -> Verdict:
     if "BrokenJoin" in reasons:
         return failed(
             conditions.BROKEN_JOIN,
-            "More than one unit in a hundred was seen in two arms: the unit's header is not the same on every request, or somebody else sends"
-            " exposures. Nothing is decided.",
+            "More than one unit in a hundred was seen in two arms, which no step of an experiment does: somebody else sends exposures to the ledger,"
+            " or a route table was changed by hand. Nothing is decided.",
         )
     return passed(conditions.DATA_SOUND, "Nothing speaks against the data.")
 
@@ -422,7 +446,7 @@ def _follow(scene: _Scene, target: targets.Observed, said: statistics.Look, desi
     if harmful:
         return _held(scene, beside, "an arm is harmful")
     if said.verdict == "Unhealthy":
-        return _on(scene, beside)
+        return _on(scene, beside) if not _time_is_over(scene) else _given_up(scene, said, beside)
     if (proposed := _proposed(scene, said)) is not None:
         return _proposal(scene, target, proposed, beside)
     if said.verdict == "NoPracticalEffect":
@@ -432,6 +456,17 @@ def _follow(scene: _Scene, target: targets.Observed, said: statistics.Look, desi
             return _held(scene, beside, "the time is over and nothing is clear")
         return _concluded(scene, "KeepControl", arm=None, why="The time is over and nothing is clear.", beside=beside)
     return _climbed(scene, target, said, beside) if moves is None else _reshared(scene, target, moves, beside)
+
+
+def _time_is_over(scene: _Scene) -> bool:
+    started = scene.status.started_at
+    return started is not None and _seconds_since(started, scene.observed.now) >= scene.spec.analysis.max_duration_seconds
+
+
+def _given_up(scene: _Scene, said: statistics.Look, beside: Mapping[str, Verdict]) -> Plan:
+    """Data that cannot be believed never become what can, and others wait for the units."""
+    why = f"The time is over and the data cannot be believed: {telling.because(said.findings)}."
+    return _concluded(scene, "KeepControl", arm=None, why=why, beside=beside)
 
 
 def _on(scene: _Scene, beside: Mapping[str, Verdict]) -> Plan:
@@ -466,7 +501,7 @@ def _proposed(scene: _Scene, said: statistics.Look) -> ProposalStatus | None:
     known = scene.status.proposal
     if said.winner is None:
         return known
-    if known is not None and known.arm == said.winner:
+    if known is not None and (known.arm == said.winner or scene.status.winning_since is not None):
         return known
     sequence = (scene.observed.journal.sequence if scene.observed.journal else 0) + 1
     seen = {"experiment": _full_name(scene), "arm": said.winner, "sequence": sequence, "findings": [finding.reason for finding in said.findings]}
@@ -493,7 +528,18 @@ def _proposal(scene: _Scene, target: targets.Observed, proposed: ProposalStatus,
             " it.",
         )
         return _on(scene, {**beside, conditions.DECIDED: told})
-    return _promoted(scene, target, proposed.arm, why=f"Arm {proposed.arm} won at look {proposed.sequence}.", beside=beside)
+    return _promoted(scene, target, proposed.arm, why=f"Arm {proposed.arm} won at look {proposed.sequence}.{_afresh(scene, proposed)}", beside=beside)
+
+
+def _afresh(scene: _Scene, proposed: ProposalStatus) -> str:
+    """What the time after the win says, where there was one."""
+    traffic, sums = scene.status.traffic, scene.observed.sums
+    if scene.status.winning_since is None or traffic is None or sums is None:
+        return ""
+    design = designs.design(scene.spec, designs.by_name(scene.status.metrics))
+    found = looks.fresh(design, sums, arm=proposed.arm, stratum=str(traffic.stratum))
+    said = f"{design.primary.name} {found}, an interval for one reading" if found else "too few of them to say anything"
+    return f" By units that came after that and had no part in it: {said}."
 
 
 def _promoted(scene: _Scene, target: targets.Observed, arm: str, *, why: str, beside: Mapping[str, Verdict]) -> Plan:
@@ -514,6 +560,8 @@ def _without_effect(scene: _Scene, target: targets.Observed, said: statistics.Lo
         return _held(scene, beside, "whatever the effect is, it is smaller than matters")
     if wanted == "KeepControl":
         return _concluded(scene, "KeepControl", arm=None, why=why, beside=beside)
+    if scene.spec.decision.approval == "Manual":
+        return _held(scene, beside, "whatever the effect is, it is smaller than matters, and a promotion waits for consent")
     shown = [name for name, arm in said.arms.items() if all(state == "Shown" for state in arm.guardrails.values())]
     if not shown:
         return _on(scene, beside)

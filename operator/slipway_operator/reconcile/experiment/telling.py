@@ -50,6 +50,9 @@ def summary(spec: ExperimentSpec, status: ExperimentStatus, *, said: statistics.
     parts = [f"{said.verdict}: {because(said.findings)}." if said.findings else f"{said.verdict}."]
     if said.winner is not None and (found := said.arms[said.winner].closed.get(design.primary.name)) is not None:
         parts.append(_at_least(said.winner, design, found))
+    primary = next((metric for metric in status.metrics if metric.name == spec.primary.name), None)
+    if said.verdict in ("Collecting", "InsufficientData") and (primary is None or primary.minimum_effect is None):
+        parts.append("The least effect that matters is not known yet: it follows from more units, or from control's value being above 0.")
     parts.append(_next(spec, status, said, now=now))
     return " ".join(part for part in parts if part)[:1024]
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from slipway_operator import metrics, settings
 from slipway_operator.controller import queue, store
 from slipway_operator.handlers import app
-from slipway_testing import builders
+from slipway_testing import builders, experiments
 
 METERS = metrics.Metrics.on(CollectorRegistry())
 
@@ -52,3 +52,86 @@ async def test_the_first_and_the_last_of_a_namespace_concern_its_router_where_th
     assert (len(told.keys), len(told.namespaces)) == (2, looks)
     app.notice(told, heard("DELETED", "b"))
     assert len(told.namespaces) == looks
+
+
+def heard_experiment(kind: str | None, name: str, *, target: str = "a", version: str = "1", **meta: Any) -> Any:
+    body = {
+        "apiVersion": "slipway.dev/v1alpha1",
+        "kind": "Experiment",
+        "metadata": {"name": name, "namespace": "shop", "uid": name, "resourceVersion": version, "generation": 1} | meta,
+        "spec": experiments.written(targetRef={"name": target}),
+    }
+    return {"type": kind, "object": body}
+
+
+async def asked(keys: queue.WorkQueue[store.Key]) -> set[str]:
+    """Names of objects that a pass is asked for; afterwards nothing is."""
+    found = set()
+    while len(keys):
+        key = await keys.get()
+        found.add(key[1])
+        keys.done(key)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", None])
+async def test_an_experiment_concerns_itself_its_target_and_those_that_wait_for_it(kind: str | None) -> None:
+    told = operator()
+    app.notice_experiment(told, heard_experiment("ADDED", "waits"))
+    app.notice_experiment(told, heard_experiment("ADDED", "elsewhere", target="b"))
+    await asked(told.experiment_keys)
+    await asked(told.keys)
+    app.notice_experiment(told, heard_experiment(kind, "new"))
+    assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"new", "waits"}, {"a"})
+
+
+async def test_a_deleted_experiment_wakes_who_waited_for_it() -> None:
+    told = operator()
+    for name in ("runs", "waits"):
+        app.notice_experiment(told, heard_experiment("ADDED", name))
+    await asked(told.experiment_keys)
+    await asked(told.keys)
+    app.notice_experiment(told, heard_experiment("DELETED", "runs"))
+    assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"runs", "waits"}, {"a"})
+    assert told.experiments.get(("shop", "runs")) is None
+
+
+async def test_a_list_that_brings_no_news_asks_for_nothing() -> None:
+    told = operator()
+    app.notice_experiment(told, heard_experiment("ADDED", "runs"))
+    await asked(told.experiment_keys)
+    await asked(told.keys)
+    app.notice_experiment(told, heard_experiment(None, "runs"))
+    assert (await asked(told.experiment_keys), await asked(told.keys)) == (set(), set())
+
+
+async def test_the_status_that_we_wrote_is_news_to_others() -> None:
+    """Our own store has it before the watch tells of it."""
+    told = operator()
+    for name in ("runs", "waits"):
+        app.notice_experiment(told, heard_experiment("ADDED", name))
+    await asked(told.experiment_keys)
+    await asked(told.keys)
+    written = heard_experiment("MODIFIED", "runs", version="2")
+    told.experiments.put(written["object"])
+    app.notice_experiment(told, written)
+    assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"waits"}, {"a"})
+
+
+async def test_an_experiment_without_a_target_concerns_nobody_else() -> None:
+    told = operator()
+    odd = heard_experiment("ADDED", "odd")
+    odd["object"]["spec"] = {}
+    app.notice_experiment(told, odd)
+    assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"odd"}, set())
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "DELETED"])
+async def test_a_model_deployment_wakes_its_experiments(kind: str) -> None:
+    told = operator()
+    app.notice_experiment(told, heard_experiment("ADDED", "runs"))
+    app.notice_experiment(told, heard_experiment("ADDED", "going", deletionTimestamp="2026-11-24T12:00:00Z"))
+    app.notice_experiment(told, heard_experiment("ADDED", "elsewhere", target="b"))
+    await asked(told.experiment_keys)
+    app.notice(told, heard(kind, "a"))
+    assert await asked(told.experiment_keys) == {"runs"}

@@ -86,6 +86,39 @@ def test_one_rollout_after_another_falls_on_different_users() -> None:
     assert _slots(first, "ranker-0a1b2c3d") != _slots(second, "ranker-9f8e7d6c")
 
 
+RAMPS = strategies.lists(strategies.integers(1, 90), min_size=1, max_size=4, unique=True).map(sorted)
+
+
+@hypothesis.settings(max_examples=40)
+@hypothesis.given(
+    ramp=RAMPS, names=strategies.lists(strategies.from_regex(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,12}", fullmatch=True), min_size=1, max_size=5)
+)
+def test_on_a_ramp_slots_go_from_waiting_to_an_arm_and_nowhere_else(ramp: list[int], names: list[str]) -> None:
+    arms = [f"{number}-{name}" for number, name in enumerate(names)]
+    last = ramp[-1] * 100 // len(arms)
+    before: list[str] | None = None
+    for percent in ramp:
+        share = percent * 100 // len(arms)
+        found = Allocation.in_groups(control="control", waiting="waiting", arms=dict.fromkeys(arms, (share, last)))
+        owners = list(found._owners())
+        assert {arm: owners.count(arm) for arm in arms} == dict.fromkeys(arms, share)
+        assert owners.count("control") == SLOTS - last * len(arms), "as many at the first step as at the last"
+        assert owners.count("waiting") == (last - share) * len(arms)
+        if before is not None:
+            changed = {(one, other) for one, other in zip(before, owners, strict=True) if one != other}
+            assert changed <= {("waiting", arm) for arm in arms}
+        before = owners
+    assert len(found.runs) <= 64, "what fits into a status"
+
+
+def test_an_arm_that_is_out_leaves_its_slots_waiting_and_gets_the_same_ones_back() -> None:
+    arms = {"a": (1_000, 2_500), "b": (1_000, 2_500)}
+    whole = Allocation.in_groups(control="control", waiting="waiting", arms=arms)
+    without = Allocation.in_groups(control="control", waiting="waiting", arms=arms | {"b": (0, 2_500)})
+    assert {owner for owner, now in zip(whole._owners(), without._owners(), strict=True) if owner != now} == {"b"}
+    assert {now for owner, now in zip(whole._owners(), without._owners(), strict=True) if owner != now} == {"waiting"}
+
+
 @pytest.mark.parametrize("wanted", [{"stable": 1}, {"a": -1}, {"a": 6_000, "b": 6_000}])
 def test_what_cannot_be_had_is_refused(wanted: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="10000 slots"):

@@ -1,0 +1,303 @@
+"""Passes over experiments: the ledger knows before the status says so, and what fails is tried again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from slipway_operator import errors, metrics
+from slipway_operator.api import conditions
+from slipway_operator.api.v1alpha1.experiment import ExperimentStatus
+from slipway_operator.cluster.observe_experiments import Kept, Memories
+from slipway_operator.controller import experiments, queue, store
+from slipway_operator.reconcile.experiment import plan
+from slipway_operator.state.experiment import Journal, Observed
+from slipway_statistics.experiment import Memory
+from slipway_testing import builders
+from slipway_testing import experiments as xp
+
+KEY = ("shop", xp.NAME)
+LEDGER_NAME = "digits-v8-1a2b3c4d"
+AWAY = errors.LedgerError("The ledger does not answer.")
+
+
+class Ledger:
+    """A ledger in memory; ``refuses`` names what it refuses, and with what."""
+
+    def __init__(self, calls: list[str]) -> None:
+        self.calls = calls
+        self.refuses: dict[str, Exception] = {}
+        self.looks: list[dict[str, Any]] = []
+
+    async def register(self, namespace: str, name: str, definition: Mapping[str, Any]) -> None:
+        self._called("register", namespace, name)
+
+    async def append(self, namespace: str, name: str, look: Mapping[str, Any]) -> None:
+        self._called("append", namespace, name)
+        self.looks.append(dict(look))
+
+    async def end(self, namespace: str, name: str) -> None:
+        self._called("end", namespace, name)
+
+    def _called(self, what: str, namespace: str, name: str) -> None:
+        assert (namespace, name) == ("shop", LEDGER_NAME)
+        if what in self.refuses:
+            raise self.refuses[what]
+        self.calls.append(what)
+
+
+class World:
+    """What a worker reaches, and the order of what it did."""
+
+    def __init__(self, seen: Observed, *, ledger: bool = True) -> None:
+        self.seen = seen
+        self.calls: list[str] = []
+        self.ledger = Ledger(self.calls)
+        self.statuses: list[ExperimentStatus] = []
+        self.told: list[str] = []
+        self.status_refused: Exception | None = None
+        self.memories = Memories()
+        meters = metrics.Metrics.on(CollectorRegistry())
+        self.keys: queue.WorkQueue[store.Key] = queue.WorkQueue(name="test", meters=meters)
+        self.objects = store.Store()
+        self.objects.put(self.body)
+        self.worker = experiments.Worker(
+            observer=self,  # type: ignore[arg-type]
+            ledger=self.ledger if ledger else None,  # type: ignore[arg-type]
+            memories=self.memories,
+            keys=self.keys,
+            objects=self.objects,
+            applier=self,
+            api=self,
+            recorder=self,
+            resync_s=1000.0,
+            gone=lambda namespace: None,
+            meters=meters,
+        )
+
+    @property
+    def body(self) -> dict[str, Any]:
+        meta = {"namespace": "shop", "name": xp.NAME, "uid": xp.UID, "resourceVersion": str(len(self.statuses) + 1)}
+        return {"apiVersion": "slipway.dev/v1alpha1", "kind": "Experiment", "metadata": meta}
+
+    @property
+    def kept(self) -> Kept:
+        return self.memories.of(xp.UID)
+
+    async def observe(self, body: Any) -> Observed:
+        return self.seen
+
+    async def settled(self, uid: str) -> bool:
+        return True
+
+    async def get(self, resource: Any, name: str, *, namespace: str) -> Any:
+        return self.body
+
+    async def apply_status(self, body: Any, *, live: Any) -> Any:
+        if self.status_refused is not None:
+            raise self.status_refused
+        self.calls.append("status")
+        self.statuses.append(ExperimentStatus.model_validate(body["status"]))
+        return None
+
+    def emit(self, owner: Any, *, type: str, reason: str, message: str) -> None:  # noqa: A002
+        self.told.append(reason)
+
+    async def one_pass(self) -> None:
+        await self.worker._one(KEY)
+
+    async def gone(self) -> None:
+        self.objects.remove(self.body)
+        await self.one_pass()
+
+
+def starting() -> Observed:
+    return xp.observed(xp.admitted())
+
+
+def looking(units: int = 520, **changes: Any) -> Observed:
+    known = xp.begun()
+    return xp.observed(known, sums=xp.sums(known, units=units, now=builders.at(1)), **({"now": builders.at(1)} | changes))
+
+
+async def test_the_ledger_knows_of_it_before_any_unit_is_divided() -> None:
+    world = World(starting())
+    await world.one_pass()
+    assert world.calls == ["register", "status"]
+    assert world.statuses[0].traffic
+
+
+async def test_nobody_is_divided_while_the_ledger_does_not_know() -> None:
+    world = World(starting())
+    world.ledger.refuses["register"] = AWAY
+    await world.one_pass()
+    (told,) = world.statuses
+    assert told.traffic is None
+    assert {each.type: each.reason for each in told.conditions}[conditions.RECORDED] == conditions.LEDGER_UNAVAILABLE
+
+
+async def test_a_definition_is_given_once_and_again_when_it_changed() -> None:
+    world = World(starting())
+    await world.one_pass()
+    await world.one_pass()
+    assert world.calls.count("register") == 1
+    world.seen = xp.observed(xp.admitted(), spec=xp.spec(metrics=[xp.CONVERSION | {"windowSeconds": 61}]))
+    await world.one_pass()
+    assert world.calls.count("register") == 2
+
+
+async def test_what_the_ledger_forgot_is_registered_again() -> None:
+    world = World(looking())
+    await world.one_pass()
+    world.kept.registered = world.kept.journal = world.kept.fingerprint = None
+    world.seen = xp.observed(xp.begun(), trouble="There is no such experiment.")
+    await world.one_pass()
+    assert world.calls.count("register") == 2
+
+
+async def test_a_look_is_kept_before_the_status_tells_of_it() -> None:
+    world = World(looking())
+    await world.one_pass()
+    assert world.calls == ["register", "append", "status"]
+    look = world.statuses[0].look
+    assert look
+    assert (look.sequence, look.at, world.ledger.looks[0]["sequence"]) == (1, "2026-11-24T12:00:01Z", 1)
+    assert world.kept.journal
+    assert world.kept.journal.sequence == 1
+
+
+async def test_the_same_look_is_not_kept_twice_and_its_time_stays() -> None:
+    world = World(looking())
+    await world.one_pass()
+    known = world.statuses[0]
+    world.seen = xp.observed(known, sums=xp.sums(known, units=520, now=builders.at(40)), journal=world.kept.journal, now=builders.at(40))
+    await world.one_pass()
+    assert world.calls.count("append") == 1
+    assert world.statuses[-1] == known
+
+
+async def test_a_look_that_saw_more_is_kept_with_the_next_number_and_what_the_one_before_remembered() -> None:
+    world = World(looking())
+    await world.one_pass()
+    known = world.statuses[0]
+    world.seen = xp.observed(known, sums=xp.sums(known, units=1_040), journal=world.kept.journal)
+    await world.one_pass()
+    first, second = world.ledger.looks
+    assert (second["sequence"], second["observed"]["memory"]) == (2, first["said"]["memory"])
+
+
+async def test_a_decision_is_kept_though_nothing_new_was_seen() -> None:
+    of = xp.spec(decision={"approval": "Manual"})
+    known = xp.climbed(3, spec=of)
+    world = World(xp.observed(known, spec=of, sums=xp.sums(known, rates={"v8": 0.12})))
+    await world.one_pass()
+    proposed = world.statuses[0].proposal
+    assert proposed
+    world.seen = xp.observed(
+        world.statuses[0], spec=of, sums=xp.sums(known, rates={"v8": 0.12}), approved=proposed.digest, journal=world.kept.journal
+    )
+    await world.one_pass()
+    assert [look["decision"] for look in world.ledger.looks] == [None, {"action": "Promote", "arm": "v8"}]
+
+
+async def test_a_look_that_the_ledger_refuses_changes_nothing_and_the_journal_is_read_anew() -> None:
+    """Another operator led for a moment and has kept a look of that number."""
+    known = xp.climbed(3)
+    better = xp.sums(known, rates={"v8": 0.12})
+    world = World(xp.observed(known, sums=better, journal=Journal(sequence=3, memory=Memory())))
+    world.kept.journal = Journal(sequence=3, memory=Memory())
+    world.kept.looked_at = 1.0
+    world.ledger.refuses["append"] = errors.LedgerError("The ledger refuses POST with 409: look 4 is taken.")
+    await world.one_pass()
+    assert world.kept == Kept()
+    (told,) = world.statuses
+    assert (told.decision, told.traffic) == (None, known.traffic)
+    assert {each.type: each.reason for each in told.conditions}[conditions.RECORDED] == conditions.LEDGER_UNAVAILABLE
+
+
+@pytest.mark.parametrize(("arms", "expected"), [(("v8",), ("RollBack", {})), (("v8", "v9"), (None, {"control", "v9", "waiting"}))])
+async def test_a_harmful_arm_is_stopped_though_the_ledger_refuses_the_look(arms: tuple[str, ...], expected: Any) -> None:
+    of = xp.spec(arms=arms)
+    known = xp.begun(spec=of)
+    world = World(xp.observed(known, spec=of, sums=xp.sums(known, units=40_000, rates={"v8": 0.0})))
+    world.ledger.refuses["append"] = errors.LedgerError("The ledger refuses POST with 413: a look has 262144 bytes at most.")
+    await world.one_pass()
+    (told,) = world.statuses
+    assert (told.decision and told.decision.action, {run.group for run in told.traffic.slots} if told.traffic else {}) == expected
+    recorded = next(each for each in told.conditions if each.type == conditions.RECORDED)
+    assert (recorded.reason, recorded.message) == (conditions.LEDGER_UNAVAILABLE, str(world.ledger.refuses["append"]))
+    assert told.look is None
+
+
+@pytest.mark.parametrize("error", [errors.Conflict("edited"), errors.Unavailable("away"), TimeoutError()])
+async def test_a_look_whose_status_could_not_be_written_is_taken_again_at_once(error: Exception) -> None:
+    world = World(looking())
+    world.kept.looked_at = 1.0
+    world.status_refused = error
+    await world.one_pass()
+    assert world.kept.looked_at is None
+    assert [look["sequence"] for look in world.ledger.looks] == [1]
+    world.status_refused = None
+    world.seen = looking(journal=world.kept.journal)
+    await world.one_pass()
+    assert [look["sequence"] for look in world.ledger.looks] == [1], "it is kept already"
+    assert [told.look and told.look.sequence for told in world.statuses] == [1]
+
+
+async def test_a_pass_that_goes_well_leaves_the_time_of_the_look_alone() -> None:
+    world = World(looking())
+    world.kept.looked_at = 1.0
+    await world.one_pass()
+    assert world.kept.looked_at == 1.0
+
+
+async def test_an_experiment_that_is_over_ends_at_the_ledger_before_its_status_says_so() -> None:
+    known = xp.begun()
+    decided = xp.status(plan.plan(xp.observed(known, sums=xp.sums(known, rates={"v8": 0.05}))))
+    world = World(xp.observed(decided))
+    await world.one_pass()
+    assert world.calls == ["end", "status"]
+    assert world.statuses[0].verdict == "RolledBack"
+    world.ledger.refuses["end"] = AWAY
+    world.seen = xp.observed(decided)
+    await world.one_pass()
+    assert world.statuses[-1].decision
+    assert not world.statuses[-1].decision.done
+
+
+async def test_what_vanished_ends_at_the_ledger_until_it_has() -> None:
+    world = World(starting())
+    await world.one_pass()
+    world.ledger.refuses["end"] = AWAY
+    await world.gone()
+    assert (world.calls, world.keys.failures(KEY)) == (["register", "status"], 1)
+    del world.ledger.refuses["end"]
+    await world.one_pass()
+    await world.one_pass()
+    assert world.calls == ["register", "status", "end"]
+
+
+async def test_what_the_ledger_was_never_told_of_needs_no_end() -> None:
+    world = World(xp.observed())
+    await world.one_pass()
+    await world.gone()
+    assert world.calls == ["status"]
+
+
+async def test_without_a_ledger_the_status_says_so_and_nobody_is_asked() -> None:
+    world = World(xp.observed(ledger=False), ledger=False)
+    await world.one_pass()
+    assert (world.calls, world.told) == (["status"], [conditions.NO_LEDGER])
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"metadata": {"namespace": "shop"}, "spec": {"targetRef": {"name": "digits"}}}, ("shop", "digits")),
+        ({"metadata": {"namespace": "shop"}, "spec": {}}, None),
+        ({"metadata": {"namespace": "shop"}}, None),
+    ],
+)
+def test_the_target_of_a_body(body: dict[str, Any], expected: tuple[str, str] | None) -> None:
+    assert experiments.target_key(body) == expected
