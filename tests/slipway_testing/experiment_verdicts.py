@@ -99,6 +99,9 @@ _REFUSED: Final = (
     _refused("the primary has no minimum effect", _FIRST, valid(metrics=primary(minimumEffect=REMOVED))),
     _refused("a secondary has a minimum effect", _SECOND, valid(metrics=beside(minimumEffect={"absolute": "1"}))),
     _refused("a secondary has a baseline", _SECOND, valid(metrics=beside(baseline="10"))),
+    _refused("a mean has a baseline", _FIRST, valid(metrics=primary(type="Mean", baseline="10"))),
+    _refused("a baseline is everybody", _FIRST, valid(metrics=primary(baseline="1"))),
+    _refused("a baseline is nobody", _FIRST, valid(metrics=primary(baseline="0.0"))),
     _refused("the minimum effect is empty", f"{_FIRST}.minimumEffect", valid(metrics=primary(minimumEffect={}))),
     _refused(
         "the minimum effect is said twice",
