@@ -99,6 +99,9 @@ _REFUSED: Final = (
     _refused("the primary has no minimum effect", _FIRST, valid(metrics=primary(minimumEffect=REMOVED))),
     _refused("a secondary has a minimum effect", _SECOND, valid(metrics=beside(minimumEffect={"absolute": "1"}))),
     _refused("a secondary has a baseline", _SECOND, valid(metrics=beside(baseline="10"))),
+    _refused("a mean has a baseline", _FIRST, valid(metrics=primary(type="Mean", baseline="10"))),
+    _refused("a baseline is everybody", _FIRST, valid(metrics=primary(baseline="1"))),
+    _refused("a baseline is nobody", _FIRST, valid(metrics=primary(baseline="0.0"))),
     _refused("the minimum effect is empty", f"{_FIRST}.minimumEffect", valid(metrics=primary(minimumEffect={}))),
     _refused(
         "the minimum effect is said twice",
@@ -121,6 +124,8 @@ _REFUSED: Final = (
     _refused("a guardrail has two margins", _SECOND, valid(metrics=[PRIMARY, ERRORS | {"marginPercent": 10}])),
     _refused("a secondary has a margin", _SECOND, valid(metrics=beside(margin="0.1"))),
     _refused("a secondary has an alpha", _SECOND, valid(metrics=beside(alpha="0.01"))),
+    _refused("a guardrail's alpha is nothing", _SECOND, valid(metrics=[PRIMARY, ERRORS | {"alpha": "0"}])),
+    _refused("a guardrail's alpha is a coin's", _SECOND, valid(metrics=[PRIMARY, ERRORS | {"alpha": "0.5"}])),
     _refused("the primary has a margin", _FIRST, valid(metrics=primary(margin="0.1"))),
     _refused("a guardrail on outcomes has a margin in percent", _SECOND, valid(metrics=beside(role="Guardrail", marginPercent=10))),
     _refused("routers do not measure this", _SECOND, valid(metrics=[PRIMARY, ERRORS | {"name": "cache-hits"}])),

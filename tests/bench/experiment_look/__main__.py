@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from bench.ledger.__main__ import processor_us
 from bench.router.figures import Figure, at_most, quantile, stated, table, write
 from ledger.harness import ADMIN, Ledger, at
 from slipway_box import environments, layout
@@ -95,8 +96,10 @@ async def _measured(ledger: Ledger) -> list[Figure]:
     async with ledgers.Ledger(f"http://127.0.0.1:{ledger.port}", token_file=token) as client:
         await client.register("shop", name, designs.definition(SPEC, settled={}))
         _fill(ledger, name)
-        journal, status, size, processor_s = Journal(sequence=0, memory=Memory()), _status(), 0, 0.0
+        journal, status, size, processor_s, its_us = Journal(sequence=0, memory=Memory()), _status(), 0, 0.0, 0.0
         for number in range(WARM_UP + LOOKS):
+            if number == WARM_UP:
+                its_us = processor_us(ledger)
             busy, began = time.process_time(), time.perf_counter()
             sums = await client.sums("shop", name, quantiles={})
             answered = time.perf_counter()
@@ -111,10 +114,11 @@ async def _measured(ledger: Ledger) -> list[Figure]:
                 processor_s += busy
                 for part, seconds in zip(took, (answered - began, decided - answered, ended - decided, ended - began), strict=True):
                     took[part].append(1000 * seconds)
-    return [*_figures(took, size=size, processor_ms=1000 * processor_s / LOOKS)]
+        its_ms = (processor_us(ledger) - its_us) / 1000 / LOOKS
+    return [*_figures(took, size=size, processor_ms=1000 * processor_s / LOOKS, its_ms=its_ms)]
 
 
-def _figures(took: dict[str, list[float]], *, size: int, processor_ms: float) -> Iterator[Figure]:
+def _figures(took: dict[str, list[float]], *, size: int, processor_ms: float, its_ms: float) -> Iterator[Figure]:
     what = f"one look at 5 arms x 10 metrics x 3 strata, {UNITS:,} units"
     yield stated(f"{what}, p50", quantile(took["all of it"], 0.5), "ms")
     yield at_most(f"{what}, p99", quantile(took["all of it"], 0.99), "ms", limit=LOOK_MS)
@@ -123,6 +127,7 @@ def _figures(took: dict[str, list[float]], *, size: int, processor_ms: float) ->
         yield stated(f"of it: {part}, p99", quantile(took[part], 0.99), "ms")
     yield stated("size of the look that the ledger keeps", size / 1024, "KiB")
     yield stated("processor time of the operator for a look", processor_ms, "ms")
+    yield stated("processor time of the ledger for a look", its_ms, "ms")
     share = 100 * RUNNING * processor_ms / 1000 / SPEC.analysis.interval_seconds
     yield stated(f"{RUNNING} such experiments that run, a look of each every {SPEC.analysis.interval_seconds} s: of a core", share, "%")
 

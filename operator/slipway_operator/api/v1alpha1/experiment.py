@@ -133,6 +133,7 @@ _ROUTER = (
     " capPercentile, cuped or denominator"
 )
 _OUTCOMES = "source Outcomes needs a type; marginPercent is for latency-p95 of source Router"
+_GUARDRAIL_ALPHA = "alpha must be above 0 and below 0.5"
 _CAP = "capPercentile is from 50 to 99.99, and not for a Proportion, which is 0 or 1"
 ERROR_RATE = "error-rate"
 LATENCY = "latency-p95"
@@ -192,6 +193,7 @@ class Metric(Model):
             (_GUARDRAIL, self._guards_wrongly()),
             (_ROUTER, self.source == "Router" and not self._routed_well()),
             (_OUTCOMES, self.source == "Outcomes" and (self.type is None or self.margin_percent is not None)),
+            (_GUARDRAIL_ALPHA, self.alpha is not None and not 0 < float(self.alpha) < 0.5),
             (_CAP, self.cap_percentile is not None and (self.type == "Proportion" or not 50 <= float(self.cap_percentile) <= 99.99)),
         )
         for sentence, found in wrong:
@@ -235,6 +237,7 @@ METRIC_RULES = rules(
         _ROUTER,
     ),
     ("(has(self.source) && self.source == 'Router') || (has(self.type) && !has(self.marginPercent))", _OUTCOMES),
+    ("!has(self.alpha) || (double(self.alpha) > 0.0 && double(self.alpha) < 0.5)", _GUARDRAIL_ALPHA),
     (
         "!has(self.capPercentile) || (self.type != 'Proportion' && double(self.capPercentile) >= 50.0 && double(self.capPercentile) <= 99.99)",
         _CAP,
