@@ -52,6 +52,7 @@ class Entry:
     uid: str
     created: str
     spec: ExperimentSpec
+    generation: int = 1
     command: str | None = None
     approved: str | None = None
     versions: list[ExperimentStatus] = field(default_factory=lambda: [ExperimentStatus()])
@@ -63,6 +64,11 @@ class Entry:
     @property
     def status(self) -> ExperimentStatus:
         return self.versions[-1]
+
+    def suspend(self, whether: bool) -> None:
+        """Somebody writes spec.suspend."""
+        if whether != self.spec.suspend:
+            self.spec, self.generation = self.spec.model_copy(update={"suspend": whether}), self.generation + 1
 
     def trial(self) -> Trial | None:
         """What the target's reconciler sees of it."""
@@ -238,7 +244,7 @@ class Market(simulator.Cluster):
             journal = Journal(sequence=len(kept.looks), memory=kept.memories[-1] if kept.memories else Memory())
         looked = runs and looks_too and kept is not None
         return Observed(
-            identity=targets.Identity(name=entry.name, namespace="shop", uid=entry.uid, generation=1),
+            identity=targets.Identity(name=entry.name, namespace="shop", uid=entry.uid, generation=entry.generation),
             created=entry.created,
             spec=entry.spec,
             status=status,
@@ -334,12 +340,13 @@ class Market(simulator.Cluster):
         """Passes in turn, and everybody follows at once, until nothing changes and nobody asks for another; AssertionError when that takes long."""
         for passes in range(1, _PASSES + 1):
             before = self._state()
+            for entry in self.experiments.values():
+                entry.seen = len(entry.versions) - 1
             outcomes = [self.target_pass().outcome]
             for router in ROUTERS:
                 self.follow(router)
             self.come(units)
             for entry in self.experiments.values():
-                entry.seen = len(entry.versions) - 1
                 outcomes.append(self.experiment_pass(entry).outcome)
                 entry.seen = len(entry.versions) - 1
             self.pass_time(min((outcome.seconds for outcome in outcomes if isinstance(outcome, Wait)), default=0.0))

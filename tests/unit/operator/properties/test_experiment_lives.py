@@ -25,64 +25,70 @@ def written(**changes: Any) -> dict[str, Any]:
 class Life:
     """One random course of events; ``check`` is asked after each."""
 
-    def __init__(self, market: Market, entry: Entry) -> None:
-        self.market, self.entry, self.random = market, entry, market.random
-        self.known: list[targets.Observed] = [market.observed()]
-        """What the experiment's reconciler may take for its target: never older than what it has seen already."""
+    def __init__(self, market: Market) -> None:
+        self.market, self.random = market, market.random
+        self.known: dict[str, list[targets.Observed]] = {name: [market.observed()] for name in market.experiments}
+        """What the reconciler of each experiment may take for its target: never older than what it has seen already."""
 
     def act(self) -> None:
-        market, draw = self.market, self.random
-        action = draw.choices(("target", "experiment", "route", "units", "time", "pods", "leader", "suspend"), weights=(20, 20, 20, 20, 10, 4, 4, 2))[
-            0
-        ]
-        dies_after = draw.randrange(4) if draw.random() < 0.3 else None
+        """Something happens."""
+        kinds, weights = zip(*_ACTIONS.items(), strict=True)
+        dies_after = self.random.randrange(4) if self.random.random() < 0.3 else None
         try:
-            if action == "target":
-                self.entry.seen = draw.randint(self.entry.seen, len(self.entry.versions) - 1)
-                market.target_pass(dies_after=dies_after)
-            elif action == "experiment":
-                self._experiment(dies_after)
-            elif action == "route":
-                market.follow(draw.choice(lives.ROUTERS))
-            elif action == "units":
-                market.come(100)
-            elif action == "time":
-                market.pass_time(draw.choice((1, 30, 61)))
-            elif action == "pods":
-                market.down = {arm.revision for arm in self.entry.status.arms[1:] if draw.random() < 0.3}
-            elif action == "suspend":
-                self.entry.spec = self.entry.spec.model_copy(update={"suspend": not self.entry.spec.suspend})
-            else:
-                market.lead_anew()
+            self._do(self.random.choices(kinds, weights=weights)[0], self.random.choice(list(self.market.experiments.values())), dies_after)
         except Crash:
-            market.lead_anew()
-        if self.market.observed() != self.known[-1]:
-            self.known.append(self.market.observed())
+            self.market.lead_anew()
+        now = self.market.observed()
+        for views in self.known.values():
+            if now != views[-1]:
+                views.append(now)
         self.check()
 
-    def _experiment(self, dies_after: int | None) -> None:
-        at = self.random.randint(max(0, len(self.known) - 3), len(self.known) - 1)
-        self.known = self.known[at:]
-        self.market.experiment_pass(self.entry, target=self.known[0], looks_too=self.random.random() < 0.7, dies_after=dies_after)
+    def _do(self, action: str, entry: Entry, dies_after: int | None) -> None:
+        market, draw = self.market, self.random
+        if action == "target":
+            for each in market.experiments.values():
+                each.seen = draw.randint(each.seen, len(each.versions) - 1)
+            market.target_pass(dies_after=dies_after)
+        elif action == "experiment":
+            self._experiment(entry, dies_after)
+        elif action == "route":
+            market.follow(draw.choice(lives.ROUTERS))
+        elif action == "units":
+            market.come(100)
+        elif action == "time":
+            market.pass_time(draw.choice((1, 30, 61)))
+        elif action == "pods":
+            market.down = {arm.revision for each in market.experiments.values() for arm in each.status.arms[1:] if draw.random() < 0.3}
+        elif action == "suspend":
+            entry.suspend(not entry.spec.suspend)
+        else:
+            market.lead_anew()
+
+    def _experiment(self, entry: Entry, dies_after: int | None) -> None:
+        views = self.known[entry.name]
+        at = self.random.randint(max(0, len(views) - 3), len(views) - 1)
+        self.known[entry.name] = views[at:]
+        self.market.experiment_pass(entry, target=views[at], looks_too=self.random.random() < 0.7, dies_after=dies_after)
 
     def check(self) -> None:
         """What holds at every moment."""
-        market = self.market
-        assert market.failures == []
-        for experiment, units in market.met.items():
+        assert self.market.failures == []
+        for experiment, units in self.market.met.items():
             changed = {unit: arms for unit, arms in units.items() if len(arms) > 1}
             assert not changed, f"units of {experiment} met several arms"
-        for table in market.tables.values():
+        for table in self.market.tables.values():
             if table is not None:
                 self._agrees(table)
-        assert len(self.entry.status.strata) <= 100
+        assert all(len(entry.status.strata) <= 100 for entry in self.market.experiments.values())
 
     def _agrees(self, table: RouteTable) -> None:
         """What is divided at a router is what the status says of that stratum, but for arms without pods, which have nothing."""
         split = table.division.split
         if split.groups is None or split.allocation is None:
             return
-        told = next(stratum for stratum in self.entry.status.strata if stratum.name == split.groups.stratum)
+        entry = next(entry for entry in self.market.experiments.values() if split.groups.experiment == f"shop/{entry.status.ledger_name}")
+        told = next(stratum for stratum in entry.status.strata if stratum.name == split.groups.stratum)
         slots = {group.arm: group.slots for group in told.slots}
         routed = {group: split.allocation.count(group) for group, _ in split.groups.revisions if group != "waiting"}
         assert routed == {arm: slots[arm] for arm in routed}
@@ -91,9 +97,14 @@ class Life:
     def to_its_end(self) -> None:
         """Everybody is well and takes turns, until there is nothing left to do."""
         self.market.down = set()
-        self.entry.spec = self.entry.spec.model_copy(update={"suspend": False})
+        for entry in self.market.experiments.values():
+            entry.suspend(False)
         self.market.settle(units=300)
         self.check()
+
+
+_ACTIONS = {"target": 20, "experiment": 20, "route": 20, "units": 20, "time": 10, "pods": 4, "leader": 4, "suspend": 2}
+"""How often."""
 
 
 @pytest.mark.parametrize("seed", range(16))
@@ -106,7 +117,7 @@ def test_whatever_happens_an_experiment_ends_as_it_should(seed: int) -> None:
         rates={WINNER: 0.25, LOSER: 0.0} if better else {WINNER: 0.01, LOSER: 0.0},
     )
     entry = market.experiment("x8", written(arms=arms))
-    life = Life(market, entry)
+    life = Life(market)
     for _ in range(LENGTH):
         life.act()
     life.to_its_end()
@@ -123,12 +134,32 @@ def test_whatever_happens_an_experiment_ends_as_it_should(seed: int) -> None:
     _at_rest(market, entry)
 
 
-def _at_rest(market: Market, entry: Entry) -> None:
+@pytest.mark.parametrize("seed", range(100, 108))
+def test_of_two_experiments_each_has_its_turn_and_one_promotion_follows(seed: int) -> None:
+    """v8 is better than anything and v9 harms: whoever comes first, v8 serves in the end and v9 never did."""
+    market = lives.opened(seed=seed, replicas=({"min": 2}, None)[seed % 2], rates={WINNER: 0.25, LOSER: 0.0})
+    order = ("v8", "v9") if seed % 4 < 2 else ("v9", "v8")
+    entries = {}
+    for arm in order:
+        market.pass_time(seed % 3)
+        entries[arm] = market.experiment(f"try-{arm}", written(arms=(arm,)))
+    life = Life(market)
+    for _ in range(LENGTH):
+        life.act()
+    life.to_its_end()
+    decisions = {arm: entry.status.decision and entry.status.decision.action for arm, entry in entries.items()}
+    assert decisions == {"v8": "Promote", "v9": "RollBack"}
+    assert market.stables == [market.stables[0], xp.V8.name]
+    _at_rest(market, *entries.values())
+
+
+def _at_rest(market: Market, *entries: Entry) -> None:
     """Another pass, much later, by an operator that remembers nothing, writes nothing."""
-    before = (market.status, dict(market.children), entry.status, [len(kept.looks) for kept in market.ledger.values()])
+    before = (market.status, dict(market.children), [entry.status for entry in entries], [len(kept.looks) for kept in market.ledger.values()])
     market.pass_time(1_000_000)
     market.lead_anew()
     made = market.target_pass(dies_after=0)
     assert (made.events, made.scales) == ((), ())
-    assert market.experiment_pass(entry, dies_after=0).events == ()
-    assert (market.status, dict(market.children), entry.status, [len(kept.looks) for kept in market.ledger.values()]) == before
+    assert [market.experiment_pass(entry, dies_after=0).events for entry in entries] == [()] * len(entries)
+    after = (market.status, dict(market.children), [entry.status for entry in entries], [len(kept.looks) for kept in market.ledger.values()])
+    assert after == before
