@@ -1,18 +1,16 @@
 """The end of the demo: two models read faint scans of users who never came before, and the better one is promoted by itself."""
 
 import http.client
-import itertools
 import json
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-CLIENTS = 3
-PAUSE_S = 0.01
+import rollouts
+
 PATIENCE_S = 300.0
 FAINTNESS = 2.0
 """Standard deviation of what is added to each pixel; pixels go from 0 to 16."""
@@ -20,7 +18,7 @@ FAINTNESS = 2.0
 BATCH = 20
 
 
-class Readers:
+class Readers(rollouts.Crowd):
     """People who send one scan each, and an application that tells the ledger which were read right; from enter to exit."""
 
     def __init__(self, model: tuple[str, int], ledger: tuple[str, int], *, token: str, service: str, name: str, scans: dict[str, list[Any]]) -> None:
@@ -33,22 +31,11 @@ class Readers:
         self._model, self._ledger, self._token, self._service, self._path = model, ledger, token, service, f"/v2/models/{name}/infer"
         self._scans = list(zip(scans["images"], scans["labels"], strict=True))
         self._run = f"{time.time():.0f}"
-        self._numbers, self._lock, self._stop = itertools.count(), threading.Lock(), threading.Event()
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(CLIENTS)]
-
-    def __enter__(self) -> "Readers":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(self._ask)
 
     def _ask(self) -> None:
         connection, events = http.client.HTTPConnection(*self._model, timeout=10), []
-        while not self._stop.wait(PAUSE_S):
+        while not self._stop.wait(rollouts.PAUSE_S):
             number = next(self._numbers)
             user, (image, label) = f"reader-{self._run}-{number}", self._scans[number % len(self._scans)]
             chance = random.Random(user)  # noqa: S311

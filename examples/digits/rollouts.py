@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 USERS = 400
 CLIENTS = 3
@@ -43,7 +43,25 @@ class TritonPythonModel:
 '''
 
 
-class Users:
+class Crowd:
+    """Clients that ask from enter to exit."""
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self._numbers, self._lock, self._stop = itertools.count(), threading.Lock(), threading.Event()
+        self._threads = [threading.Thread(target=ask, daemon=True) for _ in range(CLIENTS)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+class Users(Crowd):
     """People who go on asking, from enter to exit, each under a name of their own."""
 
     def __init__(self, host: str, port: int, path: str, image: list[float]) -> None:
@@ -54,18 +72,7 @@ class Users:
 
         self._target, self._path = (host, port), path
         self._body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, len(image)], "data": image}]})
-        self._numbers, self._lock, self._stop = itertools.count(), threading.Lock(), threading.Event()
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(CLIENTS)]
-
-    def __enter__(self) -> "Users":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(self._ask)
 
     def having(self, revision: str) -> int:
         """How many users a revision has."""

@@ -17,16 +17,16 @@ SHORT_LEASE: Final = {"lease_seconds": 2.0}
 class Campaign:
     """Plays faults against one control plane."""
 
-    def __init__(self, plane: ControlPlane, folder: Path, clean: Recording, *, routed: bool) -> None:
+    def __init__(self, plane: ControlPlane, folder: Path, clean: Recording, **options: Any) -> None:
         self._plane = plane
         self._folder = folder
         self._clean = clean
-        self._routed = routed
+        self._options = options
 
     def play(self, faults: Iterable[Fault], *, kind: str, **options: Any) -> None:
         async def work() -> campaign.Result:
             async with campaign.staged(self._plane.kubeconfig, self._folder) as stage:
-                return await campaign.play(stage, self._clean, faults, kind=kind, routed=self._routed, **options)
+                return await campaign.play(stage, self._clean, faults, kind=kind, **self._options, **options)
 
         result = campaign.run(work())
         print(result.told(kind))  # noqa: T201 - how many were tried is part of the result

@@ -125,9 +125,9 @@ async def together(works: Iterable[Awaitable[None]], *, at_once: int) -> None:
 
 def packs(faults: Iterable[Fault]) -> Iterator[tuple[Fault, ...]]:
     """Faults side by side, each lane with at most one of each phase."""
-    by_phase: dict[str, list[Fault]] = {phase.name: [] for phase in scenario.PHASES}
+    by_phase: dict[str, list[Fault]] = {}
     for fault in faults:
-        by_phase[fault.moment.phase].append(fault)
+        by_phase.setdefault(fault.moment.phase, []).append(fault)
     for row in itertools.zip_longest(*by_phase.values()):
         yield tuple(fault for fault in row if fault is not None)
 

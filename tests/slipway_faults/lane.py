@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, Self
 import aiohttp
 import yaml
 
+from ledger.harness import Ledger
 from slipway_box import ports
 from slipway_box.layout import REPOSITORY
 from slipway_faults import scenario, world
@@ -154,6 +155,9 @@ class Lane:
     routed: bool = False
     """Whether requests go through routers, and updates user by user."""
 
+    ledger: Ledger | None = None
+    """The ledger, where an experiment is played."""
+
     def __post_init__(self) -> None:
         self.api = self.stage.api
         self.script = Script(faults={fault.moment.phase: fault for fault in self.faults})
@@ -170,6 +174,7 @@ class Lane:
         """Behind which gate the operator is that took the Lease last."""
 
         self._restarts: set[asyncio.Task[None]] = set()
+        self.phases = scenario.EXPERIMENT_PHASES if self.ledger else scenario.PHASES
 
     def __str__(self) -> str:
         return "; ".join(str(fault) for fault in self.faults) or "a clean run"
@@ -235,7 +240,7 @@ class Lane:
             if self.routed:
                 playing.append(asyncio.create_task(PlayedRouter(self.api, self.scene, self.namespace).run()))
             try:
-                for phase in scenario.PHASES:
+                for phase in self.phases:
                     self.script.begin(phase.name)
                     if phase.name == "start":
                         for _ in range(self.replicas):
@@ -245,6 +250,7 @@ class Lane:
                     log.info("%s: %s after %.1f s", self.namespace, phase.name, asyncio.get_running_loop().time() - began)
                     await self._keep_lists(phase.name)
                 self.problems += world.touched(self._strangers, self.scene)
+                self.problems += scenario.misremembered(self)
             finally:
                 for task in playing:
                     task.cancel()
@@ -300,6 +306,8 @@ class Lane:
             "poll_seconds": 0.5,
         }
         routed = {"router_image": ROUTER_IMAGE} if self.routed else {}
+        if self.ledger:
+            routed |= {"ledger_url": f"http://127.0.0.1:{self.ledger.port}", "ledger_token_file": str(self.ledger.folder / "operator-token")}
         configured = settings.Settings(**(given | routed | dict(self.changes)))
         operator: Operator
         if self.processes:
@@ -348,7 +356,7 @@ class Lane:
 
     async def _start_stale(self, fault: Fault) -> None:
         """Kill the operator, and let a new one begin with what was true a phase ago, its watches silent for a while."""
-        names = [phase.name for phase in scenario.PHASES]
+        names = [phase.name for phase in self.phases]
         earlier = self._lists[names[names.index(fault.moment.phase) - 1]]
         kinds = fault.moment.what.split()[1:]
         stale = {path: body for path, body in earlier.items() if kinds == ["everything"] or any(f"/{kind}?" in path for kind in kinds)}
@@ -379,7 +387,7 @@ class Lane:
     def listed(self) -> bool:
         """Whether an operator has looked at everything."""
         watched = {moment.what for moment in self.script.log if moment.what.startswith("WATCH")}
-        return len(watched) == 10
+        return len(watched) == 11
 
     def observed(self, generation: int) -> bool:
         """Whether the status speaks of that generation."""

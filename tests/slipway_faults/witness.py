@@ -12,6 +12,7 @@ from slipway_operator.cluster.resources import Object, Resource
 
 WATCHED: Final = (
     resources.MODEL_DEPLOYMENTS,
+    resources.EXPERIMENTS,
     resources.INFERENCE_SERVICES,
     resources.CONFIG_MAPS,
     resources.SERVICES,

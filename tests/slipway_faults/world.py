@@ -1,6 +1,7 @@
 """What must be equal at the end, and what must hold at every moment."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -11,9 +12,12 @@ from slipway_operator.cluster.resources import Object
 
 NAME: Final = "digits"
 TABLE: Final = f"{NAME}-routes"
+EXPERIMENT: Final = f"{NAME}-v2"
+_IN_THE_LEDGER: Final = re.compile(rf"{EXPERIMENT}-[0-9a-f]{{8}}\b")
 STRANGERS: Final = "stranger"
 """Every object of this name, or that begins with it, is somebody else's."""
 
+_OF_THE_MOMENT: Final = ("lastTransitionTime", "since", "at", "url", "experimentUid")
 _SELECTOR: Final = "serving.kserve.io/inferenceservice"
 _STOP: Final = "serving.kserve.io/stop"
 _OURS: Final = (
@@ -29,7 +33,8 @@ World = Mapping[str, str]
 
 def world(scene: Scene, *, namespace: str) -> World:
     """Everything but times, uids, resource versions, the namespace and what others decide; a flat mapping of paths to values."""
-    return {path: value.replace(namespace, "NAMESPACE") for name, part in _parts(scene) for path, value in _leaves(part, path=name)}
+    found = {path: value.replace(namespace, "NAMESPACE") for name, part in _parts(scene) for path, value in _leaves(part, path=name)}
+    return {path: _IN_THE_LEDGER.sub(f"{EXPERIMENT}-UID", value) for path, value in found.items()}
 
 
 def differences(wanted: World, found: World) -> str:
@@ -53,12 +58,23 @@ def _parts(scene: Scene) -> Iterator[tuple[str, Any]]:
     for obj in scene.all(resources.MODEL_DEPLOYMENTS):
         meta = obj["metadata"]
         yield f"ModelDeployment {meta['name']}", {"generation": meta["generation"], "spec": obj["spec"], "status": _timeless(obj.get("status"))}
+    for obj in scene.all(resources.EXPERIMENTS):
+        yield f"Experiment {obj['metadata']['name']}", {"spec": obj["spec"], "status": _lasting(obj.get("status") or {})}
     for kind in _OURS:
         for obj in scene.all(kind):
             if _ours(obj):
                 yield f"{kind.kind} {obj['metadata']['name']}", _child(obj)
     for obj in scene.all(resources.DEPLOYMENTS):
         yield f"Deployment {obj['metadata']['name']}", {"replicas": obj["spec"].get("replicas"), "template": obj["spec"]["template"]}
+
+
+def _lasting(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an experiment, without figures: those are of the moment at which the ledger was asked, and so is the look that decided."""
+    kept = {name: status.get(name) for name in ("verdict", "units", "traffic", "strata", "target", "observedGeneration")}
+    arms = [{name: arm.get(name) for name in ("name", "revision", "uri", "capacityPercent", "stopped", "units")} for arm in status.get("arms", ())]
+    decision = {name: (status.get("decision") or {}).get(name) for name in ("action", "arm", "done")}
+    conditions = [{name: one[name] for name in ("type", "status", "reason")} for one in status.get("conditions", ())]
+    return {name: _timeless(value) for name, value in (kept | {"arms": arms, "decision": decision, "conditions": conditions}).items()}
 
 
 def _child(obj: Object) -> dict[str, Any]:
@@ -72,7 +88,7 @@ def _child(obj: Object) -> dict[str, Any]:
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _timeless(part) for name, part in value.items() if name not in ("lastTransitionTime", "since", "url")}
+        return {name: _timeless(part) for name, part in value.items() if name not in _OF_THE_MOMENT}
     return [_timeless(part) for part in value] if isinstance(value, list) else value
 
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from slipway_inference import meters as transformer_meters
 from slipway_inference.refusals import Refused
-from slipway_operator.controller import keeper, worker
+from slipway_operator.controller import experiments, keeper, worker
 from slipway_operator.metrics import Metrics
 from slipway_operator.render import router
 from slipway_operator.settings import Settings
@@ -41,8 +41,8 @@ MODEL_LABEL, REVISION_LABEL = "slipway_dev_modeldeployment", "slipway_dev_revisi
 MODEL_PODS = {"namespace": {"shop"}, "pod": {"ranker-0a1b2c3d-predictor-7c6d78-582f4"}, MODEL_LABEL: {"ranker"}, REVISION_LABEL: {"ranker-0a1b2c3d"}}
 
 OPERATOR_LABELS: Mapping[str, tuple[str, ...]] = {
-    "name": (worker.CONTROLLER, keeper.CONTROLLER),
-    "controller": (worker.CONTROLLER, keeper.CONTROLLER),
+    "name": (worker.CONTROLLER, keeper.CONTROLLER, experiments.CONTROLLER),
+    "controller": (worker.CONTROLLER, keeper.CONTROLLER, experiments.CONTROLLER),
     "result": ("success", "error"),
     "code": ("200", "<error>"),
     "method": ("GET",),

@@ -2,18 +2,17 @@
 
 import hashlib
 import http.client
-import itertools
 import json
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from slipway_operator.cluster import resources
 from slipway_testing import accounts
 from slipway_testing.stage import Stage
+from slipway_testing.users import Crowd
 
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]})
 SYSTEM = "slipway-system"
@@ -37,7 +36,7 @@ def ledger_address(stage: Stage) -> str:
     return str(service["spec"]["clusterIP"])
 
 
-class Shoppers:
+class Shoppers(Crowd):
     """Clients with connections that they keep, from enter to exit; each request is by a shopper who never came before."""
 
     def __init__(
@@ -74,20 +73,7 @@ class Shoppers:
         self._patient = patient
         self._address, self._ledger = stage.address(name), ledger_address(stage)
         self._token = accounts.token(stage.kube, stage.namespace, "default")
-        self._numbers = itertools.count()
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._shop, daemon=True) for _ in range(clients)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(self._shop, clients=clients)
 
     @property
     def total(self) -> int:

@@ -113,20 +113,13 @@ def _counted(slots: list[list[int]], names: list[str]) -> Counter[str]:
     return found
 
 
-def exposures(trial: Trial, arm: str, units: int, *, at: str, stratum: str = "1") -> Iterator[dict[str, Any]]:
-    """So many units of an arm, as a router tells of them."""
-    name = trial.ledger_name
+def exposures(experiment: str, arm: str, units: int, *, at: str, stratum: str = "1") -> Iterator[dict[str, Any]]:
+    """So many units of an arm, as a router tells of them; ``experiment``: as the ledger calls it."""
     for number in range(units):
-        yield {"experiment": name, "unit": f"{stratum}-{arm}-{number}", "arm": arm, "stratum": stratum, "time": at}
+        yield {"experiment": experiment, "unit": f"{stratum}-{arm}-{number}", "arm": arm, "stratum": stratum, "time": at}
 
 
-def outcomes(trial: Trial, arm: str, units: int, *, at: str, stratum: str = "1", metric: str = "bought") -> Iterator[dict[str, Any]]:
+def outcomes(service: str, arm: str, units: int, *, at: str, stratum: str = "1", metric: str = "bought") -> Iterator[dict[str, Any]]:
     """The first so many of them did it, as the application tells by the name of the ModelDeployment alone."""
     for number in range(units):
-        yield {
-            "service": f"{trial.shop.namespace}/digits",
-            "unit": f"{stratum}-{arm}-{number}",
-            "metric": metric,
-            "value": 1,
-            "time": at,
-        }
+        yield {"service": service, "unit": f"{stratum}-{arm}-{number}", "metric": metric, "value": 1, "time": at}

@@ -5,6 +5,7 @@ import itertools
 import json
 import threading
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -17,7 +18,27 @@ REQUESTS = 100_000
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]})
 
 
-class Users:
+class Crowd:
+    """Threads that do what ``ask`` does, from enter to exit; it looks at ``_stop``."""
+
+    def __init__(self, ask: Callable[[], None], *, clients: int) -> None:
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=ask, daemon=True) for _ in range(clients)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+class Users(Crowd):
     """Clients with connections that they keep, from enter to exit; each request is by the next of ``users`` in turn."""
 
     def __init__(
@@ -41,20 +62,7 @@ class Users:
 
         self._address, self._path = stage.address(name), f"/v2/models/{name}/infer"
         self._pause_s, self._body = pause_s, body
-        self._numbers = itertools.count()
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask_all, daemon=True) for _ in range(clients)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(self._ask_all, clients=clients)
 
     @property
     def total(self) -> int:

@@ -53,10 +53,15 @@ def trial(kube: Kube, shop: Shop, experimenter: RunningOperator) -> Iterator[Tri
 
 
 def feed(ledger: Ledger, trial: Trial, *, control: tuple[int, int], v2: tuple[int, int], stratum: str = "1") -> None:
-    """Units of both arms whose windows have closed, and how many of them bought."""
-    for arm, (units, bought) in (("control", control), ("v2", v2)):
-        ledger.expose(*trials.exposures(trial, arm, units, at=at(-1000), stratum=stratum))
-        ledger.observe(*trials.outcomes(trial, arm, bought, at=at(-990), stratum=stratum))
+    """Units of both arms whose windows have closed, and how many of them bought.
+
+    Outcomes go first, and exposures of both arms together: a look in between must not find an arm without any.
+    """
+    arms = {"control": control, "v2": v2}
+    service, name = f"{trial.shop.namespace}/digits", trial.ledger_name
+    for arm, (_, bought) in arms.items():
+        ledger.observe(*trials.outcomes(service, arm, bought, at=at(-990), stratum=stratum))
+    ledger.expose(*(one for arm, (units, _) in arms.items() for one in trials.exposures(name, arm, units, at=at(-1000), stratum=stratum)))
 
 
 def undivided(trial: Trial, *, revision: str) -> bool:
@@ -118,6 +123,31 @@ def test_a_winner_is_promoted_and_git_may_write_it_without_a_restart(trial: Tria
     after = kube.get(resources.INFERENCE_SERVICES, winner, namespace=trial.shop.namespace) or {}
     assert (after["metadata"]["uid"], after["spec"]) == (served["metadata"]["uid"], served["spec"])
     assert trial.shop.deployment(winner)["metadata"]["generation"] == pods["metadata"]["generation"], "its pods are those that were there"
+
+
+def test_a_winner_takes_over_when_it_has_pods_for_everybody(kube: Kube, shop: Shop, experimenter: RunningOperator, ledger: Ledger) -> None:
+    def pods(revision: str) -> int:
+        return int(shop.deployment(revision)["spec"].get("replicas", 1))
+
+    with FakeRouter(kube, shop.namespace):
+        shop.apply(uri=ONE, serving={"replicas": {"min": 2}})
+        stable = shop.candidate()
+        eventually(lambda: pods(stable) == 2)
+        shop.roll_out(stable)
+        eventually(shop.ready)
+        trial = Trial(shop)
+        trial.apply()
+        winner = trial.revision()
+        assert steady(lambda: pods(winner), for_s=0.5) == 1, "half of the units are half of two pods"
+        trial.serve()
+
+        feed(ledger, trial, control=(1000, 200), v2=(1000, 400))
+
+        eventually(lambda: pods(winner) == 2)
+        assert shop.status()["revision"] == stable
+        shop.roll_out(winner)
+        eventually(lambda: trial.status().get("verdict") == "Won")
+        eventually(lambda: undivided(trial, revision=winner))
 
 
 def test_a_harmful_arm_is_gone_and_who_waits_follows(trial: Trial, ledger: Ledger) -> None:

@@ -430,8 +430,8 @@ def _trusted(said: statistics.Look) -> Verdict:
     if "BrokenJoin" in reasons:
         return failed(
             conditions.BROKEN_JOIN,
-            "More than one unit in a hundred was seen in two arms, which no step of an experiment does: somebody else sends exposures to the ledger, or"
-            " a route table was changed by hand. Nothing is decided.",
+            "More than one unit in a hundred was seen in two arms, which no step of an experiment does: somebody else sends exposures to the ledger,"
+            " or a route table was changed by hand. Nothing is decided.",
         )
     return passed(conditions.DATA_SOUND, "Nothing speaks against the data.")
 
