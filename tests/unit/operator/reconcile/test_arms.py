@@ -255,6 +255,21 @@ def test_a_winner_serves_on_and_at_rest_nothing_is_written() -> None:
     assert (dict(market.children), market.status) == before, "what it promoted stays when it is gone"
 
 
+def test_a_winner_takes_over_at_once_where_new_models_go_by_steps() -> None:
+    """The experiment was its canary. What comes after it goes by steps again."""
+    rollout = {"steps": [{"percent": 10, "holdSeconds": 1}], "guardrails": [{"metric": "ErrorRate", "maxIncrease": "0.01"}]}
+    market = lives.opened(traffic={"rollout": rollout})
+    promoted(market)
+    assert (market.stables, market.status.rollout) == ([xp.CONTROL.name, xp.V8.name], None)
+    market.edit({"model": builders.model(uri="pvc://models/digits/7"), "traffic": {"rollout": rollout}})
+    for _ in range(6):
+        market.target_pass()
+        for router in lives.ROUTERS:
+            market.follow(router)
+    assert market.status.rollout
+    assert (market.status.rollout.percent, market.stables[-1]) == (10, xp.V8.name)
+
+
 def test_writing_the_winner_to_git_moves_nothing() -> None:
     market = lives.opened()
     promoted(market)
