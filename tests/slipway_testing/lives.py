@@ -105,6 +105,9 @@ class Market(simulator.Cluster):
         self.down: set[str] = set()
         """Revisions without a ready pod."""
 
+        self.away = False
+        """Whether the ledger answers nobody. Routers keep what they have to tell it."""
+
         self.tables: dict[str, RouteTable | None] = dict.fromkeys(ROUTERS)
         self.met: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         """By experiment, by unit: the arms that it met."""
@@ -165,6 +168,9 @@ class Market(simulator.Cluster):
         """A pass over an Experiment, which ends after so many writes."""
         seen = self.seen(entry, target=target or self.observed(), looks_too=looks_too)
         made = experiments.plan(seen)
+        if self.away and (made.register or made.look or made.end):
+            # Not all of these would be asked, but a pass that does not come to its end is what is played here.
+            raise Crash
         steps = self._writes(entry, seen, made)
         for number, step in enumerate(steps):
             if number == dies_after:
@@ -242,7 +248,7 @@ class Market(simulator.Cluster):
         journal, _ = self.memories.get(entry.uid, (None, None))
         if journal is None and kept is not None:
             journal = Journal(sequence=len(kept.looks), memory=kept.memories[-1] if kept.memories else Memory())
-        looked = runs and looks_too and kept is not None
+        looked = runs and looks_too and kept is not None and not self.away
         return Observed(
             identity=targets.Identity(name=entry.name, namespace="shop", uid=entry.uid, generation=entry.generation),
             created=entry.created,
@@ -252,6 +258,7 @@ class Market(simulator.Cluster):
             rivals=tuple(self._rivals()),
             sums=self._sums(kept) if looked and kept else None,
             journal=journal if looked else None,
+            trouble="The ledger does not answer." if runs and looks_too and self.away else None,
             look_in_s=0.0 if looks_too else 5.0,
             approved=entry.approved,
             command=entry.command,

@@ -1,4 +1,4 @@
-"""Whole lives of experiments: passes of both reconcilers in any order, seen late and cut off anywhere, pods that go and come, units all the while."""
+"""Whole lives of experiments: passes in any order, seen late and cut off anywhere; pods and the ledger go and come; units all the while."""
 
 from typing import Any
 
@@ -60,6 +60,8 @@ class Life:
             market.pass_time(draw.choice((1, 30, 61)))
         elif action == "pods":
             market.down = {arm.revision for each in market.experiments.values() for arm in each.status.arms[1:] if draw.random() < 0.3}
+        elif action == "ledger":
+            market.away = not market.away
         elif action == "suspend":
             entry.suspend(not entry.spec.suspend)
         else:
@@ -96,14 +98,14 @@ class Life:
 
     def to_its_end(self) -> None:
         """Everybody is well and takes turns, until there is nothing left to do."""
-        self.market.down = set()
+        self.market.down, self.market.away = set(), False
         for entry in self.market.experiments.values():
             entry.suspend(False)
         self.market.settle(units=300)
         self.check()
 
 
-_ACTIONS = {"target": 20, "experiment": 20, "route": 20, "units": 20, "time": 10, "pods": 4, "leader": 4, "suspend": 2}
+_ACTIONS = {"target": 20, "experiment": 20, "route": 20, "units": 20, "time": 10, "pods": 4, "leader": 4, "ledger": 3, "suspend": 2}
 """How often."""
 
 
