@@ -48,28 +48,27 @@ class Life:
 
     def _do(self, action: str, entry: Entry, dies_after: int | None) -> None:
         market, draw = self.market, self.random
-        if action == "calm":
-            self._in_turn(entry)
-        elif action == "target":
-            for each in market.experiments.values():
-                each.seen = draw.randint(each.seen, len(each.versions) - 1)
-            market.target_pass(dies_after=dies_after)
-        elif action == "experiment":
-            self._experiment(entry, dies_after)
-        elif action == "route":
-            market.follow(draw.choice(lives.ROUTERS))
-        elif action == "units":
-            market.come(100)
-        elif action == "time":
-            market.pass_time(draw.choice((1, 30, 61)))
-        elif action == "pods":
-            market.down = {arm.revision for each in market.experiments.values() for arm in each.status.arms[1:] if draw.random() < 0.3}
-        elif action == "ledger":
-            market.away = not market.away
-        elif action == "suspend":
-            entry.suspend(not entry.spec.suspend)
-        else:
-            market.lead_anew()
+        {
+            "calm": lambda: self._in_turn(entry),
+            "target": lambda: self._target(dies_after),
+            "experiment": lambda: self._experiment(entry, dies_after),
+            "route": lambda: market.follow(draw.choice(lives.ROUTERS)),
+            "units": lambda: market.come(100),
+            "time": lambda: market.pass_time(draw.choice((1, 30, 61))),
+            "pods": self._pods,
+            "ledger": lambda: setattr(market, "away", not market.away),
+            "suspend": lambda: entry.suspend(not entry.spec.suspend),
+            "leader": market.lead_anew,
+        }[action]()
+
+    def _target(self, dies_after: int | None) -> None:
+        for each in self.market.experiments.values():
+            each.seen = self.random.randint(each.seen, len(each.versions) - 1)
+        self.market.target_pass(dies_after=dies_after)
+
+    def _pods(self) -> None:
+        arms = (arm for each in self.market.experiments.values() for arm in each.status.arms[1:])
+        self.market.down = {arm.revision for arm in arms if self.random.random() < 0.3}
 
     def _in_turn(self, entry: Entry) -> None:
         """For once everybody hears of everything, most pods are well, and half a minute goes by."""
