@@ -21,7 +21,8 @@ LENGTH = 110
 
 
 def written(**changes: Any) -> dict[str, Any]:
-    return xp.written(**({"metrics": [QUICK], "ramp": list(RAMP), "analysis": {"maxDurationSeconds": 20_000}} | changes))
+    valid: dict[str, Any] = {"metrics": [QUICK], "ramp": list(RAMP), "analysis": {"maxDurationSeconds": 20_000}}
+    return xp.written(**(valid | changes))
 
 
 class Life:
@@ -90,7 +91,18 @@ class Life:
         views = self.known[entry.name]
         at = self.random.randint(max(0, len(views) - 3), len(views) - 1)
         self.known[entry.name] = views[at:]
+        before = entry.status.traffic
         self.market.experiment_pass(entry, target=views[at], looks_too=self.random.random() < 0.7, dies_after=dies_after)
+        after = entry.status.traffic
+        if after and after.since and not (before and before.since):
+            self._begins(entry, str(after.stratum), divided=any(run.group not in ("control", "waiting") for run in after.slots))
+
+    def _begins(self, entry: Entry, stratum: str, *, divided: bool) -> None:
+        """A step is said to begin when every router has it."""
+        for table in self.market.tables.values():
+            groups = table.division.split.groups if table else None
+            told = (groups.experiment, groups.stratum) if groups else None
+            assert not divided or told == (f"shop/{entry.status.ledger_name}", stratum)
 
     def check(self) -> None:
         """What holds at every moment."""
