@@ -52,6 +52,7 @@ class Entry:
     uid: str
     created: str
     spec: ExperimentSpec
+    generation: int = 1
     command: str | None = None
     approved: str | None = None
     versions: list[ExperimentStatus] = field(default_factory=lambda: [ExperimentStatus()])
@@ -63,6 +64,11 @@ class Entry:
     @property
     def status(self) -> ExperimentStatus:
         return self.versions[-1]
+
+    def suspend(self, whether: bool) -> None:
+        """Somebody writes spec.suspend."""
+        if whether != self.spec.suspend:
+            self.spec, self.generation = self.spec.model_copy(update={"suspend": whether}), self.generation + 1
 
     def trial(self) -> Trial | None:
         """What the target's reconciler sees of it."""
@@ -98,6 +104,9 @@ class Market(simulator.Cluster):
 
         self.down: set[str] = set()
         """Revisions without a ready pod."""
+
+        self.away = False
+        """Whether the ledger answers nobody. Routers keep what they have to tell it."""
 
         self.tables: dict[str, RouteTable | None] = dict.fromkeys(ROUTERS)
         self.met: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -159,6 +168,9 @@ class Market(simulator.Cluster):
         """A pass over an Experiment, which ends after so many writes."""
         seen = self.seen(entry, target=target or self.observed(), looks_too=looks_too)
         made = experiments.plan(seen)
+        if self.away and (made.register or made.look or made.end):
+            # Not all of these would be asked, but a pass that does not come to its end is what is played here.
+            raise Crash
         steps = self._writes(entry, seen, made)
         for number, step in enumerate(steps):
             if number == dies_after:
@@ -236,9 +248,9 @@ class Market(simulator.Cluster):
         journal, _ = self.memories.get(entry.uid, (None, None))
         if journal is None and kept is not None:
             journal = Journal(sequence=len(kept.looks), memory=kept.memories[-1] if kept.memories else Memory())
-        looked = runs and looks_too and kept is not None
+        looked = runs and looks_too and kept is not None and not self.away
         return Observed(
-            identity=targets.Identity(name=entry.name, namespace="shop", uid=entry.uid, generation=1),
+            identity=targets.Identity(name=entry.name, namespace="shop", uid=entry.uid, generation=entry.generation),
             created=entry.created,
             spec=entry.spec,
             status=status,
@@ -246,6 +258,7 @@ class Market(simulator.Cluster):
             rivals=tuple(self._rivals()),
             sums=self._sums(kept) if looked and kept else None,
             journal=journal if looked else None,
+            trouble="The ledger does not answer." if runs and looks_too and self.away else None,
             look_in_s=0.0 if looks_too else 5.0,
             approved=entry.approved,
             command=entry.command,
@@ -334,12 +347,13 @@ class Market(simulator.Cluster):
         """Passes in turn, and everybody follows at once, until nothing changes and nobody asks for another; AssertionError when that takes long."""
         for passes in range(1, _PASSES + 1):
             before = self._state()
+            for entry in self.experiments.values():
+                entry.seen = len(entry.versions) - 1
             outcomes = [self.target_pass().outcome]
             for router in ROUTERS:
                 self.follow(router)
             self.come(units)
             for entry in self.experiments.values():
-                entry.seen = len(entry.versions) - 1
                 outcomes.append(self.experiment_pass(entry).outcome)
                 entry.seen = len(entry.versions) - 1
             self.pass_time(min((outcome.seconds for outcome in outcomes if isinstance(outcome, Wait)), default=0.0))

@@ -159,6 +159,7 @@ def notice_experiment(operator: Operator, event: kopf.RawEvent) -> None:
     """Remember the experiment and ask for a pass over it, over its target and over those that wait for it."""
     body: Any = event["object"]
     key, priority = store.key_of(body), queue.Priority.RESYNC if event["type"] is None else queue.Priority.LIVE
+    before = operator.experiments.get(key)
     if event["type"] == "DELETED":
         operator.experiments.remove(body)
         operator.applier.forget(body)
@@ -169,10 +170,10 @@ def notice_experiment(operator: Operator, event: kopf.RawEvent) -> None:
     elif event["type"] is None:
         return
     # Also of a status that we wrote ourselves, and that is no news to its own object: others have not seen it yet.
-    target = experiments.target_key(body)
-    if target is not None:
-        operator.keys.add(target, priority=priority)
-        ask_experiments(operator, target, priority=priority, but=key)
+    for target in dict.fromkeys(experiments.target_key(each) for each in (body, before) if each is not None):
+        if target is not None:
+            operator.keys.add(target, priority=priority)
+            ask_experiments(operator, target, priority=priority, but=key)
 
 
 def ask_experiments(operator: Operator, target: store.Key, *, priority: queue.Priority = queue.Priority.LIVE, but: store.Key | None = None) -> None:

@@ -118,6 +118,16 @@ async def test_the_status_that_we_wrote_is_news_to_others() -> None:
     assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"waits"}, {"a"})
 
 
+async def test_an_experiment_that_gets_another_target_lets_go_of_the_first() -> None:
+    told = operator()
+    for name, target in (("moves", "a"), ("waits", "a"), ("elsewhere", "b")):
+        app.notice_experiment(told, heard_experiment("ADDED", name, target=target))
+    await asked(told.experiment_keys)
+    await asked(told.keys)
+    app.notice_experiment(told, heard_experiment("MODIFIED", "moves", target="b", version="2"))
+    assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"moves", "waits", "elsewhere"}, {"a", "b"})
+
+
 async def test_an_experiment_without_a_target_concerns_nobody_else() -> None:
     told = operator()
     odd = heard_experiment("ADDED", "odd")

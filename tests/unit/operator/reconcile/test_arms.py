@@ -109,7 +109,7 @@ def test_units_of_an_arm_without_pods_wait_with_stable() -> None:
     known = xp.climbed(2)
     made = table(plan(known, pods={"v8": 0}))
     assert made.division.split == Split.whole(xp.CONTROL.name), "no arm is left"
-    of = {"arms": ("v8", "v9")}
+    of: dict[str, Any] = {"arms": ("v8", "v9")}
     both = xp.climbed(2, spec=xp.spec(**of))
     found = trial(both, **of)
     split = table(modeldeployment.plan(xp.target(xp.split(both), pods={"v9": 0}, trial=found))).division.split
@@ -133,6 +133,15 @@ def test_units_go_back_to_the_own_seed_when_it_is_suspended_or_decided_against(c
         made = modeldeployment.plan(xp.target(xp.split(known), trial=trial(known, suspend=True)))
     division = table(made).division
     assert (division.split, division.seed, division.epoch) == (Split.whole(xp.CONTROL.name), "shop/digits", 6)
+
+
+def test_a_stopped_arm_gives_its_pods_back() -> None:
+    of: dict[str, Any] = {"arms": ("v8", "v9")}
+    known = xp.climbed(2, spec=xp.spec(**of))
+    stopped = known.model_copy(update={"arms": tuple(arm.model_copy(update={"stopped": arm.name == "v9"}) for arm in known.arms)})
+    made = modeldeployment.plan(xp.target(xp.split(xp.climbed(2)), trial=trial(stopped, **of)))
+    assert roles(made).get(xp.V9.name) != "Arm"
+    assert roles(made)[xp.V8.name] == "Arm"
 
 
 def test_a_deleted_experiment_gives_units_and_pods_back() -> None:
@@ -204,6 +213,13 @@ def test_a_winner_takes_over_when_it_has_pods_and_the_status_says_so() -> None:
     assert conditions.REVISION_PROMOTED in [event.reason for event in made.events]
 
 
+def test_arms_that_did_not_win_give_their_pods_back_when_the_winner_takes_over() -> None:
+    of: dict[str, Any] = {"arms": ("v8", "v9")}
+    known = won(xp.climbed(3, spec=xp.spec(**of)))
+    made = modeldeployment.plan(xp.target(xp.split(known), trial=trial(known, **of), promotion=trial(known, **of)))
+    assert roles(made) == {xp.V8.name: "Stable", xp.V9.name: "Draining", xp.CONTROL.name: "Draining"}
+
+
 def test_a_promotion_whose_status_was_lost_is_remembered_by_what_serves() -> None:
     known = won(xp.climbed(3))
     lost = plan(known, live=Split.whole(xp.V8.name))
@@ -237,6 +253,21 @@ def test_a_winner_serves_on_and_at_rest_nothing_is_written() -> None:
     market.delete("x8")
     market.target_pass(dies_after=0)
     assert (dict(market.children), market.status) == before, "what it promoted stays when it is gone"
+
+
+def test_a_winner_takes_over_at_once_where_new_models_go_by_steps() -> None:
+    """The experiment was its canary. What comes after it goes by steps again."""
+    rollout = {"steps": [{"percent": 10, "holdSeconds": 1}], "guardrails": [{"metric": "ErrorRate", "maxIncrease": "0.01"}]}
+    market = lives.opened(traffic={"rollout": rollout})
+    promoted(market)
+    assert (market.stables, market.status.rollout) == ([xp.CONTROL.name, xp.V8.name], None)
+    market.edit({"model": builders.model(uri="pvc://models/digits/7"), "traffic": {"rollout": rollout}})
+    for _ in range(6):
+        market.target_pass()
+        for router in lives.ROUTERS:
+            market.follow(router)
+    assert market.status.rollout
+    assert (market.status.rollout.percent, market.stables[-1]) == (10, xp.V8.name)
 
 
 def test_writing_the_winner_to_git_moves_nothing() -> None:
