@@ -69,6 +69,10 @@ class LedgerAbsent(LedgerError):
     """The ledger does not know the experiment: it was never registered, or its data are gone."""
 
 
+class LedgerConflict(LedgerError):
+    """The ledger has something else under that name or number."""
+
+
 class ApplyFight(SlipwayError):
     """The same body had to be applied too often because others keep changing it back. ``managers`` names them."""
 

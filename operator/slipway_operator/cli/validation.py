@@ -61,7 +61,7 @@ def problems(body: Mapping[str, Any], *, kind: crd.Kind, namespace: str | None =
         return [Problem(path=("apiVersion",), message=f"Invalid value: {wording.shown(body.get('apiVersion'))}: must be {API_VERSION}")]
     described = fields(body)
     found = [
-        *_metadata_problems(body.get("metadata"), namespace=namespace),
+        *_metadata_problems(body.get("metadata"), namespace=namespace, names_revisions=kind is crd.MODEL_DEPLOYMENT),
         *_model_problems(kind.model, described, at=()),
         *_repeated_keys(described, schema=structural.translated(kind.model), path=()),
     ]
@@ -130,14 +130,15 @@ def _repeated_items(items: list[Any], *, keys: list[str], path: Path) -> Iterato
         seen.append(key)
 
 
-def _metadata_problems(metadata: Any, *, namespace: str | None) -> Iterator[Problem]:
+def _metadata_problems(metadata: Any, *, namespace: str | None, names_revisions: bool) -> Iterator[Problem]:
     if not isinstance(metadata, dict):
         yield Problem(path=("metadata",), message="Required value: an object needs at least metadata.name")
         return
     wrong = list(_model_problems(_ObjectMeta, _without_nulls(metadata), at=("metadata",)))
     yield from wrong
     if not wrong:
-        yield from _name_problems(metadata, namespace=metadata.get("namespace") or namespace)
+        # What revisions are named after must leave room in KServe's labels.
+        yield from _name_problems(metadata, namespace=(metadata.get("namespace") or namespace) if names_revisions else None)
 
 
 def _name_problems(metadata: Mapping[str, Any], *, namespace: str | None) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 
-from slipway_operator.errors import LedgerAbsent, LedgerError
+from slipway_operator.errors import LedgerAbsent, LedgerConflict, LedgerError
 from slipway_operator.state.experiment import Journal, Sums
 from slipway_statistics import record, sums
 from slipway_statistics.experiment import Arms, Memory
@@ -36,7 +36,7 @@ class Ledger:
             await self._session.close()
 
     async def register(self, namespace: str, name: str, definition: Mapping[str, Any]) -> None:
-        """Have it measured; the same definition may be given again, and one with a cap that was not known."""
+        """Have it measured; the same definition may be given again, and one with a cap that was not known. LedgerConflict: another one is there."""
         await self._ask("PUT", _path(namespace, name), body=definition)
 
     async def end(self, namespace: str, name: str) -> None:
@@ -108,7 +108,7 @@ def _answer(method: str, url: str, status: int, text: str) -> Any:
         return answer
     said = answer.get("error") if isinstance(answer, dict) else None
     message = f"The ledger at {url} refuses {method} with {status}: {said or text[:200] or 'no reason'}."
-    raise LedgerAbsent(message) if status == 404 else LedgerError(message)
+    raise {404: LedgerAbsent, 409: LedgerConflict}.get(status, LedgerError)(message)
 
 
 def _newest(answer: Mapping[str, Any], *, after: int) -> Journal | int:

@@ -70,7 +70,7 @@ class Worker(Passes[Observed]):
         if self._ledger is None or status is None or name is None:
             return planned
         if planned.register is not None:
-            await self._register(key, name, planned.register, kept=self._memories.of(observed.identity.uid))
+            await self._register(key, observed, name, planned.register)
         if planned.look is not None and planned.memory is not None:
             try:
                 sequence = await self._append(observed, name, planned.look)
@@ -90,14 +90,21 @@ class Worker(Passes[Observed]):
             self._registered.pop(key, None)
         return planned
 
-    async def _register(self, key: Key, name: str, definition: Mapping[str, Any], *, kept: observe_experiments.Kept) -> None:
-        text = json.dumps(definition, sort_keys=True)
+    async def _register(self, key: Key, observed: Observed, name: str, definition: Mapping[str, Any]) -> None:
+        kept, text = self._memories.of(observed.identity.uid), json.dumps(definition, sort_keys=True)
         if self._ledger is None or kept.registered == text:
             return
         if self._registered.get(key) not in (None, name):
             # The object of that name before this one went without anybody seeing it.
             await self._vanished(key)
-        await self._ledger.register(key[0], name, definition)
+        try:
+            await self._ledger.register(key[0], name, definition)
+        except errors.LedgerConflict:
+            if observed.status.started_at is not None:
+                raise
+            # Nobody has met an arm yet: the spec was put right since it was registered.
+            await self._ledger.end(key[0], name)
+            await self._ledger.register(key[0], name, definition)
         self._registered[key], kept.registered = name, text
 
     async def _append(self, observed: Observed, name: str, look: Mapping[str, Any]) -> int:

@@ -48,7 +48,8 @@ def _refused(observed: Observed, accepted: Verdict) -> Plan:
 
 
 def _accepted(observed: Observed, written: ModelDeploymentSpec, accepted: Verdict) -> Plan:
-    before = arms.standing(observed, written)
+    # Of a promotion whose status was lost what serves tells, as long as the experiment is there.
+    before = arms.promoted(observed, written, serving=observed.revision(observed.selected), before=arms.standing(observed, written))
     spec = arms.effective(written, before)
     roles = casting.cast(observed, spec)
     promoted = arms.promoted(observed, written, serving=roles.serving, before=before)

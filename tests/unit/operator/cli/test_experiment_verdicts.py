@@ -83,3 +83,9 @@ def test_validate_names_the_line_of_a_field_of_an_experiment(tmp_path: Path, cap
 
     sentence = "alpha must be above 0 and below 0.5, power above 0 and below 1"
     assert capsys.readouterr().out == f"{file}:{line}: Experiment ranker-v8: spec.analysis: Invalid value: {sentence}\n"
+
+
+def test_only_what_revisions_are_named_after_must_leave_room_beside_the_namespace() -> None:
+    body = experiment_verdicts.valid()
+    body["metadata"] |= {"name": "x" * 39, "namespace": "n" * 30}
+    assert _fields(body) == []

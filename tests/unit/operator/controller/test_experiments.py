@@ -29,8 +29,12 @@ class Ledger:
         self.calls = calls
         self.refuses: dict[str, Exception] = {}
         self.looks: list[dict[str, Any]] = []
+        self.other = False
+        """Whether it has another definition under that name."""
 
     async def register(self, namespace: str, name: str, definition: Mapping[str, Any]) -> None:
+        if self.other:
+            raise errors.LedgerConflict("another definition")
         self._called("register", namespace, name)
 
     async def append(self, namespace: str, name: str, look: Mapping[str, Any]) -> None:
@@ -39,6 +43,7 @@ class Ledger:
 
     async def end(self, namespace: str, name: str) -> None:
         self._called("end", namespace, name)
+        self.other = False
 
     def _called(self, what: str, namespace: str, name: str) -> None:
         assert (namespace, name) == ("shop", LEDGER_NAME)
@@ -145,6 +150,20 @@ async def test_a_definition_is_given_once_and_again_when_it_changed() -> None:
     world.seen = xp.observed(xp.admitted(), spec=xp.spec(metrics=[xp.CONVERSION | {"windowSeconds": 61}]))
     await world.one_pass()
     assert world.calls.count("register") == 2
+
+
+async def test_a_definition_that_was_put_right_before_anybody_met_an_arm_takes_the_place_of_the_first() -> None:
+    world = World(starting())
+    world.ledger.other = True
+    await world.one_pass()
+    assert world.calls == ["end", "register", "status"]
+
+
+async def test_of_an_experiment_that_runs_no_definition_is_replaced() -> None:
+    world = World(looking())
+    world.ledger.other = True
+    await world.one_pass()
+    assert "end" not in world.calls
 
 
 async def test_what_the_ledger_forgot_is_registered_again() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import ExperimentStatus
+from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentStatus
 from slipway_operator.reconcile import arms, modeldeployment
 from slipway_operator.state.observed import Observed, Routers
 from slipway_operator.state.plan import Plan, Scale
@@ -253,6 +254,20 @@ def test_a_winner_serves_on_and_at_rest_nothing_is_written() -> None:
     market.delete("x8")
     market.target_pass(dies_after=0)
     assert (dict(market.children), market.status) == before, "what it promoted stays when it is gone"
+
+
+def test_a_winner_serves_on_though_the_status_is_lost_after_the_experiment_is_over() -> None:
+    market = lives.opened()
+    promoted(market)
+    market.status = ModelDeploymentStatus()
+    for _ in range(4):
+        market.target_pass()
+        for router in lives.ROUTERS:
+            market.follow(router)
+    assert market.stables == [xp.CONTROL.name, xp.V8.name], "no way back to the model of the spec, and no way there and back again"
+    assert market.status.promoted
+    assert market.status.promoted.standing == "Serves"
+    assert [part.role for part in market.status.revisions] == ["Stable", "Parked"], "nobody was woken"
 
 
 def test_a_winner_takes_over_at_once_where_new_models_go_by_steps() -> None:
