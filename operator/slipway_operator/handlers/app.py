@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
+import gc
 import itertools
 import logging
 import random
@@ -361,6 +362,7 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             watching = asyncio.create_task(watch(operator, stop=stop))
             tasks.add(watching)
             await synced(caches, stop=stop)
+            settle_memory()
             working = asyncio.create_task(lead(elector, (crew, experimenters), keeping, operator))
             tasks.add(working)
             await stop.wait()
@@ -389,6 +391,12 @@ async def ended() -> AsyncIterator[set["asyncio.Task[None]"]]:
     finally:
         for task in tasks:
             task.cancel()
+
+
+def settle_memory() -> None:
+    """What is there once the caches are full stays: the garbage collector need not look at it again and again, 40 ms and more each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def terms_of(configured: settings.Settings, access: credentials.Credentials) -> election.Terms:

@@ -23,6 +23,7 @@ from ledger.harness import ADMIN, Ledger, at
 from slipway_box import environments, layout
 from slipway_operator.api.v1alpha1.experiment import ArmStatus, ExperimentSpec, ExperimentStatus, ExperimentTarget
 from slipway_operator.cluster import ledger as ledgers
+from slipway_operator.handlers import app
 from slipway_operator.reconcile.experiment import designs, divisions, plan
 from slipway_operator.reconcile.rollout import TIME_FORMAT
 from slipway_operator.state.experiment import Journal, Observed, Plan
@@ -99,6 +100,7 @@ async def _measured(ledger: Ledger) -> list[Figure]:
         journal, status, size, processor_s, its_us = Journal(sequence=0, memory=Memory()), _status(), 0, 0.0, 0.0
         for number in range(WARM_UP + LOOKS):
             if number == WARM_UP:
+                app.settle_memory()
                 its_us = processor_us(ledger)
             busy, began = time.process_time(), time.perf_counter()
             sums = await client.sums("shop", name, quantiles={})
