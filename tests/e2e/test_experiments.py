@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -166,27 +167,49 @@ def test_without_outcomes_nothing_moves(stage: Stage, control: str) -> None:
     over(stage, "silent")
 
 
-def test_on_a_ramp_nobody_changes_from_one_arm_to_another_and_who_waited_counts_nowhere(stage: Stage, control: str) -> None:
+def test_on_a_ramp_nobody_changes_arm_and_a_season_that_changes_deceives_only_who_throws_units_together(stage: Stage, control: str) -> None:
+    """Arms that are alike, on a ramp, while everybody begins to buy four times as often: they have most of their units in the high season."""
     serving = stage.live(TARGET)["status"]["revision"]
     ramp = [{"percent": 2, "holdSeconds": 2}, {"percent": 20, "holdSeconds": 2}, {"percent": 50}]
     apply(stage, "ramp", arms={"a": 6, "b": 7}, ramp=ramp, analysis=ANALYSIS | {"minDurationSeconds": 600})
     started(stage, "ramp")
-    arms = {revision_of(stage, "ramp", arm) for arm in ("a", "b")}
-    with Users(stage, TARGET, users=3000, clients=3, pause_s=0.004) as users, Shoppers(stage, TARGET, buys=lambda _: 0.5, clients=3) as shoppers:
+    revisions = {arm: revision_of(stage, "ramp", arm) for arm in ("a", "b")}
+    season = {"rate": 0.2}
+    with (
+        Users(stage, TARGET, users=3000, clients=3, pause_s=0.004) as users,
+        Shoppers(stage, TARGET, buys=lambda _: season["rate"], clients=3, delay_s=1.0) as shoppers,
+    ):
         eventually(lambda: status(stage, "ramp")["traffic"]["step"] == 3, within_s=120, every_s=0.25)
-        asked = users.total
-        eventually(lambda: users.total > asked + 6000, within_s=60)
-        found = status(stage, "ramp")
+        season["rate"] = 0.8
+        asked, shopped = users.total, shoppers.total
+        eventually(lambda: users.total > asked + 6000 and shoppers.total > shopped + 3000, within_s=90)
+    time.sleep(4)  # the last exposures, and the last windows
+    found, told = status(stage, "ramp"), sums(stage, "ramp")
     assert (users.failures, users.errors, shoppers.failures) == ([], {}, [])
     for user, seen in users.revisions.items():
-        assert len(set(seen) & arms) <= 1, f"{user} met {seen}"
+        assert len(set(seen) & set(revisions.values())) <= 1, f"{user} met {seen}"
         assert seen in ([serving], seen[-1:], [serving, seen[-1]]), f"{user} went from an arm back to control: {seen}"
     assert any(len(seen) > 1 for seen in users.revisions.values()), "somebody who waited got an arm"
     assert [(each["step"], sum(group["slots"] for group in each["slots"])) for each in found["strata"]] == [(1, 5200), (2, 7000), (3, 10_000)]
-    assert found["sampleRatio"]["summary"] == "OK"
-    counts = sums(stage, "ramp")["counts"]
-    assert counts["notCounted"] > 0
+    assert (found["sampleRatio"]["summary"], told["counts"]["notCounted"] > 0) == ("OK", True)
+    bought = {arm: added_up(told, arm, "open")[1] for arm in revisions}
+    assert bought == {arm: shoppers.bought[revision] for arm, revision in revisions.items()}, (
+        "whenever it is told, it counts for the arm that was met"
+    )
+    for arm in found["arms"][1:]:
+        units, closed = added_up(told, arm["name"], "closed")
+        control_units, control_closed = added_up(told, "control", "closed")
+        stratified = arm["metrics"][0]
+        assert closed / units - control_closed / control_units > 0.1, "thrown together, an arm that is alike looks far better"
+        assert float(stratified["lower"]) < 0 < float(stratified["upper"])
+        assert abs(float(stratified["estimate"])) < 0.1
     over(stage, "ramp")
+
+
+def added_up(told: dict[str, Any], arm: str, phase: str) -> tuple[int, int]:
+    """Units and purchases of an arm, all strata thrown together."""
+    groups = [entry[phase] for entry in told["metrics"][0]["sums"] if entry["arm"] == arm]
+    return sum(int(group["units"]) for group in groups), sum(int(group["totals"][0]) for group in groups)
 
 
 def test_suspending_and_deleting_give_all_units_back_and_who_waits_follows(stage: Stage, control: str) -> None:
