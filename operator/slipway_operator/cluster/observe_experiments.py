@@ -15,7 +15,7 @@ from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentS
 from slipway_operator.cluster import ledger as ledgers
 from slipway_operator.cluster import observe
 from slipway_operator.cluster.resources import Object
-from slipway_operator.reconcile.experiment import designs, plan
+from slipway_operator.reconcile.experiment import designs, scenes
 from slipway_operator.state.experiment import Journal, Observed, Rival
 from slipway_operator.state.trial import Trial
 
@@ -109,7 +109,7 @@ class Observer:
                 # Its data are gone: it is registered anew, and goes on with what routers tell from now on.
                 kept.registered = kept.journal = kept.fingerprint = None
             # Asked again soon, however seldom looks are.
-            kept.looked_at = now + min(0.0, plan.RETRY_S - spec.analysis.interval_seconds)
+            kept.looked_at = now + min(0.0, scenes.RETRY_S - spec.analysis.interval_seconds)
             return _replaced(base, trouble=str(error))
         return _replaced(base, sums=sums, journal=kept.journal)
 

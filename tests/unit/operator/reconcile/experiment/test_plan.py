@@ -10,6 +10,7 @@ import pytest
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus
 from slipway_operator.reconcile.experiment import plan as plans
+from slipway_operator.reconcile.experiment import scenes
 from slipway_operator.state import revision as revisions
 from slipway_operator.state.experiment import Plan, Rival
 from slipway_operator.state.observed import Failure, Workload
@@ -255,7 +256,7 @@ def test_a_step_begins_only_when_every_router_has_it(target: Any) -> None:
     made = plan(known, target=target(known))
     found = xp.status(made)
     assert found.traffic
-    assert (found.started_at, found.traffic.since, made.outcome) == (None, None, Wait(plans.FOLLOW_S))
+    assert (found.started_at, found.traffic.since, made.outcome) == (None, None, Wait(scenes.FOLLOW_S))
 
 
 def test_an_experiment_begins_when_every_router_has_the_first_step() -> None:
@@ -376,7 +377,7 @@ def test_the_only_arm_without_pods_comes_back_as_well() -> None:
     for _ in range(3):
         made = plan(down, target=xp.target(xp.split(down), pods={"v8": 0}))
         down = xp.status(made)
-    assert made.outcome != Wait(plans.FOLLOW_S), "there is nothing for routers to follow"
+    assert made.outcome != Wait(scenes.FOLLOW_S), "there is nothing for routers to follow"
     back = xp.status(plan(down))
     begun = xp.status(plan(back)).traffic
     assert begun
