@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from slipway_operator.reconcile.experiment import telling
+
 VERDICTS: Final[Mapping[str, str]] = {
     "Pending": "It has not begun.",
     "Collecting": "It runs, and nothing is clear yet.",
@@ -14,25 +16,6 @@ VERDICTS: Final[Mapping[str, str]] = {
     "Inconclusive": "The time is over without an answer.",
     "Won": "An arm won and was promoted.",
     "RolledBack": "Every unit is back at control.",
-}
-
-REASONS: Final[Mapping[str, str]] = {
-    "PrimaryHarm": "the primary metric is worse than in control, by outcomes to date",
-    "GuardrailCrossed": "it is worse by more than the margin of a guardrail",
-    "SampleRatio": "the arms did not get the units of their slots, so units went missing in one of them",
-    "BrokenJoin": "too many units were seen in two arms",
-    "NoOutcomes": "no outcome came in for too long",
-    "CapUnresolved": "it is not known yet where values are cut off",
-    "TooFewUnits": "there are fewer units with closed windows than the minimum",
-    "TooFewConversions": "there are too few expected events to compare",
-    "MinDuration": "it has not lasted as long as it should",
-    "GuardrailNotShown": "it is not known yet whether a guardrail is within its margin",
-    "FloorTooLow": "shares of the bandit may fall so low that nothing is called better",
-    "NotClear": "the interval of the primary metric has zero in it",
-    "Better": "the interval of the primary metric is on the better side of zero",
-    "WithinMinimumEffect": "the interval of the primary metric is inside ± the minimum effect",
-    "MaxDuration": "the time is over",
-    "ArmsStopped": "no arm is left",
 }
 
 GUARDRAILS: Final[Mapping[str, str]] = {
@@ -61,8 +44,7 @@ ACTIONS: Final[Mapping[str, str]] = {
 
 def finding(reason: str, about: Sequence[str] = ()) -> str:
     """``the interval of the primary metric has zero in it (conversion)``. A reason that is not known here stands as it is."""
-    told = REASONS.get(reason, reason)
-    return f"{told} ({', '.join(about)})" if about else told
+    return telling.sentence(reason, about)
 
 
 def findings(found: Sequence[tuple[str, Sequence[str]]]) -> str:

@@ -17,6 +17,7 @@ from slipway_operator.cli.experiment.figures import Scale
 from slipway_operator.cli.experiment.looks import Unanswerable
 from slipway_operator.cli.experiment.tables import columns
 from slipway_operator.reconcile import summary
+from slipway_operator.reconcile.experiment import telling
 
 UNHEALTHY = "Unhealthy"
 
@@ -59,7 +60,7 @@ def lines(found: Experiment, *, title: str) -> Iterator[str]:
     yield f"  {sentences.VERDICTS.get(verdict, verdict)}"
     if status.summary:
         yield f"  {status.summary}"
-    elif status.reason is not None and status.reason in sentences.REASONS:
+    elif status.reason is not None and status.reason in telling.REASONS:
         yield f"  {sentences.findings([(status.reason, ())])}"
     yield f"  Next: {next_step(spec, status, title=title)}"
     yield ""

@@ -1,6 +1,6 @@
 """Sentences about an experiment: what is known, and what happens next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -8,22 +8,23 @@ from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentS
 from slipway_statistics import verdict as statistics
 from slipway_statistics.analysis import Analysis
 from slipway_statistics.experiment import Design
-from slipway_statistics.verdict import Finding, Reason
+from slipway_statistics.verdict import Finding
 
-_BECAUSE: Final[Mapping[Reason, str]] = {
-    "PrimaryHarm": "the primary is worse than control's",
-    "GuardrailCrossed": "guardrail {about} is worse by more than its margin",
-    "SampleRatio": "arms did not get the units of their slots",
+REASONS: Final[Mapping[str, str]] = {
+    "PrimaryHarm": "the primary metric is worse than in control, by outcomes to date",
+    "GuardrailCrossed": "it is worse by more than the margin of a guardrail",
+    "SampleRatio": "the arms did not get the units of their slots, so units went missing in one of them",
     "BrokenJoin": "too many units were seen in two arms",
-    "NoOutcomes": "no outcome came for too long",
-    "CapUnresolved": "where to cut {about} off is not known yet",
-    "TooFewUnits": "too few units have closed windows",
-    "TooFewConversions": "too few events of {about} are to be expected yet",
-    "MinDuration": "it has not run as long as it is to",
-    "GuardrailNotShown": "{about} is not shown to be within its margin yet",
-    "NotClear": "the interval of {about} has zero in it",
-    "Better": "{about} is better, and every guardrail is shown to be within its margin",
-    "WithinMinimumEffect": "the interval of {about} is inside the least effect that matters",
+    "NoOutcomes": "no outcome came in for too long",
+    "CapUnresolved": "it is not known yet where values are cut off",
+    "TooFewUnits": "there are fewer units with closed windows than the minimum",
+    "TooFewConversions": "there are too few expected events to compare",
+    "MinDuration": "it has not lasted as long as it should",
+    "GuardrailNotShown": "it is not known yet whether a guardrail is within its margin",
+    "FloorTooLow": "shares of the bandit may fall so low that nothing is called better",
+    "NotClear": "the interval of the primary metric has zero in it",
+    "Better": "the interval of the primary metric is on the better side of zero",
+    "WithinMinimumEffect": "the interval of the primary metric is inside ± the minimum effect",
     "MaxDuration": "the time is over",
     "ArmsStopped": "no arm is left",
 }
@@ -31,7 +32,13 @@ _BECAUSE: Final[Mapping[Reason, str]] = {
 
 def because(findings: tuple[Finding, ...]) -> str:
     """Reasons as one sentence without its full stop."""
-    return ", ".join(_BECAUSE.get(finding.reason, finding.reason).format(about=" and ".join(finding.about)) for finding in findings)
+    return ", ".join(sentence(finding.reason, finding.about) for finding in findings)
+
+
+def sentence(reason: str, about: Sequence[str] = ()) -> str:
+    """One of them, without its full stop; a reason that is not known here says itself."""
+    told = REASONS.get(reason, reason)
+    return f"{told} ({', '.join(about)})" if about else told
 
 
 def harm(arm: statistics.Arm) -> str:

@@ -4,11 +4,12 @@ import pytest
 
 from slipway_operator.api.v1alpha1 import experiment
 from slipway_operator.cli.experiment import sentences
+from slipway_operator.reconcile.experiment import telling
 from slipway_statistics import adaptive, verdict
 
 
 def test_every_word_has_a_sentence() -> None:
-    assert set(get_args(verdict.Reason)) == set(sentences.REASONS)
+    assert set(get_args(verdict.Reason)) == set(telling.REASONS)
     assert set(get_args(adaptive.Lack)) == set(sentences.LACKS)
     assert set(get_args(verdict.GuardrailState)) == set(sentences.GUARDRAILS)
     assert {*get_args(verdict.Verdict), *get_args(experiment.Verdict)} == set(sentences.VERDICTS)

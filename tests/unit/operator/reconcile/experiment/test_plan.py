@@ -426,7 +426,7 @@ def test_the_last_harmful_arm_ends_the_experiment() -> None:
     found = xp.status(made)
     assert (decided(made), found.traffic, found.verdict) == (("RollBack", None), None, "Harmful")
     assert found.decision
-    assert found.decision.message == "Every arm was harmful. v8: the primary is worse than control's."
+    assert found.decision.message == "Every arm was harmful. v8: the primary metric is worse than in control, by outcomes to date (conversion)."
     assert [(event.type, event.reason) for event in made.events] == [("Warning", conditions.ARM_ROLLED_BACK)]
     assert made.look
     assert made.look["decision"] == {"action": "RollBack", "arm": None}
@@ -539,7 +539,7 @@ def test_data_that_cannot_be_believed_end_with_the_time_and_others_get_the_units
         counted = dataclasses.replace(lossy(known, rates=BETTER), now=builders.at(late))
         made = plan(known, sums=counted, now=builders.at(late))
         assert decided(made) == expected
-    assert message(made, conditions.DECIDED).startswith("The time is over and the data cannot be believed: arms did not get the units")
+    assert message(made, conditions.DECIDED).startswith("The time is over and the data cannot be believed: the arms did not get the units")
 
 
 # Wins.
@@ -859,7 +859,7 @@ def test_a_guardrail_of_the_routers_stops_an_arm_at_a_look() -> None:
     known = xp.begun(spec=of)
     made = looked(known, spec=of, target=xp.target(xp.split(known), counts=BROKEN))
     assert decided(made) == ("RollBack", None)
-    assert message(made, conditions.DECIDED) == "Every arm was harmful. v8: guardrail error-rate is worse by more than its margin."
+    assert message(made, conditions.DECIDED) == "Every arm was harmful. v8: it is worse by more than the margin of a guardrail (error-rate)."
 
 
 def test_a_guardrail_of_the_routers_acts_while_the_ledger_is_away() -> None:
