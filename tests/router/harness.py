@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway_router.nginx.configuration import Settings, render
+from slipway_testing.loopback import free_port
 
 USER = 1000
 """Whom the image's processes run as."""
@@ -402,20 +403,6 @@ def everything_from(path: Path) -> bytes:
             time.sleep(0.02)
         finally:
             connection.close()
-
-
-_given_ports: set[int] = set()
-
-
-def free_port() -> int:
-    """A port that nobody listens on, and that was not given before: the kernel may offer one twice until somebody listens on it."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given_ports:
-            _given_ports.add(port)
-            return port
 
 
 class _UnixConnection(http.client.HTTPConnection):

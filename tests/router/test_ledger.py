@@ -24,10 +24,11 @@ from typing import Any, Self
 import pytest
 
 from ledger.harness import APPLICATION, SHOP_ROUTER, Ledger
-from router.harness import BODY, Pod, Router, experiment, free_port
+from router.harness import BODY, Pod, Router, experiment
 from router.reference import slot_of
 from slipway_box import layout
 from slipway_testing import loopback
+from slipway_testing.loopback import free_port
 
 EXPERIMENT = "/v1/experiments/shop/ranker-v8-1a2b3c4d"
 DEFINITION = {

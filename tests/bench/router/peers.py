@@ -11,9 +11,10 @@ from typing import Any
 
 from bench import cores
 from bench.cores import FIRST, MEASURED_CORE, OTHER_CORE
-from router.harness import Router, experiment, free_port, split
+from router.harness import Router, experiment, split
 from slipway_box import layout, packages
 from slipway_router.nginx.configuration import Settings
+from slipway_testing.loopback import free_port
 
 PODS = ("127.33.0.1", "127.33.0.2", "127.33.0.3", "127.33.0.4")
 """The first two are the stable revision's, the others the candidate's."""
