@@ -113,7 +113,7 @@ def test_a_harmful_arm_loses_its_units_after_about_as_many_as_a_simulation_says(
     worse = revision_of(stage, name, "worse")
     with Shoppers(stage, TARGET, buys=conversion(worse, control=0.5, arm=rate), clients=2, pause_s=0.02) as shoppers:
         found = verdict(stage, name, "RolledBack", "Harmful")
-        eventually(lambda: "exposures" not in routed(stage), within_s=20)
+        eventually(lambda: status(stage, name)["decision"]["done"], within_s=20)
         seen = shoppers.answered[worse]
         before = shoppers.total
         eventually(lambda: shoppers.total > before + 50)
