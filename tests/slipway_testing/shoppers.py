@@ -20,6 +20,9 @@ TIMEOUT_S = 10.0
 _BATCH = 50
 """Outcomes of one request to the ledger."""
 
+_AT_ONCE_S = 0.3
+"""Longest that an outcome waits for others."""
+
 Buys = Callable[[str], float]
 """Gives the probability of buying, by the revision that answered."""
 
@@ -83,7 +86,7 @@ class Shoppers(Crowd):
     def _shop(self) -> None:
         connection = http.client.HTTPConnection(self._address, 80, timeout=TIMEOUT_S)
         told: list[tuple[float, dict[str, Any]]] = []
-        clock = threading.Event()
+        clock, due_at = threading.Event(), 0.0
         while not self._stop.wait(self._pause_s) and (number := next(self._numbers)) < self.most:
             shopper = f"{self._prefix}-{number}"
             try:
@@ -107,8 +110,8 @@ class Shoppers(Crowd):
                     self.failures.append(f"{shopper}: {answer.status} by {revision or 'the router'}")
             if buys and answer.status == http.HTTPStatus.OK:
                 told.append((_now() + self._delay_s, self._outcome(shopper)))
-            if len(told) >= _BATCH or (told and not number % 64):
-                told = self._tell(told)
+            if len(told) >= _BATCH or (told and _now() >= due_at):
+                told, due_at = self._tell(told), _now() + _AT_ONCE_S
         deadline = _now() + 60
         while told and _now() < deadline:
             told = self._tell(told)
