@@ -86,11 +86,15 @@ class Passes(abc.ABC, Generic[Seen]):
         recorder: events.Recorder,
         resync_s: float,
         gone: Callable[[str], None],
+        wrote: Callable[[Object], None] = lambda body: None,
         meters: metrics.Metrics = metrics.DEFAULT,
     ) -> None:
-        """``gone`` is called with the namespace of an object whose deletion nobody told us of."""
+        """``gone`` is called with the namespace of an object whose deletion nobody told us of; ``wrote`` with each object whose status we changed: a
+        watch that tells others of it may have died.
+        """
         self._keys = keys
         self._gone = gone
+        self._wrote = wrote
         self._objects = objects
         self._applier = applier
         self._api = api
@@ -225,6 +229,7 @@ class Passes(abc.ABC, Generic[Seen]):
         written = await self._applier.apply_status(wanted, live=self._objects.get((meta["namespace"], meta["name"])) or body)
         if written is not None:
             self._objects.put(written)
+            self._wrote(written)
 
     def _tell(self, body: Object, told: Iterable[Event]) -> None:
         for event in told:

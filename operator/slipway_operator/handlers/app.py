@@ -170,11 +170,17 @@ def notice_experiment(operator: Operator, event: kopf.RawEvent) -> None:
         operator.experiment_keys.add(key, priority=priority, unless=ours)
     elif event["type"] is None:
         return
-    # Also of a status that we wrote ourselves, and that is no news to its own object: others have not seen it yet.
-    for target in dict.fromkeys(experiments.target_key(each) for each in (body, before) if each is not None):
-        if target is not None:
-            operator.keys.add(target, priority=priority)
-            ask_experiments(operator, target, priority=priority, but=key)
+    # Also of a status that we wrote ourselves, and that is no news to its own object: another operator may have written it as well.
+    for each in (body, before):
+        ask_about(operator, each, priority=priority)
+
+
+def ask_about(operator: Operator, experiment: resources.Object | None, *, priority: queue.Priority = queue.Priority.LIVE) -> None:
+    """Ask for a pass over the target of an experiment, and over the others that are there for its units."""
+    target = experiments.target_key(experiment) if experiment is not None else None
+    if experiment is not None and target is not None:
+        operator.keys.add(target, priority=priority)
+        ask_experiments(operator, target, priority=priority, but=store.key_of(experiment))
 
 
 def ask_experiments(operator: Operator, target: store.Key, *, priority: queue.Priority = queue.Priority.LIVE, but: store.Key | None = None) -> None:
@@ -323,7 +329,14 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             trials=lambda namespace, name: observe_experiments.trials(operator.experiments.all_in(namespace), name),
         )
         shared: dict[str, Any] = {"applier": applier, "api": api, "recorder": recorder, "resync_s": configured.resync_seconds}
-        crew = worker.Worker(keys=keys, objects=operator.objects, observer=observer, gone=functools.partial(see_to_router, operator), **shared)
+        crew = worker.Worker(
+            keys=keys,
+            objects=operator.objects,
+            observer=observer,
+            gone=functools.partial(see_to_router, operator),
+            wrote=lambda body: ask_experiments(operator, store.key_of(body)),
+            **shared,
+        )
         book = await stack.enter_async_context(ledger_of(configured)) if configured.ledger_url else None
         memories = observe_experiments.Memories()
         experimenters = experiments.Worker(
@@ -339,6 +352,7 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             ledger=book,
             memories=memories,
             gone=lambda namespace: None,
+            wrote=lambda body: ask_about(operator, body),
             **shared,
         )
         keeping = (
