@@ -5,7 +5,7 @@ import collections
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import pydantic
 
@@ -27,6 +27,9 @@ from slipway_operator.state.trial import Trial
 
 _SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
 _PREDICTOR_POD: Final = revision_objects.deployment_name("") + "-"
+
+Read = TypeVar("Read", bound=pydantic.BaseModel)
+"""A spec or a status of one of the kinds."""
 
 Trials: TypeAlias = Callable[[str, str], Iterable[Trial]]
 """Gives the experiments of a ModelDeployment, by its namespace and name."""
@@ -91,8 +94,8 @@ class Observer:
     async def observe(self, body: Object) -> Observed:
         """Everything about the ModelDeployment ``body``."""
         identity = identity_of(body)
-        spec, spec_error = _spec(body)
-        status = _status(body)
+        spec, spec_error = spec_of(body, ModelDeploymentSpec)
+        status = status_of(body, ModelDeploymentStatus)
         revisions = self._revisions(identity)
         table = self._table(identity)
         routers = await self._routers(identity, spec, table) if self._settings.router_image else None
@@ -336,21 +339,22 @@ def identity_of(body: Object) -> Identity:
     )
 
 
-def _spec(body: Object) -> tuple[ModelDeploymentSpec | None, str]:
+def spec_of(body: Object, kind: type[Read]) -> tuple[Read | None, str]:
+    """The spec as this version reads it; None, and why, where it does not fit."""
     try:
-        return ModelDeploymentSpec.model_validate(body.get("spec") or {}), ""
+        return kind.model_validate(body.get("spec") or {}), ""
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in ("spec", *first["loc"]))
         return None, f"{where}: {first['msg'].removeprefix('Value error, ')}."
 
 
-def _status(body: Object) -> ModelDeploymentStatus:
+def status_of(body: Object, kind: type[Read]) -> Read:
     """The status as this version reads it; one that it cannot read is worth no more than none, since all of it can be found again."""
     try:
-        return ModelDeploymentStatus.model_validate(body.get("status") or {})
+        return kind.model_validate(body.get("status") or {})
     except pydantic.ValidationError:
-        return ModelDeploymentStatus()
+        return kind()
 
 
 def _recorded(record: Object) -> Revision | None:

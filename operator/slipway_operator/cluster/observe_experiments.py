@@ -2,12 +2,10 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
-
-import pydantic
 
 from slipway_operator import errors
 from slipway_operator.api import conditions, metadata
@@ -69,8 +67,8 @@ class Observer:
     async def observe(self, body: Object) -> Observed:
         """Everything about the Experiment ``body``, with a look at the ledger where one is due."""
         identity = observe.identity_of(body)
-        spec, spec_error = _spec(body)
-        status = _status(body)
+        spec, spec_error = observe.spec_of(body, ExperimentSpec)
+        status = observe.status_of(body, ExperimentStatus)
         target_body = self._find(identity.namespace, spec.target_ref.name) if spec else None
         going = target_body is None or "deletionTimestamp" in target_body["metadata"]
         annotations = body["metadata"].get("annotations") or {}
@@ -115,7 +113,7 @@ class Observer:
 
     def _rivals(self, namespace: str, target: str) -> Iterator[Rival]:
         for body in self._of(namespace, target):
-            spec, status, meta = body.get("spec") or {}, _status(body), body["metadata"]
+            spec, status, meta = body.get("spec") or {}, observe.status_of(body, ExperimentStatus), body["metadata"]
             yield Rival(
                 name=meta["name"],
                 uid=meta["uid"],
@@ -141,11 +139,11 @@ def of_target(experiments: Iterable[Object], target: str) -> Iterator[Object]:
 def trials(experiments: Iterable[Object], target: str) -> Iterator[Trial]:
     """The experiments of a ModelDeployment as its reconciler sees them; those that cannot be read are none."""
     for body in of_target(experiments, target):
-        spec, _ = _spec(body)
+        spec, _ = observe.spec_of(body, ExperimentSpec)
         if spec is None:
             continue
         meta = body["metadata"]
-        found = Trial.of(name=meta["name"], namespace=meta["namespace"], uid=meta["uid"], spec=spec, status=_status(body))
+        found = Trial.of(name=meta["name"], namespace=meta["namespace"], uid=meta["uid"], spec=spec, status=observe.status_of(body, ExperimentStatus))
         if found is not None:
             yield found
 
@@ -157,20 +155,3 @@ def _runs(spec: ExperimentSpec, status: ExperimentStatus) -> bool:
 
 def _replaced(base: Observed, **update: Any) -> Observed:
     return dataclasses.replace(base, **update)
-
-
-def _spec(body: Object) -> tuple[ExperimentSpec | None, str]:
-    try:
-        return ExperimentSpec.model_validate(body.get("spec") or {}), ""
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in ("spec", *first["loc"]))
-        return None, f"{where}: {first['msg'].removeprefix('Value error, ')}."
-
-
-def _status(body: Mapping[str, Any]) -> ExperimentStatus:
-    """The status as this version reads it. One that it cannot read is none: the experiment begins anew, with the units that the ledger knows."""
-    try:
-        return ExperimentStatus.model_validate(body.get("status") or {})
-    except pydantic.ValidationError:
-        return ExperimentStatus()

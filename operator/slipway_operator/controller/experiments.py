@@ -16,7 +16,7 @@ from slipway_operator.controller.passes import Attempt, Passes
 from slipway_operator.controller.store import Key
 from slipway_operator.reconcile.experiment import failure, looks, plan
 from slipway_operator.state.experiment import Journal, Observed, Plan
-from slipway_operator.state.plan import Event, Outcome
+from slipway_operator.state.plan import Outcome
 
 CONTROLLER: Final = "experiment"
 
@@ -142,9 +142,6 @@ class Worker(Passes[Observed]):
 
     def _status_after(self, observed: Observed, *, reason: str, message: str) -> Any:
         return failure.status_after(observed, reason=reason, message=message)
-
-    def _warning(self, observed: Observed, *, reason: str, message: str) -> tuple[Event, ...]:
-        return failure.warning(observed, reason=reason, message=message)
 
 
 def _takes_units_away(before: ExperimentStatus, after: ExperimentStatus) -> bool:

@@ -15,6 +15,9 @@ from slipway_operator.cluster import apply, client, events, resources
 from slipway_operator.cluster.resources import Object, Reference
 from slipway_operator.controller import queue, store
 from slipway_operator.controller.store import Key
+from slipway_operator.reconcile import failure
+from slipway_operator.state import experiment
+from slipway_operator.state import observed as observed_
 from slipway_operator.state.plan import Done, Event, Outcome, Stalled, Wait
 
 PASS_TIMEOUT_S: Final = 60.0
@@ -25,7 +28,7 @@ UNTOLD_FAILURES: Final = 8
 
 log = logging.getLogger("slipway.controller")
 
-Seen = TypeVar("Seen")
+Seen = TypeVar("Seen", observed_.Observed, experiment.Observed)
 """What a pass decides from."""
 
 
@@ -110,10 +113,6 @@ class Passes(abc.ABC, Generic[Seen]):
     @abc.abstractmethod
     def _status_after(self, observed: Seen, *, reason: str, message: str) -> Any:
         """The status that tells of a pass that could not be carried out, a pydantic model."""
-
-    @abc.abstractmethod
-    def _warning(self, observed: Seen, *, reason: str, message: str) -> tuple[Event, ...]:
-        """Events of such a pass."""
 
     async def _vanished(self, key: Key) -> None:
         """The object is gone."""
@@ -264,7 +263,7 @@ class Passes(abc.ABC, Generic[Seen]):
         except (errors.SlipwayError, TimeoutError) as error:
             log.info("the status could not be written either: %s", error)
             return
-        self._tell(body, self._warning(observed, reason=reason, message=message))
+        self._tell(body, failure.warning(observed, reason=reason, message=message))
 
 
 def version(obj: Object | None) -> str | None:

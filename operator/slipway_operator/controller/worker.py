@@ -13,7 +13,7 @@ from slipway_operator.reconcile import failure, modeldeployment
 from slipway_operator.render import revision as revision_objects
 from slipway_operator.render import routes
 from slipway_operator.state.observed import Observed
-from slipway_operator.state.plan import Event, Outcome, Plan
+from slipway_operator.state.plan import Outcome, Plan
 
 CONTROLLER: Final = "modeldeployment"
 
@@ -41,9 +41,6 @@ class Worker(Passes[Observed]):
 
     def _status_after(self, observed: Observed, *, reason: str, message: str) -> Any:
         return failure.status_after(observed, reason=reason, message=message)
-
-    def _warning(self, observed: Observed, *, reason: str, message: str) -> tuple[Event, ...]:
-        return failure.warning(observed, reason=reason, message=message)
 
     def _known(self, body: Object) -> Mapping[Reference, Object]:
         """What the caches have of its children, its Deployments among them; asked before a decision, so that it is no newer than that is."""

@@ -5,6 +5,7 @@ from slipway_operator.api.v1alpha1.condition import Condition
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentStatus
 from slipway_operator.reconcile import summary
 from slipway_operator.reconcile.summary import Verdict
+from slipway_operator.state import experiment
 from slipway_operator.state.observed import Observed
 from slipway_operator.state.plan import Event
 
@@ -36,7 +37,7 @@ def _as_before(known: tuple[Condition, ...]) -> dict[str, Verdict]:
     }
 
 
-def warning(observed: Observed, *, reason: str, message: str) -> tuple[Event, ...]:
+def warning(observed: Observed | experiment.Observed, *, reason: str, message: str) -> tuple[Event, ...]:
     """An event when the failure is new."""
     known = any(condition.reason == reason and condition.message == message for condition in observed.status.conditions)
     return () if known or reason not in conditions.STALLING_REASONS else (Event(type="Warning", reason=reason, message=message),)

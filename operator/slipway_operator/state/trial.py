@@ -4,7 +4,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from slipway_operator.api.v1alpha1.experiment import ERROR_RATE, LATENCY, WAITING, ArmModel, ExperimentSpec, ExperimentStatus
+from slipway_operator.api.v1alpha1.experiment import (
+    ERROR_RATE,
+    LATENCY,
+    WAITING,
+    ArmModel,
+    DecisionStatus,
+    ExperimentSpec,
+    ExperimentStatus,
+    ExperimentTarget,
+)
 from slipway_operator.state.slots import Allocation
 
 
@@ -75,7 +84,7 @@ class Trial:
             return None
         known = {arm.name: arm for arm in status.arms}
         decided = status.decision
-        promotes = decided is not None and decided.action == "Promote" and decided.arm is not None
+        promotion = _promotion(decided, status.target)
         guardrails = {metric.name: metric for metric in spec.metrics if metric.source == "Router"}
         latency = guardrails.get(LATENCY)
         return cls(
@@ -98,10 +107,8 @@ class Trial:
                 if arm.model is not None
             ),
             division=None if spec.suspend else _division(status),
-            promotion=Promotion(arm=decided.arm, at=decided.at, model_digest=status.target.model_digest)
-            if promotes and decided is not None and decided.arm is not None
-            else None,
-            over=decided is not None and (decided.done or not promotes),
+            promotion=promotion,
+            over=decided is not None and (decided.done or promotion is None),
             latency_margin=latency.margin_percent / 100 if latency and latency.margin_percent else None,
             counted=bool(guardrails.keys() & {ERROR_RATE, LATENCY}),
         )
@@ -110,6 +117,12 @@ class Trial:
     def order(self) -> tuple[str, str]:
         """Of several whose turn has come, through caches that were late, the least goes first."""
         return self.admitted_at, self.uid
+
+
+def _promotion(decided: DecisionStatus | None, target: ExperimentTarget) -> Promotion | None:
+    if decided is None or decided.action != "Promote" or decided.arm is None:
+        return None
+    return Promotion(arm=decided.arm, at=decided.at, model_digest=target.model_digest)
 
 
 def _division(status: ExperimentStatus) -> Division | None:

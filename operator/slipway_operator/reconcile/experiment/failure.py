@@ -5,7 +5,6 @@ from slipway_operator.api.v1alpha1.experiment import ExperimentStatus
 from slipway_operator.reconcile import summary
 from slipway_operator.reconcile.summary import Verdict
 from slipway_operator.state.experiment import Observed
-from slipway_operator.state.plan import Event
 
 
 def status_after(observed: Observed, *, reason: str, message: str) -> ExperimentStatus:
@@ -27,9 +26,3 @@ def status_after(observed: Observed, *, reason: str, message: str) -> Experiment
     final = reason in conditions.STALLING_REASONS
     update = {"observed_generation": generation if final else observed.status.observed_generation, "conditions": found}
     return observed.status.model_copy(update=update | {"verdict": observed.status.verdict or "Pending"})
-
-
-def warning(observed: Observed, *, reason: str, message: str) -> tuple[Event, ...]:
-    """An event when the failure is new."""
-    known = any(condition.reason == reason and condition.message == message for condition in observed.status.conditions)
-    return () if known or reason not in conditions.STALLING_REASONS else (Event(type="Warning", reason=reason, message=message),)

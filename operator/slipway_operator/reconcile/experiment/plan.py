@@ -334,7 +334,7 @@ def _carried_out(scene: scenes.Scene, target: targets.Observed | None, decision:
     split = target.table.division.split if target.table else None
     if split is None or (split.groups is not None and split.groups.experiment == scenes.full_name(scene)) or not target.followed:
         return False
-    return decision.action != "Promote" or (_taken_over(scene, target) and target.status.promoted is not None)
+    return decision.action != "Promote" or (_taken_over(scene, target))
 
 
 def _what_is_missing(scene: scenes.Scene, target: targets.Observed | None, decision: DecisionStatus) -> str:

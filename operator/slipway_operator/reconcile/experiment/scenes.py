@@ -12,7 +12,7 @@ from slipway_operator.api.v1alpha1.experiment import (
     ExperimentStatus,
 )
 from slipway_operator.reconcile import arms as target_arms
-from slipway_operator.reconcile import summary
+from slipway_operator.reconcile import failure, summary
 from slipway_operator.reconcile.experiment import divisions
 from slipway_operator.reconcile.rollout import TIME_FORMAT
 from slipway_operator.reconcile.summary import Verdict, passed
@@ -79,9 +79,7 @@ def conditions_before(status: ExperimentStatus, *types: str) -> dict[str, Verdic
 
 def warning(observed: Observed, verdict: Verdict) -> tuple[Event, ...]:
     """An event when something starts to need somebody."""
-    known = any(condition.reason == verdict.reason and condition.message == verdict.message for condition in observed.status.conditions)
-    stalls = verdict.reason in conditions.STALLING_REASONS and verdict.status != "True"
-    return (Event(type="Warning", reason=verdict.reason, message=verdict.message),) if stalls and not known else ()
+    return failure.warning(observed, reason=verdict.reason, message=verdict.message) if verdict.status != "True" else ()
 
 
 def planned(
@@ -138,8 +136,10 @@ def _shares(scene: Scene) -> dict[str, float]:
     spec, traffic = scene.spec, scene.status.traffic
     stopped = {arm.name for arm in scene.status.arms if arm.stopped}
     playing = [arm.name for arm in spec.arms if arm.name not in stopped]
-    known = divisions.allocated(traffic) if traffic else None
-    slots = {name: known.count(name) if known else 1 for name in playing}
+    if traffic is None:
+        return divisions.equal_shares(spec)
+    known = divisions.allocated(traffic)
+    slots = {name: known.count(name) for name in playing}
     total = sum(slots.values())
     floor, rest = spec.shares_follow.floor_percent / 100, 1 - len(playing) * spec.shares_follow.floor_percent / 100
     above = {name: max(0.0, count / total - floor) for name, count in slots.items()}

@@ -7,6 +7,7 @@ import pytest
 
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import ExperimentStatus
+from slipway_operator.reconcile import failure as failures
 from slipway_operator.reconcile.experiment import failure, looks
 from slipway_operator.reconcile.experiment import plan as plans
 from slipway_operator.state.experiment import Plan
@@ -138,8 +139,8 @@ def test_a_pass_that_failed_is_told_in_the_condition_that_it_concerns(reason: st
 
 def test_a_failure_is_an_event_when_somebody_must_act_and_it_is_news() -> None:
     seen = xp.observed(xp.begun())
-    assert failure.warning(seen, reason=conditions.LEDGER_UNAVAILABLE, message="Away.") == ()
-    (event,) = failure.warning(seen, reason=conditions.REJECTED, message="May not.")
+    assert failures.warning(seen, reason=conditions.LEDGER_UNAVAILABLE, message="Away.") == ()
+    (event,) = failures.warning(seen, reason=conditions.REJECTED, message="May not.")
     assert (event.type, event.reason) == ("Warning", conditions.REJECTED)
     after = dataclasses.replace(seen, status=failure.status_after(seen, reason=conditions.REJECTED, message="May not."))
-    assert failure.warning(after, reason=conditions.REJECTED, message="May not.") == ()
+    assert failures.warning(after, reason=conditions.REJECTED, message="May not.") == ()
