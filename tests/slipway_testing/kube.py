@@ -101,5 +101,6 @@ def steady(look: Callable[[], Any], *, for_s: float) -> Any:
     deadline = time.monotonic() + for_s
     while time.monotonic() < deadline:
         time.sleep(0.2)
-        assert look() == first
+        found = look()
+        assert found == first, f"{found!r} came after {first!r}"
     return first

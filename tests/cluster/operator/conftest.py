@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from slipway_box import ports
+from slipway_operator.cluster import resources
 from slipway_testing import builders
 from slipway_testing.kube import Kube
 from slipway_testing.operators import RunningOperator
@@ -48,6 +49,9 @@ def router(kube: Kube, shop: Shop, routing_operator: RunningOperator) -> Iterato
 
 
 @pytest.fixture
-def shop(kube: Kube, namespace: str) -> Shop:
-    """An empty namespace."""
-    return Shop(kube, namespace)
+def shop(kube: Kube, namespace: str) -> Iterator[Shop]:
+    """An empty namespace; what a test leaves in it, the operators of later tests are not to try again and again."""
+    yield Shop(kube, namespace)
+    for kind in (resources.EXPERIMENTS, resources.MODEL_DEPLOYMENTS):
+        for left in kube.list(kind, namespace=namespace):
+            kube.delete(kind, left["metadata"]["name"], namespace=namespace)
