@@ -18,6 +18,7 @@ PRIMARY: Final[dict[str, Any]] = {
     "minimumEffect": {"relativePercent": "20"},
     "baseline": "0.2",
 }
+ERRORS: Final[dict[str, Any]] = {"name": "error-rate", "role": "Guardrail", "source": "Router", "direction": "Down", "margin": "0.01"}
 SOON: Final[dict[str, Any]] = {"minUnitsPerArm": 100, "minDurationSeconds": 0, "maxDurationSeconds": 86_400, "intervalSeconds": 1}
 """Looks every second, and a verdict as soon as there is one."""
 

@@ -13,7 +13,7 @@ from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentS
 from slipway_operator.cluster import ledger as ledgers
 from slipway_operator.cluster import observe
 from slipway_operator.cluster.resources import Object
-from slipway_operator.reconcile.experiment import designs, scenes
+from slipway_operator.reconcile.experiment import designs, looks, scenes
 from slipway_operator.state.experiment import Journal, Observed, Rival
 from slipway_operator.state.trial import Trial
 
@@ -92,7 +92,7 @@ class Observer:
     async def _with_look(self, base: Observed, spec: ExperimentSpec, name: str, ledger: ledgers.Ledger) -> Observed:
         kept, now = self._memories.of(base.identity.uid), asyncio.get_running_loop().time()
         due_in_s = 0.0 if kept.looked_at is None else kept.looked_at + spec.analysis.interval_seconds - now
-        if due_in_s > 0:
+        if due_in_s > 0 and not looks.alarmed(base, spec):
             return _replaced(base, look_in_s=due_in_s)
         kept.looked_at = now
         namespace = base.identity.namespace

@@ -10,6 +10,7 @@ from ledger.harness import ADMIN, Ledger, at
 from slipway_box import environments, ports
 from slipway_operator import metrics
 from slipway_operator.api import metadata
+from slipway_operator.cli.experiment import looks, replay
 from slipway_operator.cluster import resources
 from slipway_testing import builders, calm, trials
 from slipway_testing.kube import Kube, eventually, steady
@@ -169,6 +170,35 @@ def test_a_harmful_arm_is_gone_and_who_waits_follows(trial: Trial, ledger: Ledge
     assert trial.shop.table()["exposures"]["experiment"] == second.ledger_name
 
 
+@pytest.mark.usefixtures("experimenter")
+def test_an_arm_that_dies_between_two_looks_is_gone_long_before_the_next(kube: Kube, shop: Shop, ledger: Ledger) -> None:
+    """Looks are half a minute apart; what routers count is read all the while, and nothing is written as long as it is well."""
+    trial = Trial(shop)
+
+    def seen() -> tuple[object, ...]:
+        return writes(), trial.live()["metadata"]["resourceVersion"], ledger.metric('requests_total{code="200",path="sums"}')
+
+    with FakeRouter(kube, shop.namespace) as router:
+        stable = shop.serve_through_routers(uri=ONE)
+        trial.apply(metrics=[trials.PRIMARY, trials.ERRORS], analysis=trials.SOON | {"intervalSeconds": 30})
+        dead = trial.serve()
+        eventually(lambda: "look" in trial.status())
+        assert trial.status()["verdict"] == "InsufficientData"
+        eventually(lambda: steady(seen, for_s=2))
+        asked = router.asked
+        steady(seen, for_s=5)
+        assert router.asked >= asked + 2
+
+        router.bad = {dead: 1.0}
+
+        eventually(lambda: undivided(trial, revision=stable), within_s=10)
+        eventually(lambda: trial.status().get("verdict") == "RolledBack")
+    kept = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
+    assert kept[-1]["decision"] == {"action": "RollBack", "arm": None}
+    assert kept[-1]["observed"]["routed"]["error-rate"]["v2"]["candidateRate"] == pytest.approx(1.0)
+    assert replay.replay([looks.parse(body, where="the ledger") for body in kept]).differences == ()
+
+
 def test_suspending_and_deleting_give_every_unit_back_at_once(trial: Trial) -> None:
     stable = trial.shop.status()["revision"]
     trial.apply()
@@ -203,9 +233,9 @@ def test_without_its_ledger_units_stay_and_looks_go_on_when_it_is_back(trial: Tr
     eventually(lambda: trial.reason("Recorded") == "LedgerAnswers")
     feed(ledger, trial, control=(1000, 200), v2=(1000, 400))
     eventually(lambda: trial.status().get("verdict") == "Won")
-    looks = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
-    assert [look["sequence"] for look in looks] == [*range(1, len(looks) + 1)]
-    assert looks[-1]["decision"] == {"action": "Promote", "arm": "v2"}
+    kept = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
+    assert [look["sequence"] for look in kept] == [*range(1, len(kept) + 1)]
+    assert kept[-1]["decision"] == {"action": "Promote", "arm": "v2"}
 
 
 def test_an_operator_that_is_killed_between_any_two_steps_changes_nothing(
@@ -244,9 +274,9 @@ def test_an_operator_that_is_killed_between_any_two_steps_changes_nothing(
 
     assert shop.status()["promoted"]["arm"] == "v2"
     assert [stratum["name"] for stratum in trial.status()["strata"]] == ["1"], "units changed hands once"
-    looks = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
-    assert [look["sequence"] for look in looks] == [*range(1, len(looks) + 1)]
-    assert [look["decision"] for look in looks if look["decision"]] == [{"action": "Promote", "arm": "v2"}]
+    kept = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
+    assert [look["sequence"] for look in kept] == [*range(1, len(kept) + 1)]
+    assert [look["decision"] for look in kept if look["decision"]] == [{"action": "Promote", "arm": "v2"}]
 
 
 TARGETS = tuple(f"letters-{number}" for number in range(5))

@@ -71,7 +71,7 @@ def _given_up(scene: scenes.Scene, said: statistics.Look, beside: Mapping[str, V
 
 
 def _on(scene: scenes.Scene, beside: Mapping[str, Verdict]) -> Plan:
-    return scenes.planned(scene, scenes.dividing(scene), beside=beside, outcome=Wait(scene.spec.analysis.interval_seconds))
+    return scenes.planned(scene, scenes.dividing(scene), beside=beside, outcome=Wait(scenes.rest_s(scene, scene.spec.analysis.interval_seconds)))
 
 
 def _held(scene: scenes.Scene, beside: Mapping[str, Verdict], why: str) -> Plan:

@@ -211,7 +211,7 @@ def _unlooked(scene: scenes.Scene) -> Plan:
     trouble = scene.observed.trouble
     told = scenes.conditions_before(scene.status, conditions.DECIDED)
     if trouble is None:
-        return scenes.planned(scene, scenes.dividing(scene), beside=told, outcome=Wait(max(scene.observed.look_in_s, 0.05)))
+        return scenes.planned(scene, scenes.dividing(scene), beside=told, outcome=Wait(max(scenes.rest_s(scene, scene.observed.look_in_s), 0.05)))
     recorded = {conditions.RECORDED: failed(conditions.LEDGER_UNAVAILABLE, f"{trouble} Units stay where they are, and no look is taken.")}
     design = designs.design(scene.spec, designs.by_name(scene.status.metrics))
     broken = looks.crossed(looks.routed(scene.observed, scene.spec, scene.status, design=design))
@@ -223,7 +223,7 @@ def _unlooked(scene: scenes.Scene) -> Plan:
         scenes.dividing(scene),
         beside={**told, **recorded},
         register=register,
-        outcome=Wait(min(scenes.RETRY_S, scene.spec.analysis.interval_seconds)),
+        outcome=Wait(scenes.rest_s(scene, min(scenes.RETRY_S, scene.spec.analysis.interval_seconds))),
     )
 
 

@@ -27,6 +27,9 @@ FOLLOW_S: Final = 0.25
 ARMS_LOOK_S: Final = 2.0
 """Seconds between two looks at arms that get their pods."""
 
+WATCH_S: Final = 2.0
+"""Seconds between two readings of routers' counts, where looks are less often: as often as a rollout reads them."""
+
 RETRY_S: Final = 5.0
 """Seconds after which a ledger that did not answer is asked again, where looks are less often."""
 
@@ -97,6 +100,12 @@ def planned(
     )
     warnings = (told for verdict in concerns.values() for told in warning(scene.observed, verdict))
     return Plan(status=status, events=(*events, *warnings), outcome=outcome, **more)
+
+
+def rest_s(scene: Scene, look_in_s: float) -> float:
+    """Seconds to the next pass over units that are divided: to the next look, or to the next reading of what guardrails of the routers go by."""
+    watched = any(metric.source == "Router" for metric in scene.spec.metrics)
+    return min(look_in_s, WATCH_S) if watched else look_in_s
 
 
 def said_by(scene: Scene, verdict: Verdict) -> Scene:

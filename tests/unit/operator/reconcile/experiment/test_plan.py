@@ -841,13 +841,8 @@ def test_a_spec_that_was_changed_behind_the_server_harms_nobody() -> None:
 # Guardrails that routers count.
 
 
-def counts(requests: int, *, bad: float = 0.0) -> Counts:
-    each, block = requests // 64, requests // 20
-    return Counts(buckets=((each, round(each * bad), 0),) * 64, blocks=dict.fromkeys(range(20), (block, round(block * bad), 0)), latency={})
-
-
-BROKEN = {xp.CONTROL.name: counts(640_000), xp.V8.name: counts(6_400, bad=1.0)}
-SOUND = {xp.CONTROL.name: counts(640_000), xp.V8.name: counts(640_000)}
+BROKEN = xp.counted() | {xp.V8.name: xp.requests(6_400, bad=1.0)}
+SOUND = xp.counted(v8=0.0)
 
 
 def guarded(**decision: str) -> ExperimentSpec:
@@ -872,7 +867,7 @@ def test_a_guardrail_of_the_routers_acts_while_the_ledger_is_away() -> None:
 def test_an_arm_is_stopped_once_though_its_counts_are_still_there() -> None:
     of = xp.spec(arms=TWO, metrics=[xp.CONVERSION, xp.ERRORS])
     known = xp.begun(spec=of)
-    broken = BROKEN | {xp.V9.name: counts(640_000)}
+    broken = BROKEN | xp.counted(v9=0.0)
     first = xp.status(plan(known, spec=of, trouble="Away.", target=xp.target(xp.split(known), counts=broken)))
     assert [arm.name for arm in first.arms if arm.stopped] == ["v8"]
     begun = xp.status(plan(first, spec=of))
@@ -886,6 +881,29 @@ def test_without_the_ledger_nothing_else_happens(of: ExperimentSpec, counted: di
     made = plan(known, spec=of, trouble="The ledger does not answer.", target=xp.target(xp.split(known), counts=counted), now=builders.at(3_600))
     assert (decided(made), xp.status(made).traffic) == (None, known.traffic)
     assert said(made) == ("False", conditions.LEDGER_UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    ("of", "look_in_s", "next_s"),
+    [
+        (xp.spec(), 20.0, 20.0),
+        (guarded(), 20.0, scenes.WATCH_S),
+        (guarded(), 0.5, 0.5),
+        (guarded(onHarm="Hold"), 20.0, scenes.WATCH_S),
+    ],
+)
+def test_between_looks_routers_are_read_again_and_again_where_a_guardrail_goes_by_them(of: ExperimentSpec, look_in_s: float, next_s: float) -> None:
+    known = xp.begun(spec=of)
+    made = plan(known, spec=of, look_in_s=look_in_s, target=xp.target(xp.split(known), counts=SOUND))
+    assert (xp.status(made), made.look, made.outcome) == (known, None, Wait(next_s))
+
+
+@pytest.mark.parametrize(("of", "next_s"), [(xp.spec(), 30), (guarded(), scenes.WATCH_S)])
+def test_after_a_look_they_are_read_as_soon(of: ExperimentSpec, next_s: float) -> None:
+    known = xp.begun(spec=of)
+    assert looked(known, spec=of, target=xp.target(xp.split(known), counts=SOUND)).outcome == Wait(next_s)
+    away = plan(known, spec=of, trouble="Away.", target=xp.target(xp.split(known), counts=SOUND))
+    assert away.outcome == Wait(min(next_s, scenes.RETRY_S))
 
 
 def test_a_win_needs_every_guardrail_shown() -> None:
