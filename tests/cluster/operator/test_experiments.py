@@ -218,6 +218,33 @@ def test_suspending_and_deleting_give_every_unit_back_at_once(trial: Trial) -> N
     eventually(trial.shop.ready)
 
 
+def test_what_people_say_is_heard_by_who_waits_and_by_who_is_suspended(trial: Trial, ledger: Ledger, kube: Kube) -> None:
+    second = Trial(trial.shop, "digits-v3")
+    trial.apply()
+    winner = trial.serve()
+    second.apply(uri=THREE)
+    eventually(lambda: second.reason("Admitted") == "Queued")
+
+    second.tell("promote v2")
+    eventually(lambda: second.reason("Decided") == "CommandRefused")
+    assert (second.reason("Admitted"), second.status()["handled"]) == ("Queued", "promote v2")
+    assert eventually(lambda: {event["reason"] for event in kube.list(resources.EVENTS, namespace=trial.shop.namespace)} & {"CommandRefused"})
+    second.tell("rollback")
+    eventually(lambda: second.status().get("verdict") == "RolledBack")
+    assert second.reason("Admitted") == "Concluded"
+    assert trial.reason("Admitted") == "Dividing", "that one waited for it"
+
+    trial.suspend(True)
+    eventually(lambda: trial.reason("Admitted") == "Suspended")
+    trial.tell("promote v2")
+    eventually(lambda: trial.status().get("verdict") == "Won")
+    eventually(lambda: undivided(trial, revision=winner))
+    eventually(lambda: trial.shop.status()["promoted"]["arm"] == "v2")
+    listed = {entry["name"]: entry["state"] for entry in ledger.get("/v1/experiments").said["experiments"]}
+    assert listed[trial.ledger_name] == "Ended"
+    assert second.ledger_name not in listed
+
+
 def test_without_its_ledger_units_stay_and_looks_go_on_when_it_is_back(trial: Trial, ledger: Ledger) -> None:
     trial.apply()
     trial.serve()

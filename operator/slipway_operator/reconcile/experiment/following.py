@@ -160,6 +160,12 @@ def promote(scene: scenes.Scene, target: targets.Observed, arm: str, *, why: str
     return conclude(scene, "Promote", arm=arm, why=why, beside=beside)
 
 
+def control_gone(scene: scenes.Scene) -> Plan:
+    """There is nothing left to compare with."""
+    why = f"ModelDeployment {scene.spec.target_ref.name} serves another revision than the control."
+    return conclude(scene, "KeepControl", arm=None, why=why)
+
+
 def _without_effect(scene: scenes.Scene, target: targets.Observed, said: statistics.Look, design: Design, beside: Mapping[str, Verdict]) -> Plan:
     wanted = scene.spec.decision.on_no_effect
     why = "Whatever the effect is, it is smaller than matters."

@@ -51,6 +51,8 @@ class Scene:
     observed: Observed
     spec: ExperimentSpec
     status: ExperimentStatus
+    refused: Verdict | None = None
+    """What somebody said by annotation, and why it cannot be followed."""
 
     @property
     def now(self) -> str:
@@ -90,7 +92,8 @@ def planned(
 ) -> Plan:
     """The plan of a pass that the spec allows; reason and summary are those of the conditions, unless a look has said more."""
     accepted = passed(conditions.SPEC_ACCEPTED, "The spec can be carried out.")
-    concerns = {conditions.ACCEPTED: accepted, conditions.ADMITTED: admitted, **(beside or {})}
+    refused = {conditions.DECIDED: scene.refused} if scene.refused else {}
+    concerns = {conditions.ACCEPTED: accepted, conditions.ADMITTED: admitted, **refused, **(beside or {})}
     status = scene.status.model_copy(
         update={
             "observed_generation": scene.observed.identity.generation,
@@ -99,7 +102,13 @@ def planned(
         }
     )
     warnings = (told for verdict in concerns.values() for told in warning(scene.observed, verdict))
-    return Plan(status=status, events=(*events, *warnings), outcome=outcome, **more)
+    return Plan(status=status, events=(*_refusal_told(scene), *events, *warnings), outcome=outcome, **more)
+
+
+def _refusal_told(scene: Scene) -> Iterator[Event]:
+    """Once for each annotation."""
+    if scene.refused is not None and scene.status.handled != scene.observed.status.handled:
+        yield event(scene.refused.reason, scene.refused.message, "Warning")
 
 
 def rest_s(scene: Scene, look_in_s: float) -> float:
