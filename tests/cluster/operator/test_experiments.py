@@ -12,6 +12,7 @@ from slipway_operator import metrics
 from slipway_operator.api import metadata
 from slipway_operator.cli.experiment import looks, replay
 from slipway_operator.cluster import resources
+from slipway_operator.controller import registrations
 from slipway_testing import builders, calm, trials
 from slipway_testing.kube import Kube, eventually, steady
 from slipway_testing.operators import OperatorProcess, RunningOperator
@@ -304,6 +305,40 @@ def test_an_operator_that_is_killed_between_any_two_steps_changes_nothing(
     kept = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
     assert [look["sequence"] for look in kept] == [*range(1, len(kept) + 1)]
     assert [look["decision"] for look in kept if look["decision"]] == [{"action": "Promote", "arm": "v2"}]
+
+
+def test_what_was_deleted_while_no_operator_ran_ends_at_the_ledger(
+    kubeconfig: Path, runtime: None, kube: Kube, shop: Shop, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its namesake that came meanwhile is another one, and what somebody registered by hand is nobody's but theirs."""
+
+    def states() -> dict[str, str]:
+        listed = ledger.get("/v1/experiments").said["experiments"]
+        return {entry["name"]: entry["state"] for entry in listed if entry["name"].startswith(f"{shop.namespace}/")}
+
+    trial, by_hand = Trial(shop), f"{shop.namespace}/checkout"
+    arms = {"arms": ["control", "v2"], "metrics": [{"name": "bought", "type": "Proportion", "windowSeconds": 60}]}
+    assert ledger.put(f"/v1/experiments/{by_hand}", arms).status == 201
+    its = {"namespace": shop.namespace, "lease_namespace": shop.namespace} | connected(ledger)
+    with FakeRouter(kube, shop.namespace):
+        with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], **its):
+            shop.serve_through_routers(uri=ONE)
+            trial.apply()
+            trial.serve()
+        left = trial.ledger_name
+        feed(ledger, trial, control=(20, 4), v2=(20, 4))
+        trial.delete()
+        trial.apply()
+        namesake = trial.ledger_name
+        monkeypatch.setattr(registrations, "EVERY_S", 0.2)
+        monkeypatch.setattr(registrations, "ABSENT_S", 2.0)
+        assert states() == {left: "Running", by_hand: "Running"}
+
+        with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], **its):
+            eventually(lambda: states().get(left) == "Ended", within_s=30)
+            trial.serve()
+            assert states() == {left: "Ended", namesake: "Running", by_hand: "Running"}
+            assert steady(states, for_s=3)[namesake] == "Running"
 
 
 TARGETS = tuple(f"letters-{number}" for number in range(5))
