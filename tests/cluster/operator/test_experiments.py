@@ -200,6 +200,27 @@ def test_an_arm_that_dies_between_two_looks_is_gone_long_before_the_next(kube: K
     assert replay.replay([looks.parse(body, where="the ledger") for body in kept]).differences == ()
 
 
+@pytest.mark.usefixtures("experimenter")
+def test_a_dead_arm_does_not_wait_for_a_router_that_hangs(kube: Kube, shop: Shop) -> None:
+    """The step has not begun, since one router does not follow it; users of the other meet the arm all the same."""
+    trial = Trial(shop)
+    with FakeRouter(kube, shop.namespace) as router:
+        stable = shop.serve_through_routers(uri=ONE)
+        trial.apply(metrics=[trials.PRIMARY, trials.ERRORS], analysis=trials.SOON | {"intervalSeconds": 30})
+        dead = trial.revision()
+        with FakeRouter(kube, shop.namespace, "slipway-router-2") as hangs:
+            eventually(shop.ready)
+            hangs.freeze()
+            shop.roll_out(dead)
+            eventually(lambda: trial.groups() != {})
+            router.bad = hangs.bad = {dead: 1.0}
+            eventually(lambda: undivided(trial, revision=stable), within_s=10)
+            assert "startedAt" not in trial.status()
+            assert trial.status()["decision"]["action"] == "RollBack"
+            hangs.thaw()
+            eventually(lambda: trial.status().get("verdict") == "RolledBack")
+
+
 def test_suspending_and_deleting_give_every_unit_back_at_once(trial: Trial) -> None:
     stable = trial.shop.status()["revision"]
     trial.apply()

@@ -164,7 +164,8 @@ def _running(scene: scenes.Scene, target: targets.Observed) -> Plan:
             outcome=Wait(scenes.FOLLOW_S),
             events=(scenes.event(conditions.EXPERIMENT_STEP, told.message, "Warning"),),
         )
-    if traffic.since is None:
+    alarmed = scene.observed.sums is not None or scene.observed.trouble is not None
+    if traffic.since is None and not alarmed:
         if not _live(scene, target):
             told = failed(conditions.ROUTING, "Routers take the division up.")
             return scenes.planned(scene, told, outcome=Wait(scenes.FOLLOW_S))

@@ -194,6 +194,21 @@ async def test_an_arm_that_was_called_harmful_and_is_kept_asks_for_no_further_lo
     assert (await stage.look(body(held, written=xp.written(**of)))).sums is None
 
 
+@pytest.mark.parametrize(
+    ("bad", "on_harm", "asked"), [(1.0, "RollBack", ["journal", "sums"]), (0.0, "RollBack", []), (1.0, "Hold", [])], ids=["dead", "well", "held"]
+)
+async def test_before_every_router_has_the_division_only_harm_asks_for_a_look(bad: float, on_harm: str, asked: list[str]) -> None:
+    """Units meet the arm at those that have it."""
+    of: dict[str, Any] = GUARDED | {"decision": {"onHarm": on_harm}}
+    known = xp.divided(spec=xp.spec(**of))
+    ledger = Ledger(xp.sums(known))
+    stage = Stage(ledger=ledger)
+    stage.counts = xp.counted(v8=bad)
+    found = await stage.look(body(known, written=xp.written(**of)))
+    assert [what for what, *_ in ledger.asked] == asked
+    assert (found.sums is not None) is bool(asked)
+
+
 def _harmful(known: ExperimentStatus) -> ExperimentStatus:
     return known.model_copy(update={"arms": tuple(arm.model_copy(update={"verdict": "Harmful"}) for arm in known.arms)})
 

@@ -986,6 +986,19 @@ def test_a_guardrail_of_the_routers_acts_while_the_ledger_is_away() -> None:
     assert (decided(made), made.look, said(made, conditions.RECORDED)) == (("RollBack", None), None, ("False", conditions.LEDGER_UNAVAILABLE))
 
 
+@pytest.mark.parametrize("known", [xp.divided, xp.begun])
+@pytest.mark.parametrize("away", [False, True])
+def test_a_router_that_does_not_follow_keeps_no_harmful_arm_where_it_is(known: Any, away: bool) -> None:
+    """Its other routers have the division, and units meet the arm there."""
+    of = guarded()
+    found = known(spec=of)
+    if found.traffic.since:
+        found = found.model_copy(update={"traffic": found.traffic.model_copy(update={"since": None})})
+    seen = {"trouble": "The ledger does not answer."} if away else {"sums": xp.sums(found, units=0)}
+    made = plan(found, spec=of, target=xp.target(xp.split(found), follow=False, counts=BROKEN), **seen)
+    assert (decided(made), made.look is None) == (("RollBack", None), away)
+
+
 def test_an_arm_is_stopped_once_though_its_counts_are_still_there() -> None:
     of = xp.spec(arms=TWO, metrics=[xp.CONVERSION, xp.ERRORS])
     known = xp.begun(spec=of)
