@@ -24,9 +24,9 @@ TIMEOUT_S: Final = 1.0
 SHARED_S: Final = 0.05
 """An answer is about all tables of a router: passes over several of them that ask within so many seconds share one."""
 
-COUNTED_S: Final = 1.0
-"""Passes over a ModelDeployment and over its experiments that want the same counts within so many seconds share one reading: half of what lies
-between two looks at them."""
+COUNTED_S: Final = 0.5
+"""Passes over a ModelDeployment and over its experiments that want the same counts within so many seconds share one reading: each wakes the other,
+and looks at counts are seconds apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,8 @@ class Routers:
 
         ``sharing``: the stable revision and those that it is compared with, where several share the units. With a ``margin`` (0.2: their 95th
         percentile may be 20 % higher) requests are called slow by the edges that the counts of the look before gave. What was counted may be
-        ``COUNTED_S`` old: whoever asks the same within that time is given the same.
+        ``COUNTED_S`` old: whoever asks the same within that time is given the same, but for what is said of a shadow, which is read twice a minute
+        and by one reconciler.
         """
         question = _Question(
             addresses=tuple(sorted(addresses)),
@@ -104,7 +105,7 @@ class Routers:
             margin=margin,
             shadow=shadow,
         )
-        return await self._counted.answer(question, lambda: self._count(question))
+        return await (self._count(question) if shadow else self._counted.answer(question, lambda: self._count(question)))
 
     async def _count(self, asked: "_Question") -> Counted:
         sharing, margin, epoch, shadow = asked.sharing, asked.margin, asked.epoch, asked.shadow

@@ -63,7 +63,14 @@ async def test_whoever_wants_the_same_counts_at_about_the_same_time_is_given_one
     assert first is second is third
 
 
-async def test_counts_are_read_again_after_a_second(agent: Agent, asking: routers.Routers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_said_of_a_shadow_is_always_of_now(agent: Agent, asking: routers.Routers) -> None:
+    """It is read every half minute: one that was read just before would stand for so long."""
+    await counted(asking, shadow="arm")
+    await counted(asking, shadow="arm")
+    assert len(agent.asked) == 2
+
+
+async def test_counts_are_read_again_after_a_while(agent: Agent, asking: routers.Routers, monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
     assert bad(await counted(asking)) == 0
     agent.bad, begun = 1.0, loop.time
