@@ -32,7 +32,10 @@ def keep_what_is_loaded() -> None:
 
 @contextlib.asynccontextmanager
 async def listening(app: object, host: str, port: int) -> AsyncIterator[None]:
-    """granian in this process and this event loop: one process has half the memory of a parent and a worker."""
+    """granian in this process and this event loop: one process has half the memory of a parent and a worker.
+
+    OSError: the address cannot be had, another process has it, as a rule.
+    """
     server = Server(
         app,
         address=host,
@@ -44,14 +47,21 @@ async def listening(app: object, host: str, port: int) -> AsyncIterator[None]:
         log_enabled=False,
     )
     serving = asyncio.create_task(server.serve())
+    await asyncio.sleep(0)
+    if serving.done():
+        _began(serving, host, port)
     try:
-        await asyncio.sleep(0)
-        if serving.done():
-            serving.result()
         yield
     finally:
         server.stop()  # type: ignore[no-untyped-call]
         await serving
+
+
+def _began(serving: asyncio.Task[None], host: str, port: int) -> None:
+    try:
+        serving.result()
+    except RuntimeError as error:  # granian's, for whatever the system refuses
+        raise OSError(f"cannot listen on {host}:{port}: {error}") from error
 
 
 async def until_drained(app: Drained, stop: asyncio.Event, *, drain_s: float, grace_s: float) -> None:

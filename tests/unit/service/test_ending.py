@@ -79,6 +79,7 @@ async def test_who_takes_too_long_is_given_up() -> None:
 async def test_nothing_is_served_where_a_port_is_taken() -> None:
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     async with server:
-        listening = serving.listening(App(), "127.0.0.1", server.sockets[0].getsockname()[1])
-        with pytest.raises(RuntimeError, match="already in use"):
+        port = server.sockets[0].getsockname()[1]
+        listening = serving.listening(App(), "127.0.0.1", port)
+        with pytest.raises(OSError, match=rf"^cannot listen on 127\.0\.0\.1:{port}: .*already in use"):
             await listening.__aenter__()

@@ -36,6 +36,10 @@ def test_empty_variables_and_those_of_others_are_passed_over() -> None:
     assert read({"SLIPWAY_HOST": "", "HOST": "x", "SLIPWAY_PORT_8080_TCP": "tcp://10.0.0.1:8080"}) == {}
 
 
+def test_a_service_of_the_settings_name_is_no_setting() -> None:
+    assert read({"SLIPWAY_PORT": "tcp://10.0.0.1:80"}) == {}, "as Kubernetes tells pods of a Service called slipway"
+
+
 def test_all_that_is_wrong_is_told_at_once_and_what_was_known_first() -> None:
     told = (
         "SLIPWAY_NAME is not set. SLIPWAY_PORT is '65536': it should be a whole number from 1 to 65535. "
