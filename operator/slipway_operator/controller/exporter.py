@@ -1,0 +1,83 @@
+"""Tells Prometheus of the Experiments there are, at each scrape, from what the operator knows: nothing is asked, and nothing outlives its object."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, get_args
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from slipway_operator.api.v1alpha1.experiment import Action, ExperimentSpec, ExperimentStatus
+from slipway_operator.cluster import observe, observe_experiments
+from slipway_operator.cluster.resources import Object
+from slipway_operator.controller import store
+from slipway_operator.reconcile.experiment import figures
+from slipway_operator.reconcile.experiment.figures import Figure
+
+STOP_ARM: Final = "StopArm"
+"""Beside the actions of a decision: one arm of several lost its units."""
+
+ACTIONS: Final = (*get_args(Action), STOP_ARM)
+"""Of the metric of decisions."""
+
+log = logging.getLogger("slipway.controller")
+
+
+class Exporter(Collector):
+    """Series of every Experiment, while this process leads: a follower's would be the same, twice.
+
+    Scrapes come on a thread of their own. Objects are replaced and never changed, and a tuple of keys is made at one go, so nothing is locked.
+    """
+
+    def __init__(self, experiments: store.Store, *, memories: observe_experiments.Memories, leads: Callable[[], bool]) -> None:
+        self._experiments = experiments
+        self._memories = memories
+        self._leads = leads
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """The names alone, which a registry compares with those that it has."""
+        return _empty().values()
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """All series there are."""
+        found = _empty()
+        if self._leads():
+            for body in filter(None, map(self._experiments.get, self._experiments.keys())):
+                for labels, figure in self._of(body):
+                    found[figure.family.name].add_metric((*labels, *figure.labels), figure.value)
+        return found.values()
+
+    def _of(self, body: Object) -> Iterator[tuple[tuple[str, ...], Figure]]:
+        meta = body["metadata"]
+        labels = (meta["namespace"], meta["name"], str(((body.get("spec") or {}).get("targetRef") or {}).get("name") or ""))
+        spec, _ = observe.spec_of(body, ExperimentSpec)
+        status = observe.status_of(body, ExperimentStatus)
+        try:
+            told = [*figures.figures(spec, status), *self._last_look(meta["uid"], spec, status)]
+        except ValueError as error:
+            # A status that somebody else wrote must not hide all other objects.
+            log.debug("nothing is told of experiment %s/%s: %s", meta["namespace"], meta["name"], error)
+            return
+        yield from ((labels, figure) for figure in told)
+
+    def _last_look(self, uid: str, spec: ExperimentSpec | None, status: ExperimentStatus) -> Iterator[Figure]:
+        """Of a look that nothing new was in the status knows nothing, and we forget when another one leads: the latest of all that is known."""
+        if spec is None or status.traffic is None or not observe_experiments.runs(spec, status):
+            return
+        kept = self._memories.kept.get(uid)
+        times = [status.traffic.since, status.look.at if status.look else None]
+        known = [figures.seconds(time) for time in times if time is not None]
+        yield Figure(family=figures.LAST_LOOK, value=max(*known, kept.carried_out_at if kept and kept.carried_out_at else 0.0))
+
+
+def _empty() -> dict[str, GaugeMetricFamily]:
+    return {family.name: GaugeMetricFamily(family.name, family.help, labels=(*figures.OBJECT_LABELS, *family.labels)) for family in figures.FAMILIES}
+
+
+def decisions(before: ExperimentStatus, after: ExperimentStatus) -> Iterator[str]:
+    """What was decided between two statuses of an experiment, for a counter."""
+    if after.decision is not None and (before.decision is None or before.decision.action != after.decision.action):
+        yield after.decision.action
+    if after.decision is None:
+        already = {arm.name for arm in before.arms if arm.stopped}
+        yield from (STOP_ARM for arm in after.arms if arm.stopped and arm.name not in already)
