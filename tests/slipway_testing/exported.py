@@ -58,6 +58,12 @@ OPERATOR_LABELS: Mapping[str, tuple[str, ...]] = {
     "kind": ("Service",),
     "action": exporter.ACTIONS,
 }
+LABELS_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "leading": {"name": (Settings.lease_name,)},
+    "applies": {"result": ("created", "updated", "unchanged", "terminating", "deleted", "taken", "fight")},
+    "experiment_looks": {"result": experiments.LOOK_RESULTS},
+}
+"""Where an instrument has other values than most."""
 EXPERIMENT_REASONS: Mapping[str, tuple[str, ...]] = {
     conditions.ACCEPTED: (conditions.ARM_UNFIT,),
     conditions.ADMITTED: (conditions.QUEUED, conditions.ROUTING, conditions.SUSPENDED),
@@ -108,9 +114,7 @@ def _operator() -> Exported:
     metrics = Metrics.on(registry)
     for field in dataclasses.fields(Metrics):
         instrument = getattr(metrics, field.name)
-        values = {**OPERATOR_LABELS, "name": (Settings.lease_name,)} if instrument is metrics.leading else OPERATOR_LABELS
-        if instrument is metrics.experiment_looks:
-            values = {"result": experiments.LOOK_RESULTS}
+        values = {**OPERATOR_LABELS, **LABELS_OF.get(field.name, {})}
         for chosen in itertools.product(*(values[label] for label in instrument._labelnames)):
             instrument.labels(*chosen)
     return _samples(generate_latest(registry), pods=OPERATOR_PODS)
