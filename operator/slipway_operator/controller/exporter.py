@@ -12,7 +12,7 @@ from slipway_operator.cluster import observe, observe_experiments
 from slipway_operator.cluster.resources import Object
 from slipway_operator.controller import store
 from slipway_operator.reconcile.experiment import figures
-from slipway_operator.reconcile.experiment.figures import Figure
+from slipway_operator.reconcile.experiment.figures import Family, Figure
 
 STOP_ARM: Final = "StopArm"
 """Beside the actions of a decision: one arm of several lost its units."""
@@ -24,7 +24,7 @@ log = logging.getLogger("slipway.controller")
 
 
 class Exporter(Collector):
-    """Series of every Experiment, while this process leads: a follower's would be the same, twice.
+    """Series of every Experiment, while this process leads: a follower would tell the same, twice.
 
     Scrapes come on a thread of their own. Objects are replaced and never changed, and a tuple of keys is made at one go, so nothing is locked.
     """
@@ -34,17 +34,14 @@ class Exporter(Collector):
         self._memories = memories
         self._leads = leads
 
-    def describe(self) -> Iterable[GaugeMetricFamily]:
-        """The names alone, which a registry compares with those that it has."""
-        return _empty().values()
-
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """All series there are."""
-        found = _empty()
-        if self._leads():
-            for body in filter(None, map(self._experiments.get, self._experiments.keys())):
-                for labels, figure in self._of(body):
-                    found[figure.family.name].add_metric((*labels, *figure.labels), figure.value)
+        """All series there are; no family where there is none, so that of several operators of one process the one that leads is heard."""
+        found: dict[str, GaugeMetricFamily] = {}
+        bodies = map(self._experiments.get, self._experiments.keys()) if self._leads() else ()
+        for labels, figure in (each for body in bodies if body is not None for each in self._of(body)):
+            if figure.family.name not in found:
+                found[figure.family.name] = _family(figure.family)
+            found[figure.family.name].add_metric((*labels, *figure.labels), figure.value)
         return found.values()
 
     def _of(self, body: Object) -> Iterator[tuple[tuple[str, ...], Figure]]:
@@ -70,8 +67,8 @@ class Exporter(Collector):
         yield Figure(family=figures.LAST_LOOK, value=max(*known, kept.carried_out_at if kept and kept.carried_out_at else 0.0))
 
 
-def _empty() -> dict[str, GaugeMetricFamily]:
-    return {family.name: GaugeMetricFamily(family.name, family.help, labels=(*figures.OBJECT_LABELS, *family.labels)) for family in figures.FAMILIES}
+def _family(family: Family) -> GaugeMetricFamily:
+    return GaugeMetricFamily(family.name, family.help, labels=(*figures.OBJECT_LABELS, *family.labels))
 
 
 def decisions(before: ExperimentStatus, after: ExperimentStatus) -> Iterator[str]:

@@ -9,6 +9,7 @@ from slipway_operator import metrics
 from slipway_operator.api.v1alpha1.experiment import ArmStatus, DecisionStatus, ExperimentStatus
 from slipway_operator.cluster.observe_experiments import Memories
 from slipway_operator.controller import exporter, store
+from slipway_operator.reconcile.experiment import figures
 from slipway_testing import builders
 from slipway_testing import experiments as xp
 
@@ -82,18 +83,19 @@ def test_one_object_that_makes_no_sense_hides_no_other() -> None:
     assert told == {"unreadable", xp.NAME}
 
 
-def test_names_are_known_before_there_is_anything_to_tell() -> None:
-    scraped = Scraped()
+def test_of_two_operators_of_one_process_the_one_that_leads_is_heard() -> None:
+    scraped = Scraped(body())
+    scraped.registry.register(exporter.Exporter(scraped.objects, memories=scraped.memories, leads=lambda: False))
 
-    with pytest.raises(ValueError, match="Duplicated"):
-        scraped.registry.register(exporter.Exporter(scraped.objects, memories=scraped.memories, leads=lambda: True))
+    names = [family.name for family in scraped.registry.collect()]
+    assert len(set(names)) == len(names)
 
 
 def test_no_name_is_taken_by_an_instrument_of_the_operator() -> None:
     registry = CollectorRegistry()
     metrics.Metrics.on(registry)
 
-    registry.register(exporter.Exporter(store.Store(), memories=Memories(), leads=lambda: True))
+    assert not {family.name for family in registry.collect()} & {family.name for family in figures.FAMILIES}
 
 
 def test_until_somebody_looks_time_counts_from_when_routers_had_the_division() -> None:
