@@ -51,6 +51,7 @@ def test_an_experiment_is_told_of_by_its_names_and_its_target() -> None:
 
 def test_what_changed_is_told_at_the_next_scrape() -> None:
     scraped = Scraped(body())
+    assert scraped.value("slipway_experiment_verdict", verdict="InsufficientData") == 1
     scraped.objects.put(body(xp.begun().model_copy(update={"verdict": "Won"}), version=2))
 
     assert scraped.value("slipway_experiment_verdict", verdict="InsufficientData") == 0
