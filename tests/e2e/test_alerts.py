@@ -98,14 +98,18 @@ def test_a_silent_watch_is_told(rules: Path, silence: str, fires: bool) -> None:
     )
 
 
+STUCK = 'workqueue_longest_running_processor_seconds{pod="a",name="%s"}'
+
+
+@pytest.mark.parametrize("name", ["modeldeployment", "experiment"])
 @pytest.mark.parametrize(("age", "fires"), [("0+60x8", True), ("0 40 0 50 0 40 0 20 0", False)], ids=["one pass without end", "passes that end"])
-def test_a_stuck_pass_is_told(rules: Path, age: str, fires: bool) -> None:
-    labels = {"pod": "a", "name": "modeldeployment", "severity": "chat"}
+def test_a_stuck_pass_is_told(rules: Path, age: str, fires: bool, name: str) -> None:
+    labels = {"pod": "a", "name": name, "severity": "chat"}
 
     judge(
         rules,
         "SlipwayOperatorQueueStuck",
-        series={'workqueue_longest_running_processor_seconds{pod="a",name="modeldeployment"}': age},
+        series={STUCK % name: age},
         at="6m",
         fires=[labels] if fires else [],
     )
@@ -193,21 +197,23 @@ def test_an_arm_that_routers_do_not_let_go_of_pages(rules: Path, of: dict[str, s
 
 LAST_LOOK, INTERVAL = series("last_look_timestamp_seconds"), series("look_interval_seconds")
 NEXT_LAST_LOOK, NEXT_INTERVAL = series("last_look_timestamp_seconds", pod="b"), series("look_interval_seconds", pod="b")
+NO_MORE = {LAST_LOOK: "0+60x10 600x50", INTERVAL: "30x60"}
 
 
 @pytest.mark.parametrize(
-    ("of", "fires"),
+    ("of", "at", "fires"),
     [
-        ({LAST_LOOK: "0+60x10 600x50", INTERVAL: "30x60"}, True),
-        ({LAST_LOOK: "0+60x10 600x12 1440+60x36", INTERVAL: "30x60"}, False),
-        ({LAST_LOOK: "0+60x10 600x50", INTERVAL: "3600x60"}, False),
-        ({LAST_LOOK: "0+60x10 _x50", INTERVAL: "30x60"}, False),
-        ({LAST_LOOK: "0+60x10 600x12 _x38", INTERVAL: "30x23 _x38", NEXT_LAST_LOOK: "_x24 600x37", NEXT_INTERVAL: "_x24 30x37"}, True),
+        (NO_MORE, "35m", True),
+        (NO_MORE, "29m", False),
+        ({LAST_LOOK: "0+60x10 600x12 1440+60x36", INTERVAL: "30x60"}, "35m", False),
+        ({LAST_LOOK: "0+60x10 600x50", INTERVAL: "3600x60"}, "35m", False),
+        ({LAST_LOOK: "0+60x10 _x50", INTERVAL: "30x60"}, "35m", False),
+        ({LAST_LOOK: "0+60x10 600x12 _x38", INTERVAL: "30x23 _x38", NEXT_LAST_LOOK: "_x24 600x37", NEXT_INTERVAL: "_x24 30x37"}, "35m", True),
     ],
-    ids=["no more looks", "the ledger was on its way to another node", "looks are rare", "suspended", "nor by the next leader"],
+    ids=["no more looks", "not for long", "the ledger was on its way to another node", "looks are rare", "suspended", "nor by the next leader"],
 )
-def test_an_experiment_that_nobody_looks_at_pages(rules: Path, of: dict[str, str], fires: bool) -> None:
-    told(rules, "SlipwayExperimentUnwatched", fires, of=of, at="35m", severity="page")
+def test_an_experiment_that_nobody_looks_at_pages(rules: Path, of: dict[str, str], at: str, fires: bool) -> None:
+    told(rules, "SlipwayExperimentUnwatched", fires, of=of, at=at, severity="page")
 
 
 LOOKS = 'slipway_experiment_looks_total{pod="a",result="%s"}'

@@ -95,8 +95,9 @@ def test_the_primary_has_its_effect_and_interval_and_guardrails_whether_they_are
     assert found(status, figures.HARMFUL) == {("v8",): 1, ("v9",): 0}
 
 
-def test_a_guardrail_that_is_kept_is_told_as_not_crossed() -> None:
-    errors = Interval(metric="error-rate", estimate="+0", lower="-0.001", upper="+0.001", state="Shown")
+@pytest.mark.parametrize("state", ["Shown", "NotShown"])
+def test_a_guardrail_that_is_not_crossed_is_told_as_such(state: str) -> None:
+    errors = Interval(metric="error-rate", estimate="+0", lower="-0.001", upper="+0.001", state=state)
 
     assert found(with_arm(begun(), "v8", metrics=(errors,)), figures.CROSSED) == {("v8", "error-rate"): 0}
 
