@@ -174,3 +174,17 @@ def test_an_object_has_no_more_series_than_are_promised() -> None:
 
     # Without the condition of a decision, and the last look, which the status does not know.
     assert len(list(figures.figures(spec, most))) == 162 - 2
+
+
+@pytest.mark.parametrize(("on_harm", "share", "stopped"), [("RollBack", 0.0, True), ("Hold", 0.01, False)])
+def test_an_arm_that_a_look_finds_harmful_is_told_with_what_became_of_its_users(on_harm: str, share: float, stopped: bool) -> None:
+    spec = xp.spec(arms=("v8", "v9"), metrics=METRICS, decision={"onHarm": on_harm})
+    known = started(spec)
+    sums = xp.sums(known, units=400_000, rates={"v8": 0.02}, now=builders.at(60))
+    after = xp.status(plan.plan(xp.observed(known, spec=spec, sums=sums, now=builders.at(60))))
+
+    assert found(after, figures.HARMFUL, spec=spec) == {("v8",): 1, ("v9",): 0}
+    assert found(after, figures.SHARE, spec=spec)["v8",] == share
+    assert found(after, figures.STOPPED, spec=spec) == ({("v8",): builders.at(60).timestamp()} if stopped else {})
+    (effect,) = (value for labels, value in found(after, figures.EFFECT_UPPER, spec=spec).items() if labels[0] == "v8")
+    assert effect < 0
