@@ -39,7 +39,7 @@ class Kept:
     """On the event loop's clock."""
 
     carried_out_at: float | None = None
-    """When the last look was carried out that somebody took, in seconds since 1970."""
+    """When a look was last carried out, in seconds since 1970."""
 
 
 @dataclass
