@@ -38,6 +38,9 @@ class Kept:
     looked_at: float | None = None
     """On the event loop's clock."""
 
+    carried_out_at: float | None = None
+    """When a look was last carried out, in seconds since 1970."""
+
 
 @dataclass
 class Memories:
@@ -92,7 +95,7 @@ class Observer:
     async def _with_look(self, base: Observed, spec: ExperimentSpec, name: str, ledger: ledgers.Ledger) -> Observed:
         kept, now = self._memories.of(base.identity.uid), asyncio.get_running_loop().time()
         alarmed = looks.alarmed(base, spec)
-        if not _live(base.status) and not (alarmed and spec.decision.on_harm == "RollBack"):
+        if not runs(spec, base.status) and not (alarmed and spec.decision.on_harm == "RollBack"):
             return base
         due_in_s = 0.0 if kept.looked_at is None else kept.looked_at + spec.analysis.interval_seconds - now
         if due_in_s > 0 and not alarmed:
@@ -156,9 +159,10 @@ def _divides(spec: ExperimentSpec, status: ExperimentStatus) -> bool:
     return not spec.suspend and status.decision is None and status.traffic is not None
 
 
-def _live(status: ExperimentStatus) -> bool:
-    """Whether looks are taken as time goes by: every router has the division. Before that only harm that is to be stopped asks for one."""
-    return status.traffic is not None and status.traffic.since is not None
+def runs(spec: ExperimentSpec, status: ExperimentStatus) -> bool:
+    """Whether looks are taken as time goes by: every router has the division, and nothing is decided. Before that only harm that is to be stopped
+    asks for one."""
+    return _divides(spec, status) and status.traffic is not None and status.traffic.since is not None
 
 
 def _replaced(base: Observed, **update: Any) -> Observed:
