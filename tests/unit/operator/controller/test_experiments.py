@@ -249,6 +249,17 @@ async def test_a_harmful_arm_is_stopped_though_the_ledger_refuses_the_look(arms:
     assert told.look is None
 
 
+async def test_a_harmful_arm_is_stopped_though_the_ledger_refuses_what_it_is_told_of_the_experiment() -> None:
+    known = xp.begun()
+    world = World(xp.observed(known, sums=xp.sums(known, units=40_000, rates={"v8": 0.0})))
+    world.ledger.refuses["register"] = errors.LedgerError("The ledger refuses PUT with 400: this is no definition of an experiment.")
+    await world.one_pass()
+    (told,) = world.statuses
+    assert (told.decision and told.decision.action, told.traffic, told.look) == ("RollBack", None, None)
+    recorded = next(each for each in told.conditions if each.type == conditions.RECORDED)
+    assert (recorded.reason, recorded.message) == (conditions.LEDGER_UNAVAILABLE, str(world.ledger.refuses["register"]))
+
+
 @pytest.mark.parametrize("error", [errors.Conflict("edited"), errors.Unavailable("away"), TimeoutError()])
 async def test_a_look_whose_status_could_not_be_written_is_taken_again_at_once(error: Exception) -> None:
     world = World(looking())
