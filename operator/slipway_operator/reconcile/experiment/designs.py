@@ -1,5 +1,6 @@
 """From the spec to what is tested: the ledger's definition, what is settled once, and the design of a look."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -15,6 +16,9 @@ _UNKNOWN_EFFECT: Final = 1e-12
 """In place of a least effect that is not known yet: no interval is that small."""
 
 _DIGITS: Final = 12
+_LARGEST_CAP: Final = 1e9
+"""The ledger takes no value above it, and none as a cap."""
+
 _BETTER: Final[Mapping[str, Any]] = {"Up": "Higher", "Down": "Lower"}
 
 
@@ -44,6 +48,11 @@ def uncapped(spec: ExperimentSpec, settled: Mapping[str, MetricStatus]) -> tuple
     return tuple(metric for metric in spec.metrics if metric.cap_percentile is not None and metric.name not in known)
 
 
+def flat(spec: ExperimentSpec, known: Mapping[str, MetricStatus], sums: Sums) -> tuple[Metric, ...]:
+    """Metrics that cannot be cut off: so few units have any of it that their percentile is 0, or below, and nothing would be left."""
+    return tuple(metric for metric in uncapped(spec, known) if sums.quantiles.get(metric.name, math.inf) <= 0)
+
+
 def by_name(metrics: tuple[MetricStatus, ...]) -> dict[str, MetricStatus]:
     """What is settled, by metric."""
     return {metric.name: metric for metric in metrics}
@@ -60,7 +69,7 @@ def _settled(spec: ExperimentSpec, metric: Metric, known: MetricStatus, sums: Su
     if metric.cap_percentile is not None and known.cap is None:
         # The plan is made of capped values, which the ledger has from the next look on.
         found = sums.quantiles.get(metric.name)
-        return known if found is None else known.model_copy(update={"cap": _text(found)})
+        return known if found is None or found <= 0 else known.model_copy(update={"cap": _text(min(found, _LARGEST_CAP))})
     if known.planned_units_per_arm is not None:
         return known
     if metric.role == "Primary":

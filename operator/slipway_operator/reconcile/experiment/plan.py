@@ -249,7 +249,8 @@ def _looked(scene: scenes.Scene, target: targets.Observed, sums: Sums) -> Plan:
         record["bandit"] = keeping.write(moves)
     status = followed.status
     if status is not None:
-        sentence = telling.summary(spec, status, said=said, design=design, now=scene.observed.now)
+        flat = designs.flat(spec, designs.by_name(known), sums)
+        sentence = telling.summary(spec, status, said=said, design=design, flat=flat, now=scene.observed.now)
         status = status.model_copy(update={"summary": sentence})
     return dataclasses.replace(
         followed,

@@ -71,6 +71,20 @@ def test_a_cap_goes_to_the_ledger_once_it_is_known() -> None:
     assert designs.definition(of, settled=found)["metrics"][1]["cap"] == 99.5
 
 
+@pytest.mark.parametrize(
+    ("percentile", "cap", "flat"), [(0.0, None, ["revenue"]), (-2.5, None, ["revenue"]), (1e-6, "1e-06", []), (3e12, "1000000000", [])]
+)
+def test_a_cap_that_the_ledger_would_refuse_is_none(percentile: float, cap: str | None, flat: list[str]) -> None:
+    of = spec(REVENUE)
+    found = settled(of, seen(quantiles={"revenue": percentile}))
+    assert found["revenue"].cap == cap
+    assert [metric.name for metric in designs.flat(of, {}, seen(quantiles={"revenue": percentile}))] == flat
+
+
+def test_a_cap_that_nobody_can_tell_yet_is_not_flat() -> None:
+    assert designs.flat(spec(REVENUE), {}, seen()) == ()
+
+
 def test_what_was_settled_is_never_found_again() -> None:
     of = spec(REVENUE, primary={"baseline": None})
     first = settled(of, seen(quantiles={"revenue": 99.5}))

@@ -9,8 +9,8 @@ import pytest
 
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus
+from slipway_operator.reconcile.experiment import designs, scenes
 from slipway_operator.reconcile.experiment import plan as plans
-from slipway_operator.reconcile.experiment import scenes
 from slipway_operator.state import revision as revisions
 from slipway_operator.state.experiment import Plan, Rival
 from slipway_operator.state.observed import Failure, Workload
@@ -924,3 +924,16 @@ def test_the_largest_status_fits_and_is_read_again() -> None:
     assert [len(arm.metrics) for arm in written.arms] == [0, 20, 20, 20, 20, 20]
     assert len(json.dumps(written.model_dump(mode="json", by_alias=True, exclude_none=True), separators=(",", ":"))) < 65_536
     assert len(json.dumps(final.look)) < 262_144
+
+
+def test_a_metric_that_cannot_be_cut_off_is_told_of_and_holds_nobody_else_up() -> None:
+    revenue = {"name": "revenue", "role": "Secondary", "type": "Mean", "capPercentile": "95"}
+    of = xp.spec(metrics=[xp.CONVERSION, revenue])
+    known = xp.climbed(3, spec=of)
+    units = xp.sums(known).closed["conversion"]
+    seen = {"conversion": xp.sums(known, rates=BETTER).closed["conversion"], "revenue": units}
+    made = looked(known, spec=of, sums=xp.sums(known, closed=seen, open=seen, quantiles={"revenue": 0.0}, now=builders.at(1)))
+    found = xp.status(made)
+    assert decided(made) == ("Promote", "v8")
+    assert made.register == designs.definition(of, settled={})
+    assert "Percentile 95 of revenue is not above 0" in (found.summary or "")
