@@ -643,7 +643,7 @@ class ExperimentStatus(Model):
     verdict: Verdict | None = Field(default=None, description="What is known, in one word.")
     reason: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="Why, in one word.")
     summary: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="All of it in a sentence or two, and what happens next.")
-    lift: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="The primary's effect on the best arm, for kubectl get.")
+    lift: Annotated[str, Field(max_length=128)] | None = Field(default=None, description="The primary's effect on the best arm, for kubectl get.")
     units: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Units that met an arm.")
     sample_ratio: SampleRatioStatus | None = Field(default=None, description="Whether arms got the units of their slots.")
     ledger_name: Annotated[str, Field(max_length=128)] | None = Field(default=None, description="What it is called in the ledger.")
