@@ -5,7 +5,8 @@ and a crash before or after it ends in the same world.
 """
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from slipway_operator.api import conditions, metadata
 from slipway_operator.api.v1alpha1.experiment import (
@@ -28,6 +29,8 @@ from slipway_statistics import verdict as statistics
 from slipway_statistics.adaptive import Moves
 from slipway_statistics.experiment import Design
 
+_NO_TURN: Final[Mapping[str, Any]] = {"admitted_at": None, "target": None, "traffic": None, "arms": ()}
+
 
 def plan(observed: Observed) -> Plan:
     """Decide what follows, from what is. Pure: the same value gives the same plan."""
@@ -36,8 +39,7 @@ def plan(observed: Observed) -> Plan:
     accepted = checks.accepted(observed)
     spec = observed.spec
     if spec is None or accepted.status != "True":
-        status = observed.status if observed.status.verdict else observed.status.model_copy(update={"verdict": "Pending"})
-        return _refused(observed, status, accepted)
+        return _refused(observed, accepted)
     scene = scenes.Scene(observed=observed, spec=spec, status=observed.status)
     if observed.status.decision is not None:
         return _decided(scene, observed.status.decision)
@@ -60,8 +62,11 @@ def plan(observed: Observed) -> Plan:
     return _running(scene, observed.target)
 
 
-def _refused(observed: Observed, status: ExperimentStatus, accepted: Verdict) -> Plan:
-    """What runs is left as it is: a spec that cannot be carried out says nothing about it."""
+def _refused(observed: Observed, accepted: Verdict) -> Plan:
+    """What runs is left as it is: a spec that cannot be carried out says nothing about it. One that has not begun gives its turn back."""
+    known = observed.status
+    begun = known.started_at is not None or known.decision is not None
+    status = known.model_copy(update={"verdict": known.verdict or "Pending", **({} if begun else _NO_TURN)})
     told = scenes.conditions_of(observed, status, {conditions.ACCEPTED: accepted})
     found = status.model_copy(
         update={"observed_generation": observed.identity.generation, "reason": accepted.reason, "summary": accepted.message, "conditions": told}
@@ -71,7 +76,8 @@ def _refused(observed: Observed, status: ExperimentStatus, accepted: Verdict) ->
 
 def _waiting(scene: scenes.Scene, turn: Verdict) -> Plan:
     """Somebody else's turn, or nobody's to divide; whoever ends wakes it. Of two whose turn came at once, one has it; the other's comes again."""
-    if turn.reason == conditions.QUEUED and scene.status.started_at is None:
+    if scene.status.started_at is None:
+        # Another target, or the same one made anew, has another control.
         scene = _without_turn(scene)
     return scenes.planned(scenes.said_by(scene, turn), turn, outcome=Wait(scenes.UNTOLD_LOOK_S) if turn.reason != conditions.QUEUED else Done())
 
@@ -89,7 +95,7 @@ def _suspended(scene: scenes.Scene) -> Plan:
 
 def _without_turn(scene: scenes.Scene) -> scenes.Scene:
     """Routers may have had its first step: its stratum stays known, and the next one gets another number."""
-    return scene.with_status(admitted_at=None, target=None, traffic=None, arms=())
+    return scene.with_status(**_NO_TURN)
 
 
 def _admitted(scene: scenes.Scene, target: targets.Observed) -> Plan:

@@ -112,6 +112,22 @@ def test_a_refusal_leaves_what_runs_as_it_is_and_is_told_once() -> None:
     assert (again.status, again.events) == (made.status, ())
 
 
+def test_one_that_is_refused_before_it_has_begun_gives_its_turn_back_and_takes_up_no_arm_of_before() -> None:
+    edited: dict[str, Any] = {"spec": xp.spec(arms=("v0",)), "identity": xp.identity(generation=2)}
+    for known in (xp.admitted(), xp.divided()):
+        found = xp.status(plan(known, **edited))
+        assert (found.reason, found.admitted_at, found.target, found.traffic, found.arms) == (conditions.ARM_IS_CONTROL, None, None, None, ())
+
+
+def test_the_target_that_a_turn_was_of_may_be_exchanged_for_one_that_is_not_there_yet() -> None:
+    edited: dict[str, Any] = {"spec": xp.spec(targetRef={"name": "other"}), "identity": xp.identity(generation=2)}
+    waiting = xp.status(plan(xp.admitted(), **edited, target=None))
+    assert (waiting.reason, waiting.admitted_at, waiting.target, waiting.arms) == (conditions.TARGET_MISSING, None, None, ())
+    there = xp.target(Split.whole(xp.V9.name))
+    found = xp.status(plan(waiting, **edited, target=there))
+    assert (found.decision, found.target and found.target.revision) == (None, xp.V9.name)
+
+
 # Whose turn it is.
 
 
