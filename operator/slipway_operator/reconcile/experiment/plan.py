@@ -16,6 +16,7 @@ from slipway_operator.api.v1alpha1.experiment import (
     ExperimentStatus,
     ExperimentTarget,
 )
+from slipway_operator.reconcile import summary
 from slipway_operator.reconcile.experiment import checks, designs, divisions, following, looks, scenes, telling
 from slipway_operator.reconcile.summary import Verdict, failed, passed
 from slipway_operator.state import observed as targets
@@ -69,7 +70,12 @@ def _refused(observed: Observed, accepted: Verdict) -> Plan:
     status = known.model_copy(update={"verdict": known.verdict or "Pending", **({} if begun else _NO_TURN)})
     told = scenes.conditions_of(observed, status, {conditions.ACCEPTED: accepted})
     found = status.model_copy(
-        update={"observed_generation": observed.identity.generation, "reason": accepted.reason, "summary": accepted.message, "conditions": told}
+        update={
+            "observed_generation": observed.identity.generation,
+            "reason": accepted.reason,
+            "summary": summary.short(accepted.message),
+            "conditions": told,
+        }
     )
     return Plan(status=found, events=scenes.warning(observed, accepted), outcome=Stalled(accepted.reason, seconds=scenes.UNTOLD_LOOK_S))
 

@@ -101,7 +101,7 @@ def planned(
 
 def said_by(scene: Scene, verdict: Verdict) -> Scene:
     """With reason and summary of a verdict."""
-    return scene.with_status(reason=verdict.reason, summary=verdict.message)
+    return scene.with_status(reason=verdict.reason, summary=summary.short(verdict.message))
 
 
 def pods_wanted(scene: Scene) -> Iterator[tuple[str, str, int]]:

@@ -128,6 +128,14 @@ def test_the_target_that_a_turn_was_of_may_be_exchanged_for_one_that_is_not_ther
     assert (found.decision, found.target and found.target.revision) == (None, xp.V9.name)
 
 
+@pytest.mark.parametrize("known", [None, xp.admitted()], ids=["before its turn", "while its arms get pods"])
+def test_what_takes_a_long_sentence_to_tell_fits_into_the_status(known: ExperimentStatus | None) -> None:
+    broken = Workload(settled=True, replicas=1, failures=(Failure(reason=conditions.MODEL_LOAD_FAILED, message=3_000 * "x"),))
+    target = xp.target(workloads={xp.CONTROL.name: builders.running(replicas=4), xp.V8.name: broken})
+    made = plan(known, target=target) if known else plan(spec=None, spec_error=3_000 * "x")
+    assert len(xp.status(made).summary or "") == 1024
+
+
 # Whose turn it is.
 
 
