@@ -950,6 +950,18 @@ def test_the_largest_status_fits_and_is_read_again() -> None:
     assert len(json.dumps(final.look)) < 262_144
 
 
+def test_harm_takes_a_win_back_though_a_harmful_arm_is_held() -> None:
+    of = xp.spec(decision={"onHarm": "Hold", "confirmSeconds": 600})
+    won = xp.status(looked(xp.climbed(3, spec=of), rates=BETTER, spec=of))
+    afresh = xp.status(plan(won, spec=of, now=builders.at(2)))
+    assert (afresh.proposal and afresh.proposal.arm, afresh.winning_since) == ("v8", "2026-11-24T12:00:01Z")
+    harmful = xp.sums(afresh, rates=WORSE, now=builders.at(100))
+    held = xp.status(plan(afresh, spec=of, sums=harmful, now=builders.at(100)))
+    assert (held.verdict, held.proposal, held.winning_since, held.decision) == ("Harmful", None, None, None)
+    unclear = xp.status(plan(held, spec=of, sums=xp.sums(held, now=builders.at(700)), now=builders.at(700)))
+    assert unclear.decision is None
+
+
 def test_a_metric_that_cannot_be_cut_off_is_told_of_and_holds_nobody_else_up() -> None:
     revenue = {"name": "revenue", "role": "Secondary", "type": "Mean", "capPercentile": "95"}
     of = xp.spec(metrics=[xp.CONVERSION, revenue])
