@@ -163,10 +163,26 @@ def bandit(spec: ExperimentSpec) -> tuple[Rules, Reward]:
 
 
 def most_strata(spec: ExperimentSpec) -> int:
-    """Divisions that an experiment may have: its steps, and one more for each arm but the last that is stopped on the way; or a bandit's updates."""
+    """Divisions that an experiment may have: its steps, a win's fresh estimate, and one more for each arm but the last that is stopped on the way; or
+    a bandit's updates."""
     if spec.mode == "Bandit":
         return max(1, spec.analysis.max_duration_seconds // spec.shares_follow.update_seconds)
-    return len(spec.steps) + len(spec.treatments) - 1
+    return len(spec.steps) + bool(spec.decision.confirm_seconds) + len(spec.treatments) - 1
+
+
+def parts_of_alpha(spec: ExperimentSpec) -> int:
+    """Over how many parts a guardrail that routers count shares its alpha: one for each of ``most_strata``, one for all others."""
+    return most_strata(spec) + 1
+
+
+def alpha_of_stratum(spec: ExperimentSpec, whole: Design, metric: statistics.Metric, *, number: int) -> float:
+    """What the look at the routers' counts of one arm may err in the stratum of that number, from 1.
+
+    How often pods of an arm go and come back nobody knows beforehand, and each time begins a stratum, a test of its own. Those beyond ``most_strata``
+    have one part together: the j-th of them a share of 1 / (j (j + 1)), and 1/2 + 1/6 + 1/12 + … is 1.
+    """
+    part, beyond = whole.alpha_of_stratum(metric, strata=parts_of_alpha(spec)), number - most_strata(spec)
+    return part / (beyond * (beyond + 1)) if beyond > 0 else part
 
 
 def _text(number: float) -> str:

@@ -163,7 +163,25 @@ def test_before_it_is_settled_no_interval_is_within_the_least_effect() -> None:
     assert found.primary.planned_units_per_arm == of.analysis.min_units_per_arm
 
 
-@pytest.mark.parametrize(("arms", "steps", "strata"), [(("v8",), 3, 3), (("v8", "v9", "v10"), 3, 5), (("v8",), 0, 1)])
-def test_strata_are_steps_and_arms_that_may_be_stopped_on_the_way(arms: tuple[str, ...], steps: int, strata: int) -> None:
-    of = spec(arms=arms, ramp=list(xp.RAMP)[:steps] or None)
+@pytest.mark.parametrize(
+    ("arms", "steps", "confirm_s", "strata"), [(("v8",), 3, 0, 3), (("v8", "v9", "v10"), 3, 0, 5), (("v8",), 0, 0, 1), (("v8",), 0, 60, 2)]
+)
+def test_strata_are_steps_a_fresh_estimate_and_arms_that_may_be_stopped_on_the_way(
+    arms: tuple[str, ...], steps: int, confirm_s: int, strata: int
+) -> None:
+    of = spec(arms=arms, ramp=list(xp.RAMP)[:steps] or None, decision={"confirmSeconds": confirm_s})
     assert designs.most_strata(of) == strata
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"ramp": None}, {"arms": ("v8", "v9")}, {"ramp": None, "mode": "Bandit", "bandit": {"updateSeconds": 960}}],
+    ids=["a ramp", "one step", "two arms", "ninety updates"],
+)
+def test_however_often_pods_go_and_come_a_guardrail_of_routers_errs_no_more_than_it_may(changes: dict[str, Any]) -> None:
+    of = spec(xp.ERRORS | {"alpha": "0.02"}, **changes)
+    whole = designs.design(of, {})
+    (metric,) = whole.guardrails
+    spent = [designs.alpha_of_stratum(of, whole, metric, number=number) for number in range(1, 100_001)]
+    assert 0.999 * 0.02 < len(of.treatments) * sum(spent) <= 0.02
+    assert spent == sorted(spent, reverse=True)
