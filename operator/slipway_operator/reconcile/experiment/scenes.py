@@ -132,18 +132,24 @@ def divided(scene: Scene, *, step: int, out: frozenset[str] = frozenset(), share
 
 
 def _shares(scene: Scene) -> dict[str, float]:
-    """A bandit's shares as they are, of the arms that take part: those of an arm that was stopped go to all others."""
+    """A bandit's shares as they are, of the arms that take part: those of an arm that was stopped go to all others, those of one that waits for its
+    pods are what it had."""
     spec, traffic = scene.spec, scene.status.traffic
     stopped = {arm.name for arm in scene.status.arms if arm.stopped}
     playing = [arm.name for arm in spec.arms if arm.name not in stopped]
     if traffic is None:
         return divisions.equal_shares(spec)
     known = divisions.allocated(traffic)
-    slots = {name: known.count(name) for name in playing}
+    slots = {name: known.count(name) or _last_slots(scene, name) for name in playing}
     total = sum(slots.values())
     floor, rest = spec.shares_follow.floor_percent / 100, 1 - len(playing) * spec.shares_follow.floor_percent / 100
     above = {name: max(0.0, count / total - floor) for name, count in slots.items()}
     return {name: floor + (rest * above[name] / sum(above.values()) if any(above.values()) else rest / len(playing)) for name in playing}
+
+
+def _last_slots(scene: Scene, arm: str) -> int:
+    """Of the newest stratum in which it had any."""
+    return next((group.slots for stratum in reversed(scene.status.strata) for group in stratum.slots if group.arm == arm), 0)
 
 
 def step_told(scene: Scene) -> str:

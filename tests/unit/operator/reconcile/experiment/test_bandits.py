@@ -106,6 +106,17 @@ def test_an_arm_without_pods_waits_with_its_share() -> None:
     assert shares(found) == pytest.approx({"control": 1 / 3, "v8": 1 / 3, "waiting": 1 / 3}, abs=2e-4)
 
 
+def test_an_arm_that_has_its_pods_again_has_its_share_and_its_units_again() -> None:
+    of = spec(arms=("v8", "v9"), bandit={"stepPercent": 15, "floorPercent": 5}, decision={"onHarm": "Hold", "onWin": "KeepControl"})
+    known = xp.status(looked(xp.begun(spec=of), of, rates={"v9": 0.12}))
+    assert shares(known)["v9"] > 0.4
+    lost = xp.status(plans.plan(xp.observed(known, spec=of, target=xp.target(xp.split(known), pods={"v9": 0}), now=builders.at(HOUR))))
+    back = xp.status(plans.plan(xp.observed(lost, spec=of, now=builders.at(HOUR))))
+    assert back.traffic
+    assert known.traffic
+    assert (back.traffic.slots, back.traffic.stratum) == (known.traffic.slots, known.traffic.stratum + 2)
+
+
 def test_seen_in_two_arms_is_what_a_bandit_does_and_no_broken_join() -> None:
     of = spec(bandit={"floorPercent": 5})
     known = xp.begun(spec=of)
