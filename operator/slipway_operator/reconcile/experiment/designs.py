@@ -170,6 +170,15 @@ def most_strata(spec: ExperimentSpec) -> int:
     return len(spec.steps) + bool(spec.decision.confirm_seconds) + len(spec.treatments) - 1
 
 
+def strata_to_come(spec: ExperimentSpec, *, elapsed_s: float) -> int:
+    """Divisions that it may still need besides those that pods make which go and come: of a bandit the updates of the time that is left and the arms
+    that may be stopped, of a ramp as many as ever."""
+    if spec.mode != "Bandit":
+        return most_strata(spec)
+    left_s = max(0.0, spec.analysis.max_duration_seconds - elapsed_s)
+    return int(left_s // spec.shares_follow.update_seconds) + len(spec.treatments) - 1
+
+
 def parts_of_alpha(spec: ExperimentSpec) -> int:
     """Over how many parts a guardrail that routers count shares its alpha: one for each of ``most_strata``, one for all others."""
     return most_strata(spec) + 1

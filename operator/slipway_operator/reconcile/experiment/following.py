@@ -211,7 +211,10 @@ def _climbed(scene: scenes.Scene, target: targets.Observed, said: statistics.Loo
 def _reshared(scene: scenes.Scene, target: targets.Observed, moves: Moves, beside: Mapping[str, Verdict]) -> Plan:
     """A bandit's next shares, once these have lasted long enough and the arms have pods for them."""
     traffic, spec = scene.status.traffic, scene.spec
-    if traffic is None or traffic.since is None or traffic.stratum >= scenes.MOST_STRATA or scenes.without_slots(scene) - scenes.stopped_arms(scene):
+    if traffic is None or traffic.since is None or scenes.without_slots(scene) - scenes.stopped_arms(scene):
+        return _on(scene, beside)
+    if traffic.stratum + len(spec.treatments) - 1 >= scenes.MOST_STRATA:
+        # What is left is for arms that have to be stopped.
         return _on(scene, beside)
     over = scenes.seconds_since(traffic.since, scene.observed.now) >= spec.shares_follow.update_seconds
     if not over or moves.lacks is not None or moves.next_shares == moves.shares:

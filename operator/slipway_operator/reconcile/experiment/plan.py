@@ -15,6 +15,7 @@ from slipway_operator.api.v1alpha1.experiment import (
     ExperimentSpec,
     ExperimentStatus,
     ExperimentTarget,
+    ExperimentTraffic,
 )
 from slipway_operator.reconcile import summary
 from slipway_operator.reconcile.experiment import checks, designs, divisions, following, looks, scenes, telling
@@ -164,7 +165,7 @@ def _running(scene: scenes.Scene, target: targets.Observed) -> Plan:
     if (command := _command(scene)) is not None:
         return command
     out = _out(scene, target)
-    if out != scenes.without_slots(scene) and traffic.stratum < scenes.MOST_STRATA - designs.most_strata(scene.spec):
+    if out != scenes.without_slots(scene) and _has_room(scene, traffic, out):
         scene = scenes.divided(scene, step=traffic.step, out=out)
         told = failed(conditions.ROUTING, _pods_changed(scene, out))
         return scenes.planned(
@@ -181,6 +182,14 @@ def _running(scene: scenes.Scene, target: targets.Observed) -> Plan:
     if scene.observed.sums is None:
         return _unlooked(scene)
     return _looked(scene, target, scene.observed.sums)
+
+
+def _has_room(scene: scenes.Scene, traffic: ExperimentTraffic, out: frozenset[str]) -> bool:
+    """Whether a stratum is left for pods that went or are back: who is taken out is to be let in again."""
+    started = scene.status.started_at
+    elapsed_s = scenes.seconds_since(started, scene.observed.now) if started else 0.0
+    returns = 0 if out < scenes.without_slots(scene) else 1
+    return traffic.stratum + returns + designs.strata_to_come(scene.spec, elapsed_s=elapsed_s) < scenes.MOST_STRATA
 
 
 def _out(scene: scenes.Scene, target: targets.Observed) -> frozenset[str]:
