@@ -275,6 +275,30 @@ async def test_a_look_whose_status_could_not_be_written_is_taken_again_at_once(e
     assert [told.look and told.look.sequence for told in world.statuses] == [1]
 
 
+@pytest.mark.parametrize(
+    ("edited", "written"),
+    [
+        ({"metadata": {"generation": 2}}, 0),
+        ({"status": {"verdict": "Pending", "reason": "of another operator"}}, 0),
+        ({"metadata": {"labels": {"team": "search"}}}, 1),
+    ],
+    ids=["its spec", "its status", "a label"],
+)
+async def test_what_was_edited_while_it_was_looked_at_gets_no_status_of_before(edited: dict[str, Any], written: int) -> None:
+    """The first step of arms that are not those of the spec any more would make the spec immutable with them."""
+    world = World(xp.observed(xp.divided()))
+    later = world.body
+    later["metadata"] |= {"resourceVersion": "7"} | edited.get("metadata", {})
+
+    async def observing(body: Any) -> Observed:
+        world.objects.put({**later, **({"status": edited["status"]} if "status" in edited else {})})
+        return world.seen
+
+    world.observe = observing  # type: ignore[method-assign]
+    await world.one_pass()
+    assert (len(world.statuses), world.keys.failures(KEY)) == (written, 1 - written)
+
+
 async def test_a_pass_that_goes_well_leaves_the_time_of_the_look_alone() -> None:
     world = World(looking())
     world.kept.looked_at = 1.0
