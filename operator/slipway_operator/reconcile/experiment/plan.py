@@ -324,8 +324,10 @@ def _command(scene: scenes.Scene) -> Plan | None:
 def _decided(scene: scenes.Scene, decision: DecisionStatus) -> Plan:
     """On the way to what was decided, or at rest there."""
     decided = {conditions.DECIDED: passed(following.REASONS[decision.action], decision.message)}
+    # The ledger hears of the end before the status says that it is one: whatever it could not be asked before is over.
+    concluded = decided | {conditions.RECORDED: passed(conditions.LEDGER_ANSWERS, "The ledger has all that it is to have.")}
     if decision.done:
-        return scenes.planned(scene, passed(conditions.CONCLUDED, decision.message), beside=decided, outcome=Done())
+        return scenes.planned(scene, passed(conditions.CONCLUDED, decision.message), beside=concluded, outcome=Done())
     target = scene.observed.target
     if decision.action == "Promote" and target is not None and not _taken_over(scene, target) and not scenes.unchanged(scene, target):
         changed = f"{decision.message} spec.model of ModelDeployment {scene.spec.target_ref.name} was changed meanwhile and is what follows."[:1024]
@@ -341,7 +343,7 @@ def _decided(scene: scenes.Scene, decision: DecisionStatus) -> Plan:
         return scenes.planned(scene, told, beside=decided, outcome=Wait(scenes.FOLLOW_S if decision.action != "Promote" else 1.0))
     final = {"Promote": "Won", "RollBack": "RolledBack"}.get(decision.action) or ("Won" if decision.arm else scene.status.verdict)
     scene = scene.with_status(verdict=final, traffic=None, decision=decision.model_copy(update={"done": True}))
-    return scenes.planned(scene, passed(conditions.CONCLUDED, decision.message), beside=decided, outcome=Done(), end=True)
+    return scenes.planned(scene, passed(conditions.CONCLUDED, decision.message), beside=concluded, outcome=Done(), end=True)
 
 
 def _taken_over(scene: scenes.Scene, target: targets.Observed) -> bool:

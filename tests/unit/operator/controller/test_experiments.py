@@ -320,6 +320,20 @@ async def test_an_experiment_that_is_over_ends_at_the_ledger_before_its_status_s
     assert not world.statuses[-1].decision.done
 
 
+async def test_one_that_ended_while_the_ledger_was_away_is_ready_once_the_ledger_has_its_end() -> None:
+    known = xp.begun()
+    world = World(xp.observed(known, sums=xp.sums(known, units=40_000, rates={"v8": 0.0})))
+    world.ledger.refuses["append"] = AWAY
+    await world.one_pass()
+    world.seen = xp.observed(world.statuses[-1])
+    for _ in range(2):
+        await world.one_pass()
+        told = {each.type: (each.status, each.reason) for each in world.statuses[-1].conditions}
+        assert told[conditions.RECORDED] == ("True", conditions.LEDGER_ANSWERS)
+        assert told[conditions.READY] == ("True", conditions.CONCLUDED)
+        world.seen = xp.observed(world.statuses[-1])
+
+
 async def test_what_vanished_ends_at_the_ledger_until_it_has() -> None:
     world = World(starting())
     await world.one_pass()
