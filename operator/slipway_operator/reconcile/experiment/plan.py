@@ -338,12 +338,27 @@ def _decided(scene: scenes.Scene, decision: DecisionStatus) -> Plan:
             beside={conditions.DECIDED: passed(conditions.CONTROL_KEPT, changed)},
             outcome=Wait(scenes.FOLLOW_S),
         )
+    if (broken := _broken_meanwhile(scene, target, decision)) is not None:
+        return following.conclude(scene, "RollBack", arm=None, why=f"{decision.message} {broken}")
     if not _carried_out(scene, target, decision):
         told = failed(conditions.ROUTING, f"{decision.message} {_what_is_missing(scene, target, decision)}")
         return scenes.planned(scene, told, beside=decided, outcome=Wait(scenes.FOLLOW_S if decision.action != "Promote" else 1.0))
     final = {"Promote": "Won", "RollBack": "RolledBack"}.get(decision.action) or ("Won" if decision.arm else scene.status.verdict)
     scene = scene.with_status(verdict=final, traffic=None, decision=decision.model_copy(update={"done": True}))
     return scenes.planned(scene, passed(conditions.CONCLUDED, decision.message), beside=concluded, outcome=Done(), end=True)
+
+
+def _broken_meanwhile(scene: scenes.Scene, target: targets.Observed | None, decision: DecisionStatus) -> str | None:
+    """Why a winner that waits for pods for everybody is not to have them after all: a guardrail of the routers, whose test goes on all the while.
+
+    What a person promotes is promoted whatever is known of it.
+    """
+    by_a_person = (scene.status.handled or "").lower().startswith("promote")
+    if decision.action != "Promote" or by_a_person or scene.spec.decision.on_harm != "RollBack" or target is None or _taken_over(scene, target):
+        return None
+    design = designs.design(scene.spec, designs.by_name(scene.status.metrics))
+    names = looks.crossed(looks.routed(scene.observed, scene.spec, scene.status, design=design)).get(decision.arm or "")
+    return f"Before it took over it crossed guardrail {' and '.join(names)}." if names else None
 
 
 def _taken_over(scene: scenes.Scene, target: targets.Observed) -> bool:

@@ -950,6 +950,30 @@ def test_the_largest_status_fits_and_is_read_again() -> None:
     assert len(json.dumps(final.look)) < 262_144
 
 
+@pytest.mark.parametrize(
+    ("changes", "told", "handled", "expected"),
+    [
+        ({}, {}, None, ("RollBack", None)),
+        ({}, {"promoted": promoted()}, None, ("Promote", "v8")),
+        ({}, {}, "promote v8", ("Promote", "v8")),
+        ({"decision": {"onHarm": "Hold"}}, {}, None, ("Promote", "v8")),
+    ],
+    ids=["it waits for pods", "it serves already", "somebody promoted it", "harm is held"],
+)
+def test_guardrails_of_routers_act_on_a_winner_until_it_takes_over(
+    changes: dict[str, Any], told: dict[str, Any], handled: str | None, expected: Any
+) -> None:
+    of = xp.spec(metrics=[xp.CONVERSION, xp.ERRORS], **changes)
+    known = xp.climbed(3, spec=of)
+    won = xp.status(looked(known, spec=of, rates=BETTER, target=xp.target(xp.split(known), counts=SOUND))).model_copy(update={"handled": handled})
+    assert decided(plan(won, spec=of, target=xp.target(xp.split(won), counts=SOUND))) == ("Promote", "v8")
+    made = plan(won, spec=of, target=xp.target(xp.split(won), counts=BROKEN, told=told))
+    assert decided(made) == expected
+    if expected[0] == "RollBack":
+        assert xp.status(made).traffic is None
+        assert message(made, conditions.DECIDED) == "Arm v8 won at look 1. Before it took over it crossed guardrail error-rate."
+
+
 def test_harm_takes_a_win_back_though_a_harmful_arm_is_held() -> None:
     of = xp.spec(decision={"onHarm": "Hold", "confirmSeconds": 600})
     won = xp.status(looked(xp.climbed(3, spec=of), rates=BETTER, spec=of))
