@@ -19,6 +19,9 @@ _DIGITS: Final = 12
 _LARGEST_CAP: Final = 1e9
 """The ledger takes no value above it, and none as a cap."""
 
+_MOST_UNITS: Final = 10**15
+"""No plan is for more: a status holds no whole number beyond 2**63, and who asks for the millionth part of a unit's spread gets to neither."""
+
 _BETTER: Final[Mapping[str, Any]] = {"Up": "Higher", "Down": "Lower"}
 
 
@@ -76,7 +79,7 @@ def _settled(spec: ExperimentSpec, metric: Metric, known: MetricStatus, sums: Su
         return _primary(spec, metric, known, sums)
     if metric.role == "Guardrail" and metric.margin is not None and float(metric.margin) > 0:
         units = settle.guardrail(_kind(metric), _heap(metric, sums), margin=float(metric.margin), alpha=_alpha(spec, metric))
-        return known if units is None else known.model_copy(update={"planned_units_per_arm": units})
+        return known if units is None else known.model_copy(update={"planned_units_per_arm": min(units, _MOST_UNITS)})
     return known
 
 
@@ -91,7 +94,8 @@ def _primary(spec: ExperimentSpec, metric: Metric, known: MetricStatus, sums: Su
         return known
     if found is None:
         return known
-    return known.model_copy(update={"planned_units_per_arm": found.planned_units_per_arm, "minimum_effect": _text(found.minimum_effect)})
+    planned = min(found.planned_units_per_arm, _MOST_UNITS)
+    return known.model_copy(update={"planned_units_per_arm": planned, "minimum_effect": _text(found.minimum_effect)})
 
 
 def _effect(metric: Metric) -> settle.Effect:

@@ -1,5 +1,6 @@
 """What an experiment settles once, what it has the ledger measure, and what a look is taken by."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -83,6 +84,15 @@ def test_a_cap_that_the_ledger_would_refuse_is_none(percentile: float, cap: str 
 
 def test_a_cap_that_nobody_can_tell_yet_is_not_flat() -> None:
     assert designs.flat(spec(REVENUE), {}, seen()) == ()
+
+
+def test_no_plan_is_for_more_units_than_a_status_can_tell() -> None:
+    tiny = {"minimumEffect": {"absolute": "0.000001"}, "type": "Mean", "baseline": None}
+    of = spec({"name": "refunds", "role": "Guardrail", "type": "Mean", "direction": "Down", "margin": "0.000001"}, primary=tiny)
+    rich = statistics.of_units([(number * 1e6,) for number in range(1_000)])
+    heap = {name: {"control": {"1": rich}, "v8": {"1": rich}} for name in ("conversion", "refunds")}
+    found = settled(of, dataclasses.replace(seen(), open=heap))
+    assert [found[name].planned_units_per_arm for name in heap] == [10**15, 10**15]
 
 
 def test_what_was_settled_is_never_found_again() -> None:
