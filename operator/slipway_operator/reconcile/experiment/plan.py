@@ -59,6 +59,7 @@ def plan(observed: Observed) -> Plan:
         return following.conclude(
             scene, "KeepControl", arm=None, why=f"ModelDeployment {spec.target_ref.name} serves another revision than the control."
         )
+    scene = _with_what_git_says(scene, observed.target)
     if scene.status.traffic is None:
         return _starting(scene, observed.target)
     return _running(scene, observed.target)
@@ -132,6 +133,16 @@ def _admitted(scene: scenes.Scene, target: targets.Observed) -> Plan:
         ),
     )
     return scenes.planned(scenes.said_by(scene, told), told, outcome=Wait(scenes.ARMS_LOOK_S))
+
+
+def _with_what_git_says(scene: scenes.Scene, target: targets.Observed) -> scenes.Scene:
+    """The winner of the experiment before may be written to Git while this one runs, as SpecBehind asks for: the control, by another digest."""
+    known = scene.status.target
+    control = target.revision(known.revision) if known else None
+    if known is None or control is None or target.spec is None:
+        return scene
+    digest = model_digest(target.spec.model)
+    return scene.with_status(target=known.model_copy(update={"model_digest": digest})) if digest == model_digest(control.model) else scene
 
 
 def ledger_name(name: str, uid: str) -> str:

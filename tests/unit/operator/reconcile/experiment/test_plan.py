@@ -694,6 +694,18 @@ def test_what_follows_without_an_effect_is_said_by_the_spec(decision: dict[str, 
     assert decided(made) == expected
 
 
+def test_control_that_is_written_to_git_meanwhile_takes_nothing_from_a_win() -> None:
+    """It was promoted by the experiment before, and spec.model named the model that served before that."""
+    older = builders.spec(uri="pvc://models/digits/7")
+    begun = xp.climbed(3)
+    assert begun.target
+    behind = begun.model_copy(update={"target": begun.target.model_copy(update={"model_digest": revisions.model_digest(older.model)})})
+    assert decided(looked(behind, rates=BETTER, target=xp.target(xp.split(behind), spec=older))) == ("Promote", "v8")
+    made = looked(behind, rates=BETTER)
+    found = xp.status(made).target
+    assert (decided(made), found and found.model_digest) == (("Promote", "v8"), revisions.model_digest(xp.TARGET_SPEC.model))
+
+
 def test_consent_promotes_an_arm_without_effect() -> None:
     of = xp.spec(decision={"onNoEffect": "Promote", "approval": "Manual"})
     first = looked(xp.climbed(3, spec=of), spec=of, units=40_000)
