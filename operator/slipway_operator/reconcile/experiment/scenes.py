@@ -13,7 +13,7 @@ from slipway_operator.api.v1alpha1.experiment import (
 )
 from slipway_operator.reconcile import arms as target_arms
 from slipway_operator.reconcile import failure, summary
-from slipway_operator.reconcile.experiment import divisions
+from slipway_operator.reconcile.experiment import checks, divisions
 from slipway_operator.reconcile.rollout import TIME_FORMAT
 from slipway_operator.reconcile.summary import Verdict, passed
 from slipway_operator.state import observed as targets
@@ -178,8 +178,17 @@ def full_name(scene: Scene) -> str:
 
 
 def dividing(scene: Scene) -> Verdict:
-    """That routers divide the units."""
-    return passed(conditions.DIVIDING, step_told(scene))
+    """That routers divide the units, and which pods the next step waits for, if it does."""
+    lacking = _lacking(scene)
+    return passed(conditions.DIVIDING, f"{step_told(scene)} The next step waits for pods. {lacking}" if lacking else step_told(scene))
+
+
+def _lacking(scene: Scene) -> str | None:
+    target = scene.observed.target
+    if target is None or not divisions.next_step_asked_for(scene.spec, scene.status):
+        return None
+    ready = checks.arms_ready(target, pods_wanted(scene))
+    return ready.message if ready.status != "True" else None
 
 
 def unchanged(scene: Scene, target: targets.Observed) -> bool:

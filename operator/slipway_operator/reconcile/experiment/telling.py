@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus, Metric
+from slipway_operator.reconcile.experiment import divisions
 from slipway_statistics import verdict as statistics
 from slipway_statistics.analysis import Analysis
 from slipway_statistics.experiment import Design
@@ -92,5 +93,7 @@ def _next(spec: ExperimentSpec, status: ExperimentStatus, said: statistics.Look,
         upper = spec.steps[traffic.step].percent
         if traffic.since is not None and (now - datetime.fromisoformat(traffic.since)).total_seconds() < step.hold_seconds:
             return f"Step {traffic.step} of {len(spec.steps)}, {traffic.percent} % of the units; {upper} % follow when its time is over."
+        if divisions.next_step_asked_for(spec, status):
+            return f"Step {traffic.step} of {len(spec.steps)}, {traffic.percent} % of the units; {upper} % follow when the arms have pods for it."
         return f"Step {traffic.step} of {len(spec.steps)}, {traffic.percent} % of the units; {upper} % follow when harm could have been seen."
     return ""

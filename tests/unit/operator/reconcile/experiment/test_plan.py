@@ -363,6 +363,19 @@ def test_pods_for_the_next_step_are_asked_for_before_it() -> None:
     assert ready.traffic.step == 3
 
 
+def test_a_step_that_waits_for_pods_says_so_until_it_has_them() -> None:
+    known = xp.climbed(2)
+    few = xp.target(xp.split(known), pods={"v8": 1})
+    waiting = looked(known, now=builders.at(60), target=few)
+    told = f"Step 2 of 3: 20 % of the units get v8. The next step waits for pods. Arm v8: 1 of 2 pods of revision {xp.V8.name} are ready."
+    assert (said(waiting), message(waiting)) == (("True", conditions.RUNNING), told)
+    assert (xp.status(waiting).summary or "").endswith("50 % follow when the arms have pods for it.")
+    between_looks = plan(xp.status(waiting), now=builders.at(62), look_in_s=5.0, target=few)
+    assert xp.status(between_looks) == xp.status(waiting)
+    early = looked(known, now=builders.at(59), target=few)
+    assert message(early) == "Step 2 of 3: 20 % of the units get v8."
+
+
 def test_the_last_step_lasts() -> None:
     known = xp.climbed(3)
     made = looked(known, units=2_000, now=builders.at(3_600))
