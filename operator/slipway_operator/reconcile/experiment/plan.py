@@ -362,9 +362,10 @@ def _decided(scene: scenes.Scene, decision: DecisionStatus) -> Plan:
 def _broken_meanwhile(scene: scenes.Scene, target: targets.Observed | None, decision: DecisionStatus) -> str | None:
     """Why a winner that waits for pods for everybody is not to have them after all: a guardrail of the routers, whose test goes on all the while.
 
-    What a person promotes is promoted whatever is known of it.
+    What a person promotes that no look had called the winner is promoted whatever is known of it.
     """
-    by_a_person = (scene.status.handled or "").lower().startswith("promote")
+    proposal, handled = scene.status.proposal, scene.status.handled or ""
+    by_a_person = handled.lower().startswith("promote") and (proposal is None or proposal.arm != decision.arm)
     if decision.action != "Promote" or by_a_person or scene.spec.decision.on_harm != "RollBack" or target is None or _taken_over(scene, target):
         return None
     design = designs.design(scene.spec, designs.by_name(scene.status.metrics))

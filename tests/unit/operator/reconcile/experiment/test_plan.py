@@ -976,21 +976,22 @@ def test_the_largest_status_fits_and_is_read_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told", "handled", "expected"),
+    ("changes", "told", "by_hand", "expected"),
     [
-        ({}, {}, None, ("RollBack", None)),
-        ({}, {"promoted": promoted()}, None, ("Promote", "v8")),
-        ({}, {}, "promote v8", ("Promote", "v8")),
-        ({"decision": {"onHarm": "Hold"}}, {}, None, ("Promote", "v8")),
+        ({}, {}, {}, ("RollBack", None)),
+        ({}, {}, {"handled": "promote v7"}, ("RollBack", None)),
+        ({}, {"promoted": promoted()}, {}, ("Promote", "v8")),
+        ({}, {}, {"handled": "promote v8", "proposal": None}, ("Promote", "v8")),
+        ({"decision": {"onHarm": "Hold"}}, {}, {}, ("Promote", "v8")),
     ],
-    ids=["it waits for pods", "it serves already", "somebody promoted it", "harm is held"],
+    ids=["it waits for pods", "somebody had said another thing", "it serves already", "somebody promoted it", "harm is held"],
 )
 def test_guardrails_of_routers_act_on_a_winner_until_it_takes_over(
-    changes: dict[str, Any], told: dict[str, Any], handled: str | None, expected: Any
+    changes: dict[str, Any], told: dict[str, Any], by_hand: dict[str, Any], expected: Any
 ) -> None:
     of = xp.spec(metrics=[xp.CONVERSION, xp.ERRORS], **changes)
     known = xp.climbed(3, spec=of)
-    won = xp.status(looked(known, spec=of, rates=BETTER, target=xp.target(xp.split(known), counts=SOUND))).model_copy(update={"handled": handled})
+    won = xp.status(looked(known, spec=of, rates=BETTER, target=xp.target(xp.split(known), counts=SOUND))).model_copy(update=by_hand)
     assert decided(plan(won, spec=of, target=xp.target(xp.split(won), counts=SOUND))) == ("Promote", "v8")
     made = plan(won, spec=of, target=xp.target(xp.split(won), counts=BROKEN, told=told))
     assert decided(made) == expected
