@@ -46,6 +46,9 @@ def follow(scene: scenes.Scene, target: targets.Observed, said: statistics.Look,
         return stop(scene, harmful, beside=beside)
     if harmful:
         return _held(_without_win(scene, harmful), beside, "an arm is harmful")
+    if (held := scenes.held(scene.status)) is not None:
+        # Somebody is to decide, and not the next look that sees it otherwise.
+        return _on(scene, {**beside, conditions.DECIDED: held})
     if said.verdict == "Unhealthy":
         return _on(scene, beside) if not _time_is_over(scene) else _given_up(scene, said, beside)
     if (proposed := _proposed(scene, said)) is not None:

@@ -60,12 +60,21 @@ class Scene:
 
 
 def conditions_of(observed: Observed, status: ExperimentStatus, concerns: Mapping[str, Verdict]) -> Any:
-    """Concerns that were not judged in this pass stay as they were."""
+    """Concerns that were not judged in this pass stay as they were, and so does what waits for somebody."""
     before = conditions_before(status, conditions.RECORDED, conditions.TRUSTED)
     known = {conditions.RECORDED: _NOT_ASKED, conditions.TRUSTED: _NOTHING_SEEN} | before | dict(concerns)
+    told, waits = known.get(conditions.DECIDED), held(status)
+    if waits is not None and (told is None or (told.status != "True" and told.reason != conditions.HELD)):
+        known[conditions.DECIDED] = waits
     return summary.summarize(
         known, previous=observed.status.conditions, generation=observed.identity.generation, now=observed.now, outline=summary.EXPERIMENT
     )
+
+
+def held(status: ExperimentStatus) -> Verdict | None:
+    """What a Hold of spec.decision left to somebody, until he has said what is to be."""
+    found = conditions_before(status, conditions.DECIDED).get(conditions.DECIDED)
+    return found if found is not None and found.reason == conditions.HELD else None
 
 
 def conditions_before(status: ExperimentStatus, *types: str) -> dict[str, Verdict]:

@@ -522,6 +522,21 @@ def test_what_waits_for_somebody_is_said_between_looks_too() -> None:
     assert made.status == held
 
 
+def test_what_is_held_stays_as_it_is_until_somebody_decides() -> None:
+    of = xp.spec(decision={"onHarm": "Hold"})
+    known = xp.begun(spec=of)
+    held = xp.status(looked(known, spec=of, rates=WORSE))
+    unclear = xp.status(looked(held, spec=of, now=builders.at(61)))
+    assert (unclear.verdict, unclear.traffic) == ("Collecting", held.traffic), "the next step would be due"
+    lost = xp.status(plan(unclear, spec=of, target=xp.target(xp.split(unclear), pods={"v8": 0})))
+    back = xp.status(plan(lost, spec=of))
+    begun = xp.status(plan(back, spec=of, now=builders.at(70)))
+    won = looked(begun, spec=of, rates=BETTER, now=builders.at(140))
+    assert (decided(won), said(won, conditions.DECIDED)) == (None, ("False", conditions.HELD))
+    assert message(won, conditions.DECIDED).startswith("Held, because an arm is harmful")
+    assert decided(plan(xp.status(won), spec=of, command="promote v8")) == ("Promote", "v8")
+
+
 # Data that cannot be believed.
 
 
