@@ -113,6 +113,12 @@ def time_of_now() -> float:
     return time.time() - NOW.timestamp()
 
 
+def test_looks_of_one_that_ended_are_kept_though_nobody_met_it(ledger: Ledger) -> None:
+    assert ledger.post(f"{CHECKOUT}/looks", b'{"sequence": 1}').status == 201
+    ledger.delete(CHECKOUT)
+    assert refused(ledger.register()) == (409, "ended")
+
+
 def test_an_ended_experiment_takes_nothing_and_is_still_read(ledger: Ledger) -> None:
     ledger.expose(exposure("ada"))
     assert ledger.delete(CHECKOUT).said == {"state": "Ended"}

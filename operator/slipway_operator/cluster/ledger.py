@@ -141,8 +141,13 @@ def parsed(answer: Mapping[str, Any], *, quantiles: Mapping[str, float]) -> Sums
         waiting=int(counts["waiting"]),
         in_two_arms=int(counts["seenInTwoArms"]),
         newest_outcome=_time(newest) if newest else None,
-        quantiles=quantiles,
+        quantiles={**quantiles, **_caps(answer)},
     )
+
+
+def _caps(answer: Mapping[str, Any]) -> dict[str, float]:
+    """Caps that it has: of a cap whose status could not be written the percentile may be another one by now, and the ledger takes no other cap."""
+    return {metric["name"]: float(metric["cap"]) for metric in answer["metrics"] if metric.get("cap") is not None}
 
 
 def _arms(metric: Mapping[str, Any], phase: str) -> Arms:

@@ -290,7 +290,7 @@ class _Plan:
 
     def _routed(self, metric: Metric) -> Cost:
         """Requests of the last step alone: each step is counted anew. Their boundary is tightest at a number of its own."""
-        alpha = self._design.alpha_of_stratum(self._metric(metric), strata=designs.most_strata(self._spec))
+        alpha = self._design.alpha_of_stratum(self._metric(metric), strata=designs.parts_of_alpha(self._spec))
         level = self._known.guardrails.get(metric.name)
         if level is None:
             what = "bad requests" if metric.name == ERROR_RATE else "control's requests that take longer than its 95th percentile and the margin"

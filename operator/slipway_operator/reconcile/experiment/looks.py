@@ -84,7 +84,7 @@ def routed(observed: Observed, spec: ExperimentSpec, status: ExperimentStatus, *
     for metric in design.guardrails:
         if metric.source != "Router" or (metric.name != ERROR_RATE and target.edges is None):
             continue
-        alpha = design.alpha_of_stratum(metric, strata=designs.most_strata(spec))
+        alpha = designs.alpha_of_stratum(spec, design, metric, number=status.traffic.stratum if status.traffic else 1)
         outcome: ratios.Outcome = "bad" if metric.name == ERROR_RATE else "slow"
         found[metric.name] = {
             arm.name: ratios.look(by_arm[arm.name], control, outcome=outcome, max_increase=metric.margin or 0.0, alpha=alpha)

@@ -132,11 +132,11 @@ def test_the_dearest_guardrail_makes_the_plan_longer() -> None:
 
 
 def test_what_routers_count_is_of_the_last_step() -> None:
-    """Its alpha is shared over the steps, requests come by the unit, and the steps before it only pass."""
+    """Its alpha is shared over the steps and one part more, requests come by the unit, and the steps before it only pass."""
     ramp = [{"percent": 10, "holdSeconds": 43_200}, {"percent": 50}]
     known = Known(units_per_day=10_000, baseline=0.1, guardrails={"error-rate": 0.01}, requests_per_unit=4)
     [cost] = _sized(CONVERSION, ROUTED, known=known, ramp=ramp).guardrails
-    assert cost.alpha == pytest.approx(0.01 / 2)
+    assert cost.alpha == pytest.approx(0.01 / 3)
     assert cost.units_per_arm is None
     assert cost.days == pytest.approx(0.5 + (cost.requests_per_arm or 0) / 4 * 2 / 10_000)
 
