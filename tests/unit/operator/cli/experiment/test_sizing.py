@@ -202,11 +202,6 @@ def test_questions_that_have_no_answer(metric: dict[str, Any], known: Known, com
     assert complaint in str(raised.value)
 
 
-def test_a_bandit_has_no_plan() -> None:
-    with pytest.raises(Unanswerable, match="a plan is of mode Test"):
-        _sized(mode="Bandit", analysis={"minDurationSeconds": 0, "maxDurationSeconds": 86_400})
-
-
 MANIFEST = """\
 apiVersion: slipway.dev/v1alpha1
 kind: Experiment
