@@ -1,9 +1,10 @@
 """Requests and answers: an application for granian's RSGI."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -17,6 +18,8 @@ from slipway_ledger.tokens import Tokens
 
 MOST_UNDER_WAY = 128
 """Requests beyond which bodies are not read any more: so many of the longest ones are held in memory at most."""
+MOST_LONG = 4
+"""Bodies under way that are longer than the setting says of all, as looks may be: each takes some six times its length while it is read and kept."""
 BEHIND_A_PROXY = "x-slipway-authorization"
 """Where a token may stand too: the API server's service proxy keeps Authorization to itself."""
 _JSON = ("content-type", "application/json")
@@ -61,6 +64,7 @@ class App:
         self._meters = counts
         self._body_bytes = body_bytes
         self._under_way = 0
+        self._long = 0
         self._let_in = 0
         """Those under way whose token was found good: who waits for a review holds no body, and takes nobody's place."""
         self._idle = asyncio.Event()
@@ -112,11 +116,28 @@ class App:
         get: Callable[[str], str | None] = scope.headers.get
         if self._let_in > MOST_UNDER_WAY and scope.method == "POST":
             raise Refused(f"{MOST_UNDER_WAY} requests are under way: try again in a second", status=429, reason="busy", retry_after_s=1)
-        body = await self._body(get("content-length"), connection) if scope.method in ("POST", "PUT") else b""
-        kind = (get("content-type") or "").partition(";")[0].strip().lower()
-        asked = Asked(path=path, query=scope.query_string, content_type=kind, header=get, body=body, namespaces=namespaces)
-        status, answer = await self._api.named(route.name)(asked)
+        told = get("content-length")
+        length = int(told) if told is not None else None  # hyper has seen to it that it is a number, and the only one
+        with self._room(route, length or 0):
+            body = await self._body(length, connection) if scope.method in ("POST", "PUT") else b""
+            kind = (get("content-type") or "").partition(";")[0].strip().lower()
+            asked = Asked(path=path, query=scope.query_string, content_type=kind, header=get, body=body, namespaces=namespaces)
+            status, answer = await self._api.named(route.name)(asked)
         return status, [_JSON], answer
+
+    @contextlib.contextmanager
+    def _room(self, route: Route, length: int) -> Iterator[None]:
+        """For the body. Refused: it is too long, or is one of too many long ones; it is not read then."""
+        if length > max(self._body_bytes, route.most_bytes):
+            raise _too_long(max(self._body_bytes, route.most_bytes))
+        long = length > self._body_bytes
+        if long and self._long >= MOST_LONG:
+            raise Refused(f"{MOST_LONG} requests as long as this are under way: try again in a second", status=429, reason="busy", retry_after_s=1)
+        self._long += long
+        try:
+            yield
+        finally:
+            self._long -= long
 
     async def _allowed(self, route: Route, path: Any, get: Callable[[str], str | None]) -> frozenset[str] | None:
         """The namespaces in which the sender may do this. Refused (401, 403, 503): not at all, or not in that of the path, or nobody can say."""
@@ -127,19 +148,16 @@ class App:
             tokens.allow(grants, roles=route.roles, namespace=path["namespace"])
         return tokens.namespaces(grants, roles=route.roles)
 
-    async def _body(self, length: str | None, connection: Connection) -> bytes:
-        """Refused: it is too long, and is not read then; or it ends too early."""
-        too_long = Refused(f"the body is longer than {self._body_bytes} bytes: send fewer events at once", status=413, reason="body")
+    async def _body(self, length: int | None, connection: Connection) -> bytes:
+        """Refused: it does not say how long it is, and becomes longer than other bodies may be; or it ends too early."""
         try:
-            if length is not None:  # hyper has seen to it that it is a number, and the only one
-                if int(length) > self._body_bytes:
-                    raise too_long
+            if length is not None:
                 return await connection()
             parts, size = [], 0
             async for part in connection:
                 size += len(part)
                 if size > self._body_bytes:
-                    raise too_long
+                    raise _too_long(self._body_bytes)
                 parts.append(part)
             return b"".join(parts)
         except (RuntimeError, OSError):  # granian's ProtocolError: the client went away in the middle of it
@@ -159,6 +177,10 @@ class Metrics:
         else:
             body = Refused("there is nothing at this path: use /metrics", reason="path").body
             connection.response_bytes(404, [_JSON], _encoder.encode(body))
+
+
+def _too_long(most: int) -> Refused:
+    return Refused(f"the body is longer than {most} bytes: send less at once", status=413, reason="body")
 
 
 def _headers(refused: Refused) -> Headers:
