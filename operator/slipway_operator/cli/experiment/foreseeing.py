@@ -12,7 +12,7 @@ from slipway_operator.cli.experiment.sizing import Aim, Known
 from slipway_operator.cli.experiment.tables import columns
 from slipway_operator.reconcile.experiment import designs
 from slipway_statistics import bandit, bandit_plan
-from slipway_statistics.bandit_plan import Assumed, Claims, Expected, Lost, Moment, Outcomes, Reached, Verdicts
+from slipway_statistics.bandit_plan import Assumed, Claims, Expected, Moment, Outcomes, Reached, Verdicts
 
 SEED: Final = 20261129
 """Of every plan, so that the same question has the same answer."""
@@ -187,18 +187,22 @@ def _lost(found: Foreseen) -> Iterator[str]:
     lost = found.expected.lost
     if not lost.even_split:
         return
-    yield f"Lost by {figures.duration(found.end_s)}, {figures.count(found.expected.units)} units, against all of them with the best arm:"
-    yield from columns([*_losses(lost, found.primary)])
-
-
-def _losses(lost: Lost, primary: str) -> Iterator[tuple[str, ...]]:
-    def told(number: float) -> str:
-        return f"{figures.count(number) if number >= 10 else f'{number:.2g}'}"
-
+    yield (
+        f"Lost by {figures.duration(found.end_s)}, {figures.count(found.expected.units)} units, against all of them with the best arm,"
+        f" in {found.primary}:"
+    )
     of_even = f"{figures.percent(lost.bandit / lost.even_split, places=0)} of an even split's"
-    yield "the bandit", told(lost.bandit), f"{primary}, {of_even}; \u00b1 {told(2 * lost.bandit_error)}"
-    yield "an even split", told(lost.even_split), primary
-    yield "floors alone", told(lost.floors), f"{primary}, which nothing avoids"
+    yield from columns(
+        [
+            ("the bandit", _amount(lost.bandit), f"\u00b1 {_amount(2 * lost.bandit_error)}", of_even),
+            ("an even split", _amount(lost.even_split), "", ""),
+            ("floors alone", _amount(lost.floors), "", "which nothing avoids"),
+        ]
+    )
+
+
+def _amount(number: float) -> str:
+    return figures.count(number) if number >= 10 else f"{number:.2g}"
 
 
 def _verdicts(found: Foreseen) -> Iterator[str]:
