@@ -17,6 +17,9 @@ from slipway_statistics.bandit_plan import Assumed, Claims, Expected, Moment, Ou
 SEED: Final = 20261129
 """Of every plan, so that the same question has the same answer."""
 
+_OFTEN_ENOUGH: Final = 0.8
+"""Share of the runs in which the best arm should win before the end: the power that tests are planned for."""
+
 ROWS_AT: Final = (0.0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
 """Strata that are shown, as parts of all of them: the shares move most at the beginning."""
 
@@ -220,6 +223,8 @@ def _judged(found: Foreseen, said: Verdicts) -> Iterator[str]:
     winners = [arm for arm in found.best if arm != next(iter(found.arms))]
     if winners and len(found.best) < len(found.arms):
         yield f"  {' or '.join(winners)} wins {_when(said.best_wins, found)}."
+        if said.best_wins.by_end < _OFTEN_ENOUGH:
+            yield "  That may not fit: raise maxDurationSeconds, bring more units, or take a test for the verdict."
         yield f"  Another arm wins in {figures.percent(said.another_wins)} of the runs."
     else:
         yield f"  No arm is better than {next(iter(found.arms))}; one is called so in {figures.percent(said.another_wins)} of the runs."

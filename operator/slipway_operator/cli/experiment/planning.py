@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("-f", "--filename", required=True, metavar="FILE", help="a manifest with one Experiment, or - for standard input")
     parser.add_argument("--units-per-day", required=True, type=_positive, metavar="N", help="new units a day: who comes again brings nothing")
-    parser.add_argument("--baseline", type=float, metavar="VALUE", help="control's value of the primary: 0.10 is 10 %% of a Proportion")
+    parser.add_argument("--baseline", type=_number, metavar="VALUE", help="control's value of the primary: 0.10 is 10 %% of a Proportion")
     parser.add_argument("--deviation", type=_positive, metavar="VALUE", help="standard deviation of the primary between units, for a Mean or a Ratio")
     parser.add_argument("--correlation", type=_correlation, metavar="R", help="of the primary with what the unit did before, where it has cuped")
     parser.add_argument(
@@ -216,6 +217,9 @@ def _pair(text: str) -> tuple[str, float]:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: it should be a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r}: it should be a number")
+    return number

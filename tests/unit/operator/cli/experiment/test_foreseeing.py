@@ -90,6 +90,11 @@ def test_what_people_are_told() -> None:
     assert "Another arm wins in " in told
 
 
+def test_a_verdict_that_comes_too_seldom_is_told() -> None:
+    assert "That may not fit" not in text(Known(units_per_day=20_000, baseline=0.1))
+    assert "That may not fit: raise maxDurationSeconds" in text(Known(units_per_day=200, baseline=0.1))
+
+
 def test_with_a_lower_floor_there_never_is_a_verdict() -> None:
     told = text(floor=5)
     assert "There will be no verdict: below a floor of 10 % no arm is ever called a winner." in told

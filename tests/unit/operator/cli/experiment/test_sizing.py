@@ -245,7 +245,15 @@ def test_a_manifest_that_cannot_be_planned(text: str, complaint: str, run: Any, 
     assert complaint in err
 
 
-@pytest.mark.parametrize("wrong", [("--units-per-day", "0"), ("--units-per-day", "x"), ("--units-per-day", "1", "--correlation", "1")])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--units-per-day", "0"),
+        ("--units-per-day", "x"),
+        ("--units-per-day", "1", "--correlation", "1"),
+        ("--units-per-day", "1", "--baseline", "nan"),
+    ],
+)
 def test_numbers_that_cannot_be(wrong: tuple[str, ...], run: Any) -> None:
     with pytest.raises(SystemExit) as raised:
         run("plan", "-f", "xp.yaml", *wrong)
