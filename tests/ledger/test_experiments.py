@@ -303,7 +303,7 @@ def test_the_document_says_what_the_server_does(ledger: Ledger) -> None:
             if name in bodies:
                 answers.append(ask(ledger.port, method.upper(), real, b"{", token=token))
                 assert answers[-1].status in (400, 422)
-                answers.append(announce(ledger.port, method.upper(), real, 1_048_577, token=token))
+                answers.append(announce(ledger.port, method.upper(), real, 2**24 + 1, token=token))
                 assert answers[-1].status == 413
             assert answers[0].status in (200, 201), (name, answers[0])
             for answer in answers:
