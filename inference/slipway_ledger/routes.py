@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slipway_ledger import looks
-from slipway_ledger.refusals import Refused, quoted
+from slipway_ledger.refusals import Refused
+from slipway_service.sentences import quoted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,9 @@ class Kept:
     looked_at: float | None = None
     """On the event loop's clock."""
 
+    carried_out_at: float | None = None
+    """When a look was last carried out, in seconds since 1970."""
+
 
 @dataclass
 class Memories:
@@ -85,7 +88,7 @@ class Observer:
             command=annotations.get(metadata.EXPERIMENT_ANNOTATION),
             now=datetime.now(UTC).replace(microsecond=0),
         )
-        if spec is None or self._ledger is None or not _runs(spec, status) or status.ledger_name is None:
+        if spec is None or self._ledger is None or not runs(spec, status) or status.ledger_name is None:
             return base
         return await self._with_look(base, spec, status.ledger_name, self._ledger)
 
@@ -148,7 +151,7 @@ def trials(experiments: Iterable[Object], target: str) -> Iterator[Trial]:
             yield found
 
 
-def _runs(spec: ExperimentSpec, status: ExperimentStatus) -> bool:
+def runs(spec: ExperimentSpec, status: ExperimentStatus) -> bool:
     """Whether looks are taken: every router has the division, and nothing is decided."""
     return not spec.suspend and status.decision is None and status.traffic is not None and status.traffic.since is not None
 

@@ -35,7 +35,7 @@ from slipway_operator.cluster import (
     routers,
     triton,
 )
-from slipway_operator.controller import experiments, keeper, passes, queue, store, worker
+from slipway_operator.controller import experiments, exporter, keeper, passes, queue, store, worker
 
 log = logging.getLogger("slipway.operator")
 
@@ -339,6 +339,9 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
         )
         book = await stack.enter_async_context(ledger_of(configured)) if configured.ledger_url else None
         memories = observe_experiments.Memories()
+        told = exporter.Exporter(operator.experiments, memories=memories, leads=lambda: elector.leading)
+        metrics.REGISTRY.register(told)
+        stack.callback(metrics.REGISTRY.unregister, told)
         experimenters = experiments.Worker(
             keys=experiment_keys,
             objects=operator.experiments,

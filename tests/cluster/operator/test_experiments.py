@@ -1,5 +1,6 @@
 """The life of an Experiment with the real API server, the real KServe and a real ledger; pods and routers are played."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,25 @@ def test_suspending_and_deleting_give_every_unit_back_at_once(trial: Trial) -> N
     trial.delete()
     eventually(lambda: undivided(trial, revision=stable), within_s=3)
     eventually(trial.shop.ready)
+
+
+def test_prometheus_is_told_of_an_experiment_for_as_long_as_it_is_there(trial: Trial, ledger: Ledger, experimenter: RunningOperator) -> None:
+    names = {"namespace": trial.shop.namespace, "experiment": trial.name, "model": "digits"}
+
+    def value(metric: str, **labels: str) -> float | None:
+        return metrics.REGISTRY.get_sample_value(f"slipway_experiment_{metric}", names | labels)
+
+    trial.apply()
+    trial.serve()
+    feed(ledger, trial, control=(200, 40), v2=(200, 40))
+    eventually(lambda: value("arm_units", arm="v2") == 200)
+    assert value("verdict", verdict=trial.status()["verdict"]) == 1
+    assert value("condition", condition="Admitted", status="True", reason="Dividing") == 1
+    eventually(lambda: 0 <= time.time() - (value("last_look_timestamp_seconds") or 0) < 5)
+    assert metrics.REGISTRY.get_sample_value("slipway_experiment_looks_total", {"result": "kept"})
+
+    trial.delete()
+    eventually(lambda: value("verdict", verdict="Won") is None)
 
 
 def test_without_its_ledger_units_stay_and_looks_go_on_when_it_is_back(trial: Trial, ledger: Ledger) -> None:

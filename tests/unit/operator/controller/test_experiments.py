@@ -63,7 +63,8 @@ class World:
         self.told: list[str] = []
         self.status_refused: Exception | None = None
         self.memories = Memories()
-        meters = metrics.Metrics.on(CollectorRegistry())
+        self.registry = CollectorRegistry()
+        meters = metrics.Metrics.on(self.registry)
         self.keys: queue.WorkQueue[store.Key] = queue.WorkQueue(name="test", meters=meters)
         self.objects = store.Store()
         self.objects.put(self.body)
@@ -111,6 +112,13 @@ class World:
 
     async def one_pass(self) -> None:
         await self.worker._one(KEY)
+
+    def counted(self, name: str) -> dict[str, float]:
+        """Of a counter with one label: what is not 0."""
+        (family,) = (family for family in self.registry.collect() if family.name == name)
+        return {
+            value: sample.value for sample in family.samples if sample.name == f"{name}_total" and sample.value for value in sample.labels.values()
+        }
 
     async def gone(self) -> None:
         self.objects.remove(self.body)
@@ -320,3 +328,60 @@ async def test_without_a_ledger_the_status_says_so_and_nobody_is_asked() -> None
 )
 def test_the_target_of_a_body(body: dict[str, Any], expected: tuple[str, str] | None) -> None:
     assert experiments.target_key(body) == expected
+
+
+LOOKS, DECISIONS = "slipway_experiment_looks", "slipway_experiment_decisions"
+
+
+async def test_looks_are_counted_by_what_the_ledger_made_of_them() -> None:
+    world = World(looking())
+    await world.one_pass()
+    assert world.counted(LOOKS) == {"kept": 1}
+
+    known = world.statuses[0]
+    world.seen = xp.observed(known, sums=xp.sums(known, units=520, now=builders.at(40)), journal=world.kept.journal, now=builders.at(40))
+    await world.one_pass()
+    assert world.counted(LOOKS) == {"kept": 1, "unchanged": 1}
+
+    world.seen = xp.observed(known, trouble="It does not answer.")
+    await world.one_pass()
+    assert world.counted(LOOKS) == {"kept": 1, "unchanged": 1, "failed": 1}
+
+
+async def test_a_look_that_the_ledger_does_not_take_is_counted_as_failed_and_not_carried_out() -> None:
+    world = World(looking())
+    world.ledger.refuses["append"] = AWAY
+    await world.one_pass()
+    assert world.counted(LOOKS) == {"failed": 1}
+    assert world.kept.carried_out_at is None
+
+
+async def test_a_pass_without_a_look_leaves_the_time_of_the_last_one() -> None:
+    world = World(looking())
+    await world.one_pass()
+    assert world.kept.carried_out_at is not None
+    world.kept.carried_out_at = 7.0
+    world.seen = xp.observed(world.statuses[0], trouble="It does not answer.")
+    await world.one_pass()
+    assert world.kept.carried_out_at == 7.0
+
+
+async def test_a_decision_is_counted_when_the_status_has_it() -> None:
+    world = World(xp.observed(xp.begun(), command="rollback"))
+    world.status_refused = errors.NotLeading("Another operator leads.")
+    await world.one_pass()
+    assert world.counted(DECISIONS) == {}
+
+    world.status_refused = None
+    await world.one_pass()
+    assert world.counted(DECISIONS) == {"RollBack": 1}
+
+
+def test_looks_and_decisions_are_told_of_before_there_are_any() -> None:
+    world = World(starting())
+
+    for name, label, values in (
+        (LOOKS, "result", ("kept", "unchanged", "failed")),
+        (DECISIONS, "action", ("Promote", "RollBack", "KeepControl", "StopArm")),
+    ):
+        assert [world.registry.get_sample_value(f"{name}_total", {label: value}) for value in values] == [0] * len(values)
