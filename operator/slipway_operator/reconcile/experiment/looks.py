@@ -36,7 +36,7 @@ def observed_by(observed: Observed, spec: ExperimentSpec, status: ExperimentStat
     """All that a look goes by. Units of arms that had no slots cannot be: they count as joined wrongly."""
     strays = sum(sum(units.values()) for units in _strays(status, sums))
     counted = {metric.name for metric in spec.metrics if metric.source == "Outcomes"}
-    # Nobody reads other metrics to date, and the ledger takes no look of more than 256 KiB.
+    # Nobody reads other metrics to date, and a look of all of them would be twice as long.
     to_date = {metric.name for metric in spec.metrics if metric.role in ("Primary", "Guardrail")} & counted
     memory = observed.journal.memory if observed.journal else Memory()
     return statistics.Observed(

@@ -202,11 +202,6 @@ def test_questions_that_have_no_answer(metric: dict[str, Any], known: Known, com
     assert complaint in str(raised.value)
 
 
-def test_a_bandit_has_no_plan() -> None:
-    with pytest.raises(Unanswerable, match="a plan is of mode Test"):
-        _sized(mode="Bandit", analysis={"minDurationSeconds": 0, "maxDurationSeconds": 86_400})
-
-
 MANIFEST = """\
 apiVersion: slipway.dev/v1alpha1
 kind: Experiment
@@ -250,7 +245,15 @@ def test_a_manifest_that_cannot_be_planned(text: str, complaint: str, run: Any, 
     assert complaint in err
 
 
-@pytest.mark.parametrize("wrong", [("--units-per-day", "0"), ("--units-per-day", "x"), ("--units-per-day", "1", "--correlation", "1")])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--units-per-day", "0"),
+        ("--units-per-day", "x"),
+        ("--units-per-day", "1", "--correlation", "1"),
+        ("--units-per-day", "1", "--baseline", "nan"),
+    ],
+)
 def test_numbers_that_cannot_be(wrong: tuple[str, ...], run: Any) -> None:
     with pytest.raises(SystemExit) as raised:
         run("plan", "-f", "xp.yaml", *wrong)

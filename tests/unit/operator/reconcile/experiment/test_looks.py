@@ -47,7 +47,7 @@ def test_conversions_that_come_after_a_step_count_for_the_stratum_that_was_seen(
 
 
 def test_of_metrics_that_nobody_reads_to_date_only_closed_windows_are_kept() -> None:
-    """Six arms, twenty metrics and ten strata make 280 kB of both, and the ledger takes 256 KiB."""
+    """Six arms, twenty metrics and ten strata make 280 kB of both."""
     more = [
         xp.CONVERSION | {"name": name, "role": role, "minimumEffect": None, "baseline": None} for name, role in (("a", "Secondary"), ("b", "Observe"))
     ]
