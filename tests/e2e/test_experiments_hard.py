@@ -42,7 +42,7 @@ def test_an_arm_that_loses_exposures_is_seen_and_nothing_is_decided(stage: Stage
 
     It is the first test here: routers that have told of units have connections that would go on leading past the relay.
     """
-    analysis = ANALYSIS | {"minUnitsPerArm": MANY * 2 // 5}
+    analysis = ANALYSIS | {"minUnitsPerArm": MANY * 2 // 5}  # by sample_ratio.look the loss is seen from 30,000 units on; a win would take 50,000
     with losing(stage, "v3", one_in=20):
         apply(stage, "lossy", arms={"v3": 3}, analysis=analysis, assignment={"unit": {"header": "x-user-id"}, "seed": "lossy"})
         started(stage, "lossy")
