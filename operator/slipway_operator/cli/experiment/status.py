@@ -94,9 +94,7 @@ def next_step(spec: ExperimentSpec, status: ExperimentStatus, *, title: str) -> 
     if _says(status, conditions.DECIDED, "False", reason=conditions.HELD):
         return f"nothing, until somebody says so: {_annotate(title)} slipway.dev/experiment='rollback', or 'promote ARM'."
     if status.verdict == UNHEALTHY:
-        return (
-            f"nothing but harm is decided, and at {_end(spec, status.started_at)} control is kept; find the cause, then delete it and begin anew."
-        )
+        return f"nothing but harm is decided, and at {_end(spec, status.started_at)} control is kept; find the cause, then delete it and begin anew."
     return f"{_next_share(spec, status)}; a decision as soon as the interval allows one, at the latest {_end(spec, status.started_at)}."
 
 
