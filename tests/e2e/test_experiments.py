@@ -29,8 +29,7 @@ from slipway_testing.users import Users
 @pytest.fixture(scope="module")
 def control(stage: Stage) -> str:
     """A revision that serves, and the files of those to come."""
-    for number in range(1, 9):
-        stage.store(f"model/{number}/model.onnx", onnx_models.doubled())
+    stage.store_all({f"model/{number}/model.onnx": onnx_models.doubled() for number in range(1, 9)})
     stage.apply(TARGET, uri="pvc://models/model/1", format="onnx", **DOUBLED)
     return stage.ready(TARGET)
 

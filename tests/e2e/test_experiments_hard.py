@@ -31,8 +31,7 @@ LOST_A_KILL = 400
 @pytest.fixture(scope="module", autouse=True)
 def control(stage: Stage) -> str:
     """A revision that serves, and the files of those to come."""
-    for number in range(1, 5):
-        stage.store(f"model/{number}/model.onnx", onnx_models.doubled())
+    stage.store_all({f"model/{number}/model.onnx": onnx_models.doubled() for number in range(1, 5)})
     stage.apply(TARGET, uri="pvc://models/model/1", format="onnx", **DOUBLED)
     return stage.ready(TARGET)
 
