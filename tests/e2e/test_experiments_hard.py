@@ -101,7 +101,7 @@ def kill(stage: Stage, chance: random.Random) -> str:
     if what == "router" and sum(ready(stage, pod) for pod in pods) < 2:
         return ""  # with the last one users would notice, and this is about what is counted
     if pods:
-        stage.run("delete", "pod", chance.choice(pods), f"--namespace={namespace}", "--grace-period=0", "--force", "--wait=false")
+        stage.kube.request("DELETE", f"{resources.PODS.path(namespace=namespace, name=chance.choice(pods))}?gracePeriodSeconds=0")
     return what
 
 
