@@ -183,7 +183,7 @@ def _running(scene: scenes.Scene, target: targets.Observed) -> Plan:
             scenes.said_by(scene, told),
             told,
             outcome=Wait(scenes.FOLLOW_S),
-            events=(scenes.event(conditions.EXPERIMENT_STEP, told.message, "Warning"),),
+            events=(scenes.event(conditions.EXPERIMENT_STEP, told.message, "Warning" if _without_pods(scene, out) else "Normal"),),
         )
     if traffic.since is None:
         if not _live(scene, target):
@@ -211,8 +211,12 @@ def _out(scene: scenes.Scene, target: targets.Observed) -> frozenset[str]:
 
 
 def _pods_changed(scene: scenes.Scene, out: frozenset[str]) -> str:
-    down = sorted(name for name in out if not any(arm.name == name and arm.stopped for arm in scene.status.arms))
-    return f"Arm {' and '.join(down)} has no ready pod: control serves its units until it has." if down else "Every arm has pods again."
+    down = _without_pods(scene, out)
+    return scenes.no_pods_told(down) if down else "Every arm has pods again."
+
+
+def _without_pods(scene: scenes.Scene, out: frozenset[str]) -> list[str]:
+    return sorted(out - scenes.stopped_arms(scene))
 
 
 def _live(scene: scenes.Scene, target: targets.Observed) -> bool:
@@ -322,11 +326,12 @@ def _command(scene: scenes.Scene) -> Plan | None:
         return None
     scene = scene.with_status(handled=command)
     verb, *words = command.split()
+    asked = f"Annotation {metadata.EXPERIMENT_ANNOTATION} asked for it: {command}."
     if verb.lower() == "rollback":
-        return following.conclude(scene, "RollBack", arm=None, why="Somebody asked for it.")
+        return following.conclude(scene, "RollBack", arm=None, why=asked)
     named = next((arm.name for arm in scene.status.arms if words and arm.name == words[0] and not arm.stopped), None)
     if verb.lower() == "promote" and named is not None and named != scene.spec.control.name:
-        return following.promote(scene, target, named, why="Somebody asked for it.", beside={})
+        return following.promote(scene, target, named, why=asked, beside={})
     arms = ", ".join(arm.name for arm in scene.spec.treatments)
     message = f"Annotation {metadata.EXPERIMENT_ANNOTATION} says {command!r}, which is neither 'promote <arm>' with an arm of {arms} nor 'rollback'."
     return scenes.planned(scene, scenes.dividing(scene), outcome=Wait(1.0), events=(scenes.event(conditions.HELD, message, "Warning"),))

@@ -1,7 +1,7 @@
 """What passes over an Experiment are decided from, and what any of them ends with: a status with its conditions, and a division of the units."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -162,11 +162,18 @@ def _last_slots(scene: Scene, arm: str) -> int:
 
 
 def step_told(scene: Scene) -> str:
-    """What step it is, in a sentence."""
+    """What step it is, in a sentence; a second one of arms that wait for pods."""
     traffic = scene.status.traffic
     step, percent = (traffic.step, traffic.percent) if traffic else (0, 0)
     arms = ", ".join(arm.name for arm in scene.status.arms if arm.name != scene.spec.control.name and not arm.stopped)
-    return f"Step {step} of {len(scene.spec.steps)}: {percent} % of the units get {arms}."
+    told = f"Step {step} of {len(scene.spec.steps)}: {percent} % of the units get {arms}."
+    down = sorted(without_slots(scene) - stopped_arms(scene)) if traffic else []
+    return f"{told} {no_pods_told(down)}" if down else told
+
+
+def no_pods_told(arms: Sequence[str]) -> str:
+    """That arms have no pods, and what becomes of their units."""
+    return f"Arm {' and '.join(arms)} has no ready pod: control serves its units until it has."
 
 
 def event(reason: str, message: str, kind: Literal["Normal", "Warning"] = "Normal") -> Event:

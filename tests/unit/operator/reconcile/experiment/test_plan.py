@@ -415,7 +415,10 @@ def test_the_only_arm_without_pods_comes_back_as_well() -> None:
         made = plan(down, target=xp.target(xp.split(down), pods={"v8": 0}))
         down = xp.status(made)
     assert made.outcome != Wait(scenes.FOLLOW_S), "there is nothing for routers to follow"
-    back = xp.status(plan(down))
+    assert message(made) == "Step 2 of 3: 0 % of the units get v8. Arm v8 has no ready pod: control serves its units until it has."
+    again = plan(down)
+    assert [(event.type, event.message) for event in again.events] == [("Normal", "Every arm has pods again.")]
+    back = xp.status(again)
     begun = xp.status(plan(back)).traffic
     assert begun
     assert (slots(back), begun.since) == (slots(known), "2026-11-24T12:00:00Z")
@@ -765,6 +768,7 @@ def over(of: ExperimentSpec) -> Plan:
 def test_somebody_may_decide_at_any_step(known: Any, command: str, expected: tuple[str, str | None]) -> None:
     made = plan(known(), command=command)
     assert (decided(made), xp.status(made).handled) == (expected, command)
+    assert message(made, conditions.DECIDED) == f"Annotation slipway.dev/experiment asked for it: {command}."
 
 
 @pytest.mark.parametrize("command", ["promote", "promote v7", "promote control", "stop"])
