@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from slipway_box import ports
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -24,18 +26,9 @@ class Answer:
         return json.loads(self.body)
 
 
-_given_ports: set[int] = set()
-
-
 def free_port() -> int:
-    """A port that nobody listens on, and that was not given before: the kernel may offer one twice until somebody listens on it."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given_ports:
-            _given_ports.add(port)
-            return port
+    """A port that nobody listens on, and that nobody else on this machine was or will be given meanwhile."""
+    return ports.free(1)[0]
 
 
 def accepts(port: int) -> bool:
