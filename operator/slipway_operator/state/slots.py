@@ -4,6 +4,7 @@ A unit (a user, a session, a request) is hashed to a slot for good. A rollout mo
 nobody is handed from one new revision to another, and those who have met a new revision stay with it while its share grows.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
@@ -75,7 +76,7 @@ class Allocation:
 
     def count(self, owner: str) -> int:
         """How many slots a revision has."""
-        return sum(1 for mine in self._owners() if mine == owner)
+        return sum(slots for slots, mine in self._shares() if mine == owner)
 
     def moved(self, wanted: Mapping[str, int], *, base: str) -> "Allocation":
         """With so many slots for each revision of ``wanted`` and all others for ``base``, moving as few slots as that takes.
@@ -105,11 +106,16 @@ class Allocation:
         whole = cls.whole(control).moved(final, base=control)
         return whole.moved({control: whole.count(control)} | {arm: now for arm, (now, _) in arms.items()}, base=waiting)
 
-    def _owners(self) -> Iterator[str]:
+    def _shares(self) -> Iterator[tuple[int, str]]:
+        """Of each run, how many slots it has, and whose they are."""
         begin = 0
         for end, owner in self.runs:
-            yield from (owner for _ in range(begin, end))
+            yield end - begin, owner
             begin = end
+
+    def _owners(self) -> Iterator[str]:
+        """Slot by slot, whose it is."""
+        return itertools.chain.from_iterable(itertools.repeat(owner, slots) for slots, owner in self._shares())
 
 
 def _circle(owner: str) -> Iterator[int]:
