@@ -121,8 +121,7 @@ class Allocation:
 def _circle(owner: str) -> Iterator[int]:
     """All slots, from the place of a revision onwards; the place follows from its name."""
     place = _part(murmur2(owner.encode()), SLOTS)
-    yield from range(place, SLOTS)
-    yield from range(place)
+    return itertools.chain(range(place, SLOTS), range(place))
 
 
 def _take(owners: list[str], owner: str, *, upto: int, base: str) -> None:
@@ -133,12 +132,14 @@ def _take(owners: list[str], owner: str, *, upto: int, base: str) -> None:
 
 
 def _give_back(owners: list[str], owner: str, *, keep: int, base: str) -> None:
-    mine = [slot for slot in _circle(owner) if owners[slot] == owner]
-    for slot in mine[keep:]:
-        owners[slot] = base
+    if owners.count(owner) > keep:
+        mine = [slot for slot in _circle(owner) if owners[slot] == owner]
+        for slot in mine[keep:]:
+            owners[slot] = base
 
 
 def _runs(owners: list[str]) -> Iterator[tuple[int, str]]:
-    for slot, owner in enumerate(owners):
-        if slot + 1 == len(owners) or owners[slot + 1] != owner:
-            yield slot + 1, owner
+    end = 0
+    for owner, same in itertools.groupby(owners):
+        end += len(list(same))
+        yield end, owner
