@@ -275,7 +275,15 @@ def writes() -> float:
     return sum(sample.value for sample in samples if sample.name.endswith("_total") and sample.labels["method"] in ("PATCH", "POST", "DELETE"))
 
 
-@pytest.mark.usefixtures("experimenter")
+@pytest.fixture
+def experimenter_of_the_shop(kubeconfig: Path, runtime: None, ledger: Ledger, shop: Shop) -> Iterator[RunningOperator]:
+    """The same for one namespace: what it writes is about nothing that other tests made."""
+    its = {"namespace": shop.namespace, "lease_namespace": shop.namespace}
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], **its, **connected(ledger)) as running:
+        yield running
+
+
+@pytest.mark.usefixtures("experimenter_of_the_shop")
 def test_fifty_experiments_at_rest_write_nothing(kube: Kube, shop: Shop, ledger: Ledger) -> None:
     """For each of five targets four that are over, one that runs without anybody coming by, and five that wait for it."""
     space = shop.namespace
