@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,14 @@ class Answer:
 def free_port() -> int:
     """A port that nobody listens on, and that nobody else on this machine was or will be given meanwhile."""
     return ports.free(1)[0]
+
+
+def own_addresses() -> Iterator[str]:
+    """Addresses that nobody else on this machine has while this process lives, for servers that cannot choose their port: made of ports that are
+    its own."""
+    while True:
+        (port,) = ports.free(1)
+        yield from (f"127.{port // 250}.{port % 250}.{host}" for host in range(1, 255))
 
 
 def accepts(port: int) -> bool:
