@@ -205,7 +205,7 @@ async def test_killed(world: World, router: Router, address: str) -> None:
     await router.nginx.kill()
     await asyncio.sleep(0.2)
     await router.nginx.start()
-    await until(router.served, within_s=1.5)
+    await until(router.served, within_s=4)
 
 
 @needs_nginx
