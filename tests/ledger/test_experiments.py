@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ledger.conftest import Start
-from ledger.harness import ADMIN, APPLICATION, CHECKOUT, NOW, READER, TOKENS, Ledger, announce, ask, at, definition, exposure, outcome
+from ledger.harness import ADMIN, APPLICATION, CHECKOUT, NOW, READER, TOKENS, Ledger, announce, ask, at, definition, eventually, exposure, outcome
 from ledger.test_hostile import refused
 from slipway_testing.postgres_server import PostgresServer
 
@@ -202,7 +202,7 @@ def test_experiments_are_listed_with_their_state(ledger: Ledger) -> None:
 def test_experiments_of_other_namespaces_are_not_listed(ledger: Ledger) -> None:
     ledger.register("/v1/experiments/bank/first")
     ledger.tokens.write_text(f"{TOKENS}reader teller-token-0123456789 bank\n")
-    time.sleep(1.1)  # until the file is read again
+    eventually(lambda: ledger.get("/v1/experiments", "teller-token-0123456789").status == 200)  # the file is read again every second
 
     listed = ledger.get("/v1/experiments", "teller-token-0123456789").said["experiments"]
 
