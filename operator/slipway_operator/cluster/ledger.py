@@ -1,6 +1,7 @@
 """The ledger's HTTP API, as far as experiments need it."""
 
 import contextlib
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from slipway_operator.cluster.ledger_requests import Requests, Way, looks_path, path
 from slipway_operator.errors import LedgerAbsent, LedgerConflict, LedgerError
-from slipway_operator.state.experiment import Journal, Sums
+from slipway_operator.state.experiment import Journal, Registration, Sums
 from slipway_statistics import record, sums
 from slipway_statistics.experiment import Arms, Memory
 
@@ -38,6 +39,28 @@ class Ledger:
         """Take no more events for it. Nothing is wrong where there is none, or where it has ended."""
         with contextlib.suppress(LedgerAbsent):
             await self._ask("DELETE", path(namespace, name))
+
+    async def registrations(self) -> tuple[Registration, ...]:
+        """Every experiment of the namespaces that the token may read, ended ones that still have data among them: a thousand at most."""
+        answer = await self._ask("GET", "/v1/experiments")
+        try:
+            return tuple(_registration(entry) for entry in answer["experiments"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise LedgerError(f"The experiments of the ledger cannot be read: {error!r}. Do operator and ledger have one version?") from error
+
+    async def quiet_s(self, namespace: str, name: str) -> float:
+        """Seconds, by the ledger's clock, since a router last told of a unit of an experiment; infinite where none ever did, or there is none."""
+        try:
+            answer = await self._ask("GET", f"{path(namespace, name)}/sums")
+        except LedgerAbsent:
+            return math.inf
+        try:
+            newest = answer["newest"]["exposure"]
+            return (_time(answer["now"]) - _time(newest)).total_seconds() if newest else math.inf
+        except (KeyError, TypeError, ValueError) as error:
+            raise LedgerError(
+                f"The sums of experiment {namespace}/{name} cannot be read: {error!r}. Do operator and ledger have one version?"
+            ) from error
 
     async def sums(self, namespace: str, name: str, *, quantiles: Mapping[str, float]) -> Sums:
         """What is known now; and for the metrics of ``quantiles`` what their caps are made of, where it is known."""
@@ -78,6 +101,13 @@ class Ledger:
             return answer.body
         message = f"The ledger at {self._url} refuses {method} with {answer.status}: {answer.said}."
         raise {404: LedgerAbsent, 409: LedgerConflict}.get(answer.status, LedgerError)(message)
+
+
+def _registration(entry: Mapping[str, Any]) -> Registration:
+    namespace, slash, name = str(entry["name"]).partition("/")
+    if not slash:
+        raise ValueError(f"{namespace!r} has no namespace")
+    return Registration(namespace=namespace, name=name, running=entry["state"] == "Running")
 
 
 def _newest(answer: Mapping[str, Any], *, after: int) -> Journal | int:

@@ -57,6 +57,10 @@ class Store:
         """Every object there is."""
         return tuple(self._objects)
 
+    def all(self) -> tuple[Object, ...]:
+        """Every object itself."""
+        return tuple(self._objects.values())
+
     def keys_in(self, namespace: str) -> tuple[Key, ...]:
         """Those of one namespace."""
         return tuple(self._of_namespace.get(namespace, ()))

@@ -665,7 +665,7 @@ class ExperimentStatus(Model):
     proposal: ProposalStatus | None = Field(default=None, description="A promotion that waits for consent.")
     decision: DecisionStatus | None = Field(default=None, description="What was decided; absent while it runs.")
     handled: Annotated[str, Field(max_length=128)] | None = Field(
-        default=None, description="The last value of annotation slipway.dev/experiment that was carried out."
+        default=None, description="The last value of annotation slipway.dev/experiment that was carried out, or refused."
     )
     conditions: Annotated[tuple[Condition, ...], FromList] = Field(
         default=(), max_length=16, description="Conditions, in the order a person reads them.", json_schema_extra=keyed_list("type")

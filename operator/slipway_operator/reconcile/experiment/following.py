@@ -74,7 +74,7 @@ def _given_up(scene: scenes.Scene, said: statistics.Look, beside: Mapping[str, V
 
 
 def _on(scene: scenes.Scene, beside: Mapping[str, Verdict]) -> Plan:
-    return scenes.planned(scene, scenes.dividing(scene), beside=beside, outcome=Wait(scene.spec.analysis.interval_seconds))
+    return scenes.planned(scene, scenes.dividing(scene), beside=beside, outcome=Wait(scenes.rest_s(scene, scene.spec.analysis.interval_seconds)))
 
 
 def _held(scene: scenes.Scene, beside: Mapping[str, Verdict], why: str) -> Plan:
@@ -166,6 +166,12 @@ def promote(scene: scenes.Scene, target: targets.Observed, arm: str, *, why: str
         changed = f"{why} spec.model of ModelDeployment {scene.spec.target_ref.name} was changed meanwhile and is what follows."
         return conclude(scene, "KeepControl", arm=arm, why=changed, beside=beside)
     return conclude(scene, "Promote", arm=arm, why=why, beside=beside)
+
+
+def control_gone(scene: scenes.Scene) -> Plan:
+    """There is nothing left to compare with."""
+    why = f"ModelDeployment {scene.spec.target_ref.name} serves another revision than the control."
+    return conclude(scene, "KeepControl", arm=None, why=why)
 
 
 def _without_effect(scene: scenes.Scene, target: targets.Observed, said: statistics.Look, design: Design, beside: Mapping[str, Verdict]) -> Plan:

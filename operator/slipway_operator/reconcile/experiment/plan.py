@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
-from slipway_operator.api import conditions, metadata
+from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import (
     ArmStatus,
     DecisionStatus,
@@ -18,7 +18,7 @@ from slipway_operator.api.v1alpha1.experiment import (
     ExperimentTraffic,
 )
 from slipway_operator.reconcile import summary
-from slipway_operator.reconcile.experiment import checks, designs, divisions, following, looks, scenes, telling
+from slipway_operator.reconcile.experiment import checks, commands, designs, divisions, following, looks, scenes, telling
 from slipway_operator.reconcile.summary import Verdict, failed, passed
 from slipway_operator.state import observed as targets
 from slipway_operator.state.experiment import Observed, Plan, Sums
@@ -45,6 +45,13 @@ def plan(observed: Observed) -> Plan:
     scene = scenes.Scene(observed=observed, spec=spec, status=observed.status)
     if observed.status.decision is not None:
         return _decided(scene, observed.status.decision)
+    found = commands.heard(scene)
+    return _undecided(found) if isinstance(found, scenes.Scene) else found
+
+
+def _undecided(scene: scenes.Scene) -> Plan:
+    """Nothing was decided yet, and nobody has said anything that decides."""
+    observed, spec = scene.observed, scene.spec
     turn = checks.turn(observed, spec)
     if turn.status != "True" or observed.target is None:
         return _waiting(scene, turn)
@@ -55,10 +62,8 @@ def plan(observed: Observed) -> Plan:
         scene = _without_turn(scene)
     if scene.status.admitted_at is None or scene.status.target is None:
         return _admitted(scene, observed.target)
-    if observed.target.selected not in (None, scene.status.target.revision):
-        return following.conclude(
-            scene, "KeepControl", arm=None, why=f"ModelDeployment {spec.target_ref.name} serves another revision than the control."
-        )
+    if not checks.control_serves(scene.status, observed.target):
+        return following.control_gone(scene)
     scene = _with_what_git_says(scene, observed.target)
     if scene.status.traffic is None:
         return _starting(scene, observed.target)
@@ -173,8 +178,6 @@ def _running(scene: scenes.Scene, target: targets.Observed) -> Plan:
     traffic = scene.status.traffic
     if traffic is None:
         raise ValueError("an experiment that runs has a division")
-    if (command := _command(scene)) is not None:
-        return command
     out = _out(scene, target)
     if out != scenes.without_slots(scene) and _has_room(scene, traffic, out):
         scene = scenes.divided(scene, step=traffic.step, out=out)
@@ -185,7 +188,8 @@ def _running(scene: scenes.Scene, target: targets.Observed) -> Plan:
             outcome=Wait(scenes.FOLLOW_S),
             events=(scenes.event(conditions.EXPERIMENT_STEP, told.message, "Warning" if _without_pods(scene, out) else "Normal"),),
         )
-    if traffic.since is None:
+    alarmed = scene.observed.sums is not None or scene.observed.trouble is not None
+    if traffic.since is None and not alarmed:
         if not _live(scene, target):
             told = failed(conditions.ROUTING, "Routers take the division up.")
             return scenes.planned(scene, told, outcome=Wait(scenes.FOLLOW_S))
@@ -245,9 +249,10 @@ def _begun(scene: scenes.Scene) -> Plan:
 def _unlooked(scene: scenes.Scene) -> Plan:
     """No time for a look yet, or no ledger to take one by: guardrails of the routers are watched all the same."""
     trouble = scene.observed.trouble
-    told = scenes.conditions_before(scene.status, conditions.DECIDED)
+    before = scenes.conditions_before(scene.status, conditions.DECIDED)
+    told = {kind: verdict for kind, verdict in before.items() if verdict.reason != conditions.COMMAND_REFUSED}
     if trouble is None:
-        return scenes.planned(scene, scenes.dividing(scene), beside=told, outcome=Wait(max(scene.observed.look_in_s, 0.05)))
+        return scenes.planned(scene, scenes.dividing(scene), beside=told, outcome=Wait(max(scenes.rest_s(scene, scene.observed.look_in_s), 0.05)))
     recorded = {conditions.RECORDED: failed(conditions.LEDGER_UNAVAILABLE, f"{trouble} Units stay where they are, and no look is taken.")}
     design = designs.design(scene.spec, designs.by_name(scene.status.metrics))
     broken = looks.crossed(looks.routed(scene.observed, scene.spec, scene.status, design=design))
@@ -259,7 +264,7 @@ def _unlooked(scene: scenes.Scene) -> Plan:
         scenes.dividing(scene),
         beside={**told, **recorded},
         register=register,
-        outcome=Wait(min(scenes.RETRY_S, scene.spec.analysis.interval_seconds)),
+        outcome=Wait(scenes.rest_s(scene, min(scenes.RETRY_S, scene.spec.analysis.interval_seconds))),
     )
 
 
@@ -319,24 +324,6 @@ def _told(before: ExperimentStatus, after: ExperimentStatus | None) -> dict[str,
     return {"action": "NextStep", "arm": None} if strata[0] != strata[1] else None
 
 
-def _command(scene: scenes.Scene) -> Plan | None:
-    """What somebody told the experiment by annotation, once."""
-    command, target = (scene.observed.command or "").strip()[:128], scene.observed.target
-    if not command or command == scene.status.handled or target is None:
-        return None
-    scene = scene.with_status(handled=command)
-    verb, *words = command.split()
-    asked = f"Annotation {metadata.EXPERIMENT_ANNOTATION} asked for it: {command}."
-    if verb.lower() == "rollback":
-        return following.conclude(scene, "RollBack", arm=None, why=asked)
-    named = next((arm.name for arm in scene.status.arms if words and arm.name == words[0] and not arm.stopped), None)
-    if verb.lower() == "promote" and named is not None and named != scene.spec.control.name:
-        return following.promote(scene, target, named, why=asked, beside={})
-    arms = ", ".join(arm.name for arm in scene.spec.treatments)
-    message = f"Annotation {metadata.EXPERIMENT_ANNOTATION} says {command!r}, which is neither 'promote <arm>' with an arm of {arms} nor 'rollback'."
-    return scenes.planned(scene, scenes.dividing(scene), outcome=Wait(1.0), events=(scenes.event(conditions.HELD, message, "Warning"),))
-
-
 def _decided(scene: scenes.Scene, decision: DecisionStatus) -> Plan:
     """On the way to what was decided, or at rest there."""
     decided = {conditions.DECIDED: passed(following.REASONS[decision.action], decision.message)}
@@ -384,8 +371,8 @@ def _taken_over(scene: scenes.Scene, target: targets.Observed) -> bool:
 
 
 def _carried_out(scene: scenes.Scene, target: targets.Observed | None, decision: DecisionStatus) -> bool:
-    """Whether every ready router has what follows."""
-    if target is None:
+    """Whether every ready router has what follows; of units that nobody ever divided nothing does."""
+    if target is None or not scene.status.strata:
         return True
     split = target.table.division.split if target.table else None
     if split is None or (split.groups is not None and split.groups.experiment == scenes.full_name(scene)) or not target.followed:

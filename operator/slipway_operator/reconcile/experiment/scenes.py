@@ -27,6 +27,9 @@ FOLLOW_S: Final = 0.25
 ARMS_LOOK_S: Final = 2.0
 """Seconds between two looks at arms that get their pods."""
 
+WATCH_S: Final = 2.0
+"""Seconds between two readings of routers' counts, where looks are less often: as often as a rollout reads them."""
+
 RETRY_S: Final = 5.0
 """Seconds after which a ledger that did not answer is asked again, where looks are less often."""
 
@@ -48,6 +51,8 @@ class Scene:
     observed: Observed
     spec: ExperimentSpec
     status: ExperimentStatus
+    refused: Verdict | None = None
+    """What somebody said by annotation, and why it cannot be followed."""
 
     @property
     def now(self) -> str:
@@ -96,7 +101,8 @@ def planned(
 ) -> Plan:
     """The plan of a pass that the spec allows; reason and summary are those of the conditions, unless a look has said more."""
     accepted = passed(conditions.SPEC_ACCEPTED, "The spec can be carried out.")
-    concerns = {conditions.ACCEPTED: accepted, conditions.ADMITTED: admitted, **(beside or {})}
+    refused = {conditions.DECIDED: scene.refused} if scene.refused else {}
+    concerns = {conditions.ACCEPTED: accepted, conditions.ADMITTED: admitted, **refused, **(beside or {})}
     status = scene.status.model_copy(
         update={
             "observed_generation": scene.observed.identity.generation,
@@ -105,7 +111,19 @@ def planned(
         }
     )
     warnings = (told for verdict in concerns.values() for told in warning(scene.observed, verdict))
-    return Plan(status=status, events=(*events, *warnings), outcome=outcome, **more)
+    return Plan(status=status, events=(*_refusal_told(scene), *events, *warnings), outcome=outcome, **more)
+
+
+def _refusal_told(scene: Scene) -> Iterator[Event]:
+    """Once for each annotation."""
+    if scene.refused is not None and scene.status.handled != scene.observed.status.handled:
+        yield event(scene.refused.reason, scene.refused.message, "Warning")
+
+
+def rest_s(scene: Scene, look_in_s: float) -> float:
+    """Seconds to the next pass over units that are divided: to the next look, or to the next reading of what guardrails of the routers go by."""
+    watched = any(metric.source == "Router" for metric in scene.spec.metrics)
+    return min(look_in_s, WATCH_S) if watched else look_in_s
 
 
 def said_by(scene: Scene, verdict: Verdict) -> Scene:

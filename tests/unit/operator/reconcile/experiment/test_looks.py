@@ -152,3 +152,38 @@ def test_a_failure_is_an_event_when_somebody_must_act_and_it_is_news() -> None:
     assert (event.type, event.reason) == ("Warning", conditions.REJECTED)
     after = dataclasses.replace(seen, status=failure.status_after(seen, reason=conditions.REJECTED, message="May not."))
     assert failures.warning(after, reason=conditions.REJECTED, message="May not.") == ()
+
+
+# What asks for a look before its time.
+
+
+GUARDED = xp.spec(arms=("v8", "v9"), metrics=[xp.CONVERSION, xp.ERRORS])
+
+
+@pytest.mark.parametrize(
+    ("counted", "told", "expected"),
+    [
+        ({"v8": 0.0, "v9": 0.0}, {}, False),
+        ({"v8": 1.0, "v9": 0.0}, {}, True),
+        ({"v8": 1.0, "v9": 0.0}, {"v8": "Collecting"}, True),
+        ({"v8": 1.0, "v9": 0.0}, {"v8": "Harmful"}, False),
+        ({"v8": 1.0, "v9": 1.0}, {"v8": "Harmful"}, True),
+        ({}, {}, False),
+    ],
+)
+def test_an_arm_that_crosses_a_guardrail_is_reason_for_a_look_until_one_has_called_it_harmful(
+    counted: dict[str, float], told: dict[str, str], expected: bool
+) -> None:
+    known = xp.begun(spec=GUARDED)
+    arms = tuple(arm.model_copy(update={"verdict": told.get(arm.name)}) for arm in known.arms)
+    known = known.model_copy(update={"arms": arms})
+    seen = xp.observed(known, spec=GUARDED, target=xp.target(xp.split(known), counts=xp.counted(**counted)))
+    assert looks.alarmed(seen, GUARDED) is expected
+
+
+def test_nobody_is_alarmed_by_an_arm_that_was_stopped_or_by_a_target_that_is_not_there() -> None:
+    known = xp.begun(spec=GUARDED)
+    stopped = known.model_copy(update={"arms": tuple(arm.model_copy(update={"stopped": arm.name == "v8"}) for arm in known.arms)})
+    counted = xp.counted(v8=1.0, v9=0.0)
+    assert not looks.alarmed(xp.observed(stopped, spec=GUARDED, target=xp.target(xp.split(known), counts=counted)), GUARDED)
+    assert not looks.alarmed(xp.observed(known, spec=GUARDED, target=None), GUARDED)

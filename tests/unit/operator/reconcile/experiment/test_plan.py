@@ -789,6 +789,128 @@ def test_a_stopped_arm_is_not_promoted_by_command() -> None:
     assert decided(plan(stopped, spec=of, command="promote v9")) is None
 
 
+QUEUED: dict[str, Any] = {"rivals": (rival(admitted_at="2026-11-24T11:50:00Z"),)}
+SUSPENDED: dict[str, Any] = {"spec": xp.spec(suspend=True)}
+
+
+def given_back() -> ExperimentStatus:
+    """Suspended when routers may have had its first step."""
+    return xp.status(plan(xp.divided(), **SUSPENDED, target=xp.target()))
+
+
+def stopped_for_now() -> ExperimentStatus:
+    """Suspended when it had begun."""
+    return xp.status(plan(xp.begun(), **SUSPENDED, target=xp.target()))
+
+
+NOT_BEGUN = pytest.mark.parametrize(
+    ("known", "changes"),
+    [
+        (ExperimentStatus, QUEUED),
+        (ExperimentStatus, SUSPENDED),
+        (ExperimentStatus, {"target": None}),
+        (ExperimentStatus, {"target": xp.target(told={"observedGeneration": 0})}),
+        (xp.admitted, {}),
+        (xp.admitted, QUEUED),
+        (xp.divided, SUSPENDED),
+        (xp.divided, QUEUED),
+        (given_back, SUSPENDED),
+    ],
+    ids=["queued", "suspended", "no target", "target on its way", "arms start", "gives way", "suspended at once", "gives way at once", "given back"],
+)
+
+
+@NOT_BEGUN
+def test_who_is_rolled_back_before_it_has_begun_is_over(known: Any, changes: dict[str, Any]) -> None:
+    made = plan(known(), command="rollback", **changes)
+    assert (decided(made), xp.status(made).handled) == (("RollBack", None), "rollback")
+    assert said(made, conditions.DECIDED) == ("True", conditions.ARM_ROLLED_BACK)
+    assert message(made, conditions.DECIDED) == "Annotation slipway.dev/experiment asked for it: rollback."
+    after = plan(xp.status(made), command="rollback", **changes | {"target": xp.target()})
+    assert (xp.status(after).verdict, said(after), after.outcome) == ("RolledBack", ("True", conditions.CONCLUDED), Done())
+
+
+def test_who_never_divided_anybody_waits_for_no_router() -> None:
+    of = plan(command="rollback", **QUEUED)
+    after = plan(xp.status(of), command="rollback", target=xp.target(follow=False), **QUEUED)
+    assert (xp.status(after).verdict, after.outcome) == ("RolledBack", Done())
+
+
+@NOT_BEGUN
+def test_nobody_is_promoted_whom_no_unit_has_met(known: Any, changes: dict[str, Any]) -> None:
+    made = plan(known(), command="promote v8", **changes)
+    assert (decided(made), said(made, conditions.DECIDED)) == (None, ("False", conditions.COMMAND_REFUSED))
+    assert message(made, conditions.DECIDED) == (
+        "Annotation slipway.dev/experiment says 'promote v8', which came before any unit had met the arm: it has no pods and nothing speaks for it."
+        " Write its model to spec.model of ModelDeployment digits, or say it again when units are divided ('promote v8 again')."
+    )
+    refusals = [(event.type, event.message) for event in made.events if event.reason == conditions.COMMAND_REFUSED]
+    assert refusals == [("Warning", message(made, conditions.DECIDED))]
+    assert (said(made)[1], xp.status(made).handled) == (said(plan(known(), **changes))[1], "promote v8"), "nothing else is different"
+
+
+@NOT_BEGUN
+def test_a_refusal_stands_as_long_as_its_cause_and_is_told_once(known: Any, changes: dict[str, Any]) -> None:
+    told = xp.status(plan(known(), command="promote v8", **changes))
+    again = plan(told, command="promote v8", **changes)
+    assert (said(again, conditions.DECIDED), conditions.COMMAND_REFUSED in {event.reason for event in again.events}) == (
+        ("False", conditions.COMMAND_REFUSED),
+        False,
+    )
+    made = xp.status(plan(told, **changes))
+    assert conditions.DECIDED not in {each.type for each in made.conditions}
+
+
+def test_what_was_refused_before_it_had_begun_promotes_nobody_afterwards() -> None:
+    begun = xp.begun().model_copy(update={"handled": "promote v8"})
+    made = plan(begun, command="promote v8")
+    assert (decided(made), said(made, conditions.DECIDED)) == (None, ("False", conditions.COMMAND_REFUSED))
+    assert decided(plan(begun, command="promote v8 again")) == ("Promote", "v8")
+    silent = xp.status(plan(xp.status(made)))
+    assert conditions.DECIDED not in {each.type for each in silent.conditions}, "between looks too it is gone with the annotation"
+
+
+def test_an_arm_that_was_put_right_and_has_no_pods_yet_is_not_promoted() -> None:
+    """The division that routers may have is of the model that was named before."""
+    of = xp.spec(arms=("v9",))
+    made = plan(xp.divided(), spec=of, identity=xp.identity(generation=2), command="promote v9")
+    assert (decided(made), said(made, conditions.DECIDED)) == (None, ("False", conditions.COMMAND_REFUSED))
+
+
+@pytest.mark.parametrize(("command", "expected"), [("rollback", ("RollBack", None)), ("promote v8", ("Promote", "v8"))])
+def test_somebody_may_decide_while_it_is_suspended(command: str, expected: tuple[str, str | None]) -> None:
+    made = plan(stopped_for_now(), command=command, target=xp.target(), **SUSPENDED)
+    assert (decided(made), xp.status(made).handled) == (expected, command)
+
+
+def test_a_suspended_experiment_that_is_rolled_back_is_over_and_ends_at_the_ledger() -> None:
+    first = xp.status(plan(stopped_for_now(), command="rollback", target=xp.target(), **SUSPENDED))
+    made = plan(first, command="rollback", target=xp.target(), **SUSPENDED)
+    assert (xp.status(made).verdict, said(made), made.end) == ("RolledBack", ("True", conditions.CONCLUDED), True)
+
+
+@pytest.mark.parametrize("changes", [{"target": None}, QUEUED], ids=["no target", "another has it"])
+def test_a_promotion_waits_for_a_target_that_is_not_there_for_it(changes: dict[str, Any]) -> None:
+    made = plan(xp.begun(), command="promote v8", **changes)
+    assert (decided(made), xp.status(made).handled, conditions.DECIDED in {each.type for each in xp.status(made).conditions}) == (None, None, False)
+    assert decided(plan(xp.status(made), command="promote v8")) == ("Promote", "v8")
+
+
+def test_nobody_is_promoted_over_another_control_while_it_is_suspended() -> None:
+    made = plan(stopped_for_now(), command="promote v8", target=xp.target(selected=xp.V9.name), **SUSPENDED)
+    assert (decided(made), message(made, conditions.DECIDED)) == (
+        ("KeepControl", None),
+        "ModelDeployment digits serves another revision than the control.",
+    )
+
+
+def test_who_is_stopped_is_not_among_those_that_may_be_named() -> None:
+    of = xp.spec(arms=TWO)
+    stopped = xp.status(looked(xp.begun(spec=of), spec=of, units=40_000, rates={"v9": 0.0}))
+    made = plan(stopped, spec=of, command="promote v9")
+    assert message(made, conditions.DECIDED).endswith("which is neither 'promote <arm>' with an arm of v8 nor 'rollback'.")
+
+
 # Suspended.
 
 
@@ -909,13 +1031,8 @@ def test_a_spec_that_was_changed_behind_the_server_harms_nobody() -> None:
 # Guardrails that routers count.
 
 
-def counts(requests: int, *, bad: float = 0.0) -> Counts:
-    each, block = requests // 64, requests // 20
-    return Counts(buckets=((each, round(each * bad), 0),) * 64, blocks=dict.fromkeys(range(20), (block, round(block * bad), 0)), latency={})
-
-
-BROKEN = {xp.CONTROL.name: counts(640_000), xp.V8.name: counts(6_400, bad=1.0)}
-SOUND = {xp.CONTROL.name: counts(640_000), xp.V8.name: counts(640_000)}
+BROKEN = xp.counted() | {xp.V8.name: xp.requests(6_400, bad=1.0)}
+SOUND = xp.counted(v8=0.0)
 
 
 def guarded(**decision: str) -> ExperimentSpec:
@@ -937,10 +1054,23 @@ def test_a_guardrail_of_the_routers_acts_while_the_ledger_is_away() -> None:
     assert (decided(made), made.look, said(made, conditions.RECORDED)) == (("RollBack", None), None, ("False", conditions.LEDGER_UNAVAILABLE))
 
 
+@pytest.mark.parametrize("known", [xp.divided, xp.begun])
+@pytest.mark.parametrize("away", [False, True])
+def test_a_router_that_does_not_follow_keeps_no_harmful_arm_where_it_is(known: Any, away: bool) -> None:
+    """Its other routers have the division, and units meet the arm there."""
+    of = guarded()
+    found = known(spec=of)
+    if found.traffic.since:
+        found = found.model_copy(update={"traffic": found.traffic.model_copy(update={"since": None})})
+    seen = {"trouble": "The ledger does not answer."} if away else {"sums": xp.sums(found, units=0)}
+    made = plan(found, spec=of, target=xp.target(xp.split(found), follow=False, counts=BROKEN), **seen)
+    assert (decided(made), made.look is None) == (("RollBack", None), away)
+
+
 def test_an_arm_is_stopped_once_though_its_counts_are_still_there() -> None:
     of = xp.spec(arms=TWO, metrics=[xp.CONVERSION, xp.ERRORS])
     known = xp.begun(spec=of)
-    broken = BROKEN | {xp.V9.name: counts(640_000)}
+    broken = BROKEN | xp.counted(v9=0.0)
     first = xp.status(plan(known, spec=of, trouble="Away.", target=xp.target(xp.split(known), counts=broken)))
     assert [arm.name for arm in first.arms if arm.stopped] == ["v8"]
     begun = xp.status(plan(first, spec=of))
@@ -954,6 +1084,29 @@ def test_without_the_ledger_nothing_else_happens(of: ExperimentSpec, counted: di
     made = plan(known, spec=of, trouble="The ledger does not answer.", target=xp.target(xp.split(known), counts=counted), now=builders.at(3_600))
     assert (decided(made), xp.status(made).traffic) == (None, known.traffic)
     assert said(made) == ("False", conditions.LEDGER_UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    ("of", "look_in_s", "next_s"),
+    [
+        (xp.spec(), 20.0, 20.0),
+        (guarded(), 20.0, scenes.WATCH_S),
+        (guarded(), 0.5, 0.5),
+        (guarded(onHarm="Hold"), 20.0, scenes.WATCH_S),
+    ],
+)
+def test_between_looks_routers_are_read_again_and_again_where_a_guardrail_goes_by_them(of: ExperimentSpec, look_in_s: float, next_s: float) -> None:
+    known = xp.begun(spec=of)
+    made = plan(known, spec=of, look_in_s=look_in_s, target=xp.target(xp.split(known), counts=SOUND))
+    assert (xp.status(made), made.look, made.outcome) == (known, None, Wait(next_s))
+
+
+@pytest.mark.parametrize(("of", "next_s"), [(xp.spec(), 30), (guarded(), scenes.WATCH_S)])
+def test_after_a_look_they_are_read_as_soon(of: ExperimentSpec, next_s: float) -> None:
+    known = xp.begun(spec=of)
+    assert looked(known, spec=of, target=xp.target(xp.split(known), counts=SOUND)).outcome == Wait(next_s)
+    away = plan(known, spec=of, trouble="Away.", target=xp.target(xp.split(known), counts=SOUND))
+    assert away.outcome == Wait(min(next_s, scenes.RETRY_S))
 
 
 def test_a_win_needs_every_guardrail_shown() -> None:
