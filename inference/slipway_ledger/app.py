@@ -1,9 +1,10 @@
 """Requests and answers: an application for granian's RSGI."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from slipway_service.rsgi import CLOSE, JSON, Connection, Headers, Incoming
 
 MOST_UNDER_WAY = 128
 """Requests beyond which bodies are not read any more: so many of the longest ones are held in memory at most."""
+MOST_LONG = 4
+"""Bodies under way that are longer than the setting says of all, as looks may be: each takes some six times its length while it is read and kept."""
 BEHIND_A_PROXY = "x-slipway-authorization"
 """Where a token may stand too: the API server's service proxy keeps Authorization to itself."""
 _log = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ class App:
         self._meters = counts
         self._body_bytes = body_bytes
         self._under_way = 0
+        self._long = 0
         self._let_in = 0
         """Those under way whose token was found good: who waits for a review holds no body, and takes nobody's place."""
         self._idle = asyncio.Event()
@@ -89,11 +93,26 @@ class App:
         get: Callable[[str], str | None] = scope.headers.get
         if self._let_in > MOST_UNDER_WAY and scope.method == "POST":
             raise Refused(f"{MOST_UNDER_WAY} requests are under way: try again in a second", status=429, reason="busy", retry_after_s=1)
-        body = await self._body(get("content-length"), connection) if scope.method in ("POST", "PUT") else b""
-        kind = (get("content-type") or "").partition(";")[0].strip().lower()
-        asked = Asked(path=path, query=scope.query_string, content_type=kind, header=get, body=body, namespaces=namespaces)
-        status, answer = await self._api.named(route.name)(asked)
+        length = get("content-length")  # hyper has seen to it that it is a number, and the only one
+        most = max(self._body_bytes, route.most_bytes) if length is not None else self._body_bytes
+        with self._room(int(length or 0), most=most):
+            body = await self._body(length, connection, most=most) if scope.method in ("POST", "PUT") else b""
+            kind = (get("content-type") or "").partition(";")[0].strip().lower()
+            asked = Asked(path=path, query=scope.query_string, content_type=kind, header=get, body=body, namespaces=namespaces)
+            status, answer = await self._api.named(route.name)(asked)
         return status, [JSON], answer
+
+    @contextlib.contextmanager
+    def _room(self, length: int, *, most: int) -> Iterator[None]:
+        """For the body. Refused: it is one of too many long ones, and is not read then."""
+        long = self._body_bytes < length <= most
+        if long and self._long >= MOST_LONG:
+            raise Refused(f"{MOST_LONG} requests as long as this are under way: try again in a second", status=429, reason="busy", retry_after_s=1)
+        self._long += long
+        try:
+            yield
+        finally:
+            self._long -= long
 
     async def _allowed(self, route: Route, path: Any, get: Callable[[str], str | None]) -> frozenset[str] | None:
         """The namespaces in which the sender may do this. Refused (401, 403, 503): not at all, or not in that of the path, or nobody can say."""
@@ -104,13 +123,12 @@ class App:
             tokens.allow(grants, roles=route.roles, namespace=path["namespace"])
         return tokens.namespaces(grants, roles=route.roles)
 
-    async def _body(self, length: str | None, connection: Connection) -> bytes:
+    async def _body(self, length: str | None, connection: Connection, *, most: int) -> bytes:
         """Refused: it is too long, and is not read then; or it ends too early."""
         try:
-            return await rsgi.body(connection, length, most=self._body_bytes)
+            return await rsgi.body(connection, length, most=most)
         except rsgi.TooLong:
-            too_long = f"the body is longer than {self._body_bytes} bytes: send fewer events at once"
-            raise Refused(too_long, status=413, reason="body") from None
+            raise Refused(f"the body is longer than {most} bytes: send less at once", status=413, reason="body") from None
         except rsgi.Truncated:
             raise Refused("the body ends before its end", reason="truncated") from None
 

@@ -48,7 +48,7 @@ class Settings:
     """Port of `/metrics`."""
 
     body_bytes: int = 1_048_576
-    """Longest body of a request; a longer one is refused with 413."""
+    """Longest body of a request, but for a look; a longer one is refused with 413."""
 
     waiting_events: int = 50_000
     """Events that wait to be written at most; then requests are refused with 429."""

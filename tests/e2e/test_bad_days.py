@@ -30,9 +30,8 @@ CHILDREN = (
 @pytest.fixture(scope="module", autouse=True)
 def models(stage: Stage) -> None:
     """The same model at three addresses, and one that does not load."""
-    for version in (1, 2, 3):
-        stage.store(f"good/{version}/model.onnx", onnx_models.doubled())
-    stage.store("broken/1/model.onnx", b"no model")
+    good = {f"good/{version}/model.onnx": onnx_models.doubled() for version in (1, 2, 3)}
+    stage.store_all(good | {"broken/1/model.onnx": b"no model"})
 
 
 def spec(version: int | str, *, replicas: int = 1) -> dict[str, Any]:

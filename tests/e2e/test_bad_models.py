@@ -141,11 +141,14 @@ CASES: Mapping[str, Case] = {
 @pytest.fixture(scope="module")
 def story(stage: Stage) -> Story:
     """Good, then worse, then cured, with clients that ask all the while."""
-    stage.store("good/1/model.onnx", onnx_models.doubled())
-    stage.store("corrupt/1/model.onnx", onnx_models.doubled()[:-40])
-    stage.store("imports/1/model.py", IMPORTS)
-    stage.store("repository/whole/1/model.onnx", onnx_models.doubled())
-    stage.store("repository/whole/config.pbtxt", CONFIG)
+    files = {
+        "good/1/model.onnx": onnx_models.doubled(),
+        "corrupt/1/model.onnx": onnx_models.doubled()[:-40],
+        "imports/1/model.py": IMPORTS,
+        "repository/whole/1/model.onnx": onnx_models.doubled(),
+        "repository/whole/config.pbtxt": CONFIG,
+    }
+    stage.store_all(files)
     for name in CASES:
         stage.apply(name, **good())
     first = {name: stage.ready(name) for name in CASES}

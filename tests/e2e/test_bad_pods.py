@@ -158,8 +158,7 @@ def story(stage: Stage, strict: Stage, runtimes: None) -> Story:
     at: dict[str, Stage] = dict.fromkeys(CASES, stage) | dict.fromkeys(STRICT, strict)
     cases = CASES | STRICT
     for each in (stage, strict):
-        each.store("good/1/model.onnx", onnx_models.doubled())
-        each.store("good/2/model.onnx", onnx_models.doubled())
+        each.store_all({f"good/{number}/model.onnx": onnx_models.doubled() for number in (1, 2)})
     for name, where in at.items():
         where.apply(name, **good())
     first = {name: where.ready(name) for name, where in at.items()}

@@ -7,16 +7,18 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slipway_box import clusters, layout
+from slipway_box import clusters, layout, packages
 from slipway_operator.cluster import resources
 from slipway_statistics.experiment import Design, Joins, Metric, Observed, Step
 from slipway_statistics.sums import Sums
 from slipway_statistics.verdict import look
-from slipway_testing import onnx_models
+from slipway_testing import onnx_models, pages
 from slipway_testing.box_experiments import ANALYSIS, PRIMARY, TARGET, apply, conversion, over, revision_of, routed, started, status, sums, verdict
 from slipway_testing.kube import eventually
 from slipway_testing.shoppers import Shoppers
@@ -27,8 +29,7 @@ from slipway_testing.users import Users
 @pytest.fixture(scope="module")
 def control(stage: Stage) -> str:
     """A revision that serves, and the files of those to come."""
-    for number in range(1, 9):
-        stage.store(f"model/{number}/model.onnx", onnx_models.doubled())
+    stage.store_all({f"model/{number}/model.onnx": onnx_models.doubled() for number in range(1, 9)})
     stage.apply(TARGET, uri="pvc://models/model/1", format="onnx", **DOUBLED)
     return stage.ready(TARGET)
 
@@ -210,6 +211,53 @@ def added_up(told: dict[str, Any], arm: str, phase: str) -> tuple[int, int]:
     """Units and purchases of an arm, all strata thrown together."""
     groups = [entry[phase] for entry in told["metrics"][0]["sums"] if entry["arm"] == arm]
     return sum(int(group["units"]) for group in groups), sum(int(group["totals"][0]) for group in groups)
+
+
+@pytest.fixture
+def reader(stage: Stage, tmp_path: Path) -> Callable[[str], str]:
+    """Types a block of a page, with a kubeconfig whose namespace is the stage's; what it printed."""
+    packages.need("curl", usual_s=5)
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_bytes(clusters.chosen().kubeconfig().read_bytes())
+    kubectl = (*stage.kubectl, f"--kubeconfig={kubeconfig}")
+    subprocess.run([*kubectl, "config", "set-context", "--current", f"--namespace={stage.namespace}"], check=True, capture_output=True)
+    (tmp_path / "bin").mkdir()
+    pages.write_tools(tmp_path / "bin", kubectl=kubectl, namespace=stage.namespace)
+    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "KUBECONFIG": str(kubeconfig)}
+
+    def types(block: str) -> str:
+        asked = ["bash", "-euo", "pipefail", "-c", block]
+        done = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return types
+
+
+def test_what_the_guide_and_the_runbook_type_works_as_it_stands(stage: Stage, control: str, reader: Callable[[str], str]) -> None:
+    """On an experiment that is called as theirs: while it runs, when its arm is promoted, when that is undone, and when it is gone."""
+    _, _, look, behind = pages.commands(layout.REPOSITORY / "docs/guides/experiments.md")
+    questions, kept, routers, ledger, arms, undo, forget = pages.commands(layout.REPOSITORY / "docs/guides/experiments-runbook.md")
+    before = stage.live(TARGET)["status"]["revision"]
+    apply(stage, "ranker-v8", arms={"v8": 8}, analysis=ANALYSIS | {"minDurationSeconds": 300})
+    started(stage, "ranker-v8")
+    with Shoppers(stage, TARGET, buys=lambda _: 0.5, clients=2) as shoppers:
+        verdict(stage, "ranker-v8", "Collecting")
+        name, arm = status(stage, "ranker-v8")["ledgerName"], revision_of(stage, "ranker-v8", "v8")
+        assert "ranker-v8.html: " in reader(look)
+        assert re.match(r"Collecting MinDuration\n(.|\n)*^Ready True Running: ", reader(questions), re.MULTILINE)
+        assert re.search(r"^stratum 1 v8 \d+$", reader(kept), re.MULTILINE)
+        assert reader(routers).count("slipway_router_exposures_lost_total 0") == 2
+        assert "slipway-ledger-0" in reader(ledger)
+        assert f"{arm} Arm pvc://models/model/8\n" in reader(arms)
+        reader("kubectl annotate xp ranker-v8 slipway.dev/experiment='promote v8' --overwrite")
+        eventually(lambda: "write spec.model.uri: pvc://models/model/8 to" in reader(behind), within_s=30)
+        eventually(lambda: stage.live(TARGET)["status"]["revision"] == arm, within_s=30)
+        reader(undo)
+        eventually(lambda: stage.live(TARGET)["status"]["revision"] == before, within_s=60)
+    assert shoppers.failures == []
+    over(stage, "ranker-v8")
+    assert f'"{stage.namespace}/{name}"' in reader(forget.replace("shop/ranker-v7-0a1b2c3d", f"{stage.namespace}/{name}"))
 
 
 def test_suspending_and_deleting_give_all_units_back_and_who_waits_follows(stage: Stage, control: str) -> None:

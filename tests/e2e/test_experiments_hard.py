@@ -1,22 +1,24 @@
 """Experiments when parts of Slipway are killed, when exposures go missing, and when shares follow what arms earn."""
 
-import http
 import itertools
 import random
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from slipway_operator.cluster import resources
-from slipway_testing import accounts, onnx_models
+from slipway_testing import onnx_models
 from slipway_testing.box_experiments import ANALYSIS, TARGET, apply, conversion, over, revision_of, started, status, sums, verdict
 from slipway_testing.kube import eventually
-from slipway_testing.shoppers import SYSTEM, Shoppers, ledger_address, luck, post
+from slipway_testing.lossy_way import losing, relayed
+from slipway_testing.relay import is_lost
+from slipway_testing.shoppers import SYSTEM, Shoppers, luck
 from slipway_testing.stage import DOUBLED, Stage
+
+MANY = 60_000
+"""Units of which an arm that loses one in twenty is to be seen."""
 
 KILLS = 50
 RARELY_S = 1.0
@@ -29,10 +31,62 @@ LOST_A_KILL = 400
 @pytest.fixture(scope="module", autouse=True)
 def control(stage: Stage) -> str:
     """A revision that serves, and the files of those to come."""
-    for number in range(1, 5):
-        stage.store(f"model/{number}/model.onnx", onnx_models.doubled())
+    stage.store_all({f"model/{number}/model.onnx": onnx_models.doubled() for number in range(1, 5)})
     stage.apply(TARGET, uri="pvc://models/model/1", format="onnx", **DOUBLED)
     return stage.ready(TARGET)
+
+
+def test_an_arm_that_loses_exposures_is_seen_and_nothing_is_decided(stage: Stage) -> None:
+    """Sixty thousand units ask the real endpoint. Of an arm that sells far more one exposure in twenty is lost: a win that must not be believed.
+
+    It is the first test here: routers that have told of units have connections that would go on leading past the relay.
+    """
+    analysis = ANALYSIS | {"minUnitsPerArm": MANY * 2 // 5}  # by sample_ratio.look the loss is seen from 30,000 units on; a win would take 50,000
+    with losing(stage, "v3", one_in=20):
+        apply(stage, "lossy", arms={"v3": 3}, analysis=analysis, assignment={"unit": {"header": "x-user-id"}, "seed": "lossy"})
+        started(stage, "lossy")
+        control, arm = status(stage, "lossy")["target"]["revision"], revision_of(stage, "lossy", "v3")
+        buys = conversion(arm, control=0.5, arm=0.6)
+        with Shoppers(stage, TARGET, buys=buys, clients=8, pause_s=0, most=MANY, prefix="lossy") as shoppers:
+            eventually(lambda: shoppers.total >= MANY, within_s=300, every_s=0.5)
+        assert (shoppers.failures, shoppers.answered.total()) == ([], MANY)
+        met = {"control": shoppers.answered[control], "v3": shoppers.answered[arm]}
+        lost = sum(is_lost(shopper, one_in=20) for shopper, seen in shoppers.revisions.items() if arm in seen)
+        kept = met | {"v3": met["v3"] - lost}
+        assert 0.04 < lost / met["v3"] < 0.06
+        eventually(lambda: relayed(stage) == {"passed": kept, "lost": {"v3": lost}}, within_s=30)
+        told(stage, "lossy", kept)
+        not_believed(stage, "lossy")
+    with Shoppers(stage, TARGET, buys=buys, clients=4, most=2000, prefix="later") as later:
+        eventually(lambda: later.total >= 2000, within_s=60, every_s=0.5)
+    assert (later.failures, later.answered.total()) == ([], 2000)
+    whole = {"control": kept["control"] + later.answered[control], "v3": kept["v3"] + later.answered[arm]}
+    told(stage, "lossy", whole)
+    time.sleep(4)  # windows are over, and were looked at
+    assert not_believed(stage, "lossy")["units"] == sum(whole.values())
+    over(stage, "lossy")
+
+
+def told(stage: Stage, name: str, expected: dict[str, int]) -> None:
+    """Wait until the status says these units of the arms."""
+
+    def look() -> bool:
+        found = {arm["name"]: arm.get("units", 0) for arm in status(stage, name)["arms"]}
+        assert found == expected
+        return True
+
+    eventually(look, within_s=30)
+
+
+def not_believed(stage: Stage, name: str) -> dict[str, Any]:
+    """The status of an experiment that is Unhealthy for its sample ratio, in which everything but that speaks for a win."""
+    found = verdict(stage, name, "Unhealthy")
+    conditions = {condition["type"]: condition for condition in found["conditions"]}
+    assert (found["reason"], found["sampleRatio"]["summary"]) == ("SampleRatio", "Mismatch")
+    assert (conditions["Trusted"]["status"], conditions["Ready"]["reason"]) == ("False", "SampleRatioMismatch")
+    assert float(found["arms"][1]["metrics"][0]["lower"]) > 0
+    assert "decision" not in found
+    return found
 
 
 def kill(stage: Stage, chance: random.Random) -> str:
@@ -47,7 +101,7 @@ def kill(stage: Stage, chance: random.Random) -> str:
     if what == "router" and sum(ready(stage, pod) for pod in pods) < 2:
         return ""  # with the last one users would notice, and this is about what is counted
     if pods:
-        stage.run("delete", "pod", chance.choice(pods), f"--namespace={namespace}", "--grace-period=0", "--force", "--wait=false")
+        stage.kube.request("DELETE", f"{resources.PODS.path(namespace=namespace, name=chance.choice(pods))}?gracePeriodSeconds=0")
     return what
 
 
@@ -81,7 +135,7 @@ def test_whatever_is_killed_the_sums_are_those_of_what_happened(stage: Stage) ->
         expected = sum(luck(shopper) < 0.5 for shopper in met)
         assert counted[name] <= len(met)
         assert expected - lost <= bought[name] <= expected, f"{name}: {bought[name]} bought of {expected}, {lost} shoppers were not counted"
-    assert status(stage, "killed")["verdict"] in ("Collecting", "NoPracticalEffect")
+    verdict(stage, "killed", "Collecting", "NoPracticalEffect")  # as soon as an operator lives for long enough to look
     assert [each["name"] for each in status(stage, "killed")["strata"]] == ["1"], "nobody's slots changed hands"
     over(stage, "killed")
 
@@ -98,45 +152,6 @@ def purchases(stage: Stage) -> Counter[str]:
     for entry in sums(stage, "killed")["metrics"][0]["sums"]:
         found[entry["arm"]] += int(entry["open"]["totals"][0])
     return found
-
-
-def test_an_arm_that_loses_exposures_is_seen_and_nothing_is_decided(stage: Stage) -> None:
-    """Sixty thousand units of which the arm loses one in twenty, and buys far more often: a win that must not be believed."""
-    apply(stage, "lossy", arms={"v3": 3}, analysis=ANALYSIS | {"minUnitsPerArm": 50_000, "minDurationSeconds": 0})
-    started(stage, "lossy")
-    token = accounts.token(stage.kube, SYSTEM, "slipway-operator")
-    address, name = ledger_address(stage), f"{stage.namespace}/{status(stage, 'lossy')['ledgerName']}"
-    chance = random.Random(60)  # noqa: S311
-    now = datetime.now(UTC) - timedelta(seconds=5)
-    arms = [(f"unit-{number}", chance.choice(["control", "v3"])) for number in range(60_000)]
-    kept = [(unit, arm) for unit, arm in arms if arm == "control" or chance.random() >= 0.05]
-    exposures = [{"experiment": name, "unit": unit, "arm": arm, "stratum": "1", "time": now.isoformat()} for unit, arm in kept]
-    outcomes = [
-        {"experiment": name, "unit": unit, "metric": "bought", "value": 1, "time": (now + timedelta(seconds=1)).isoformat()}
-        for unit, arm in kept
-        if chance.random() < (0.5 if arm == "control" else 0.6)
-    ]
-
-    def send(path: str, events: list[dict[str, Any]]) -> None:
-        while True:
-            answered, told = post(address, path, events, token=token)
-            if answered not in (http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.SERVICE_UNAVAILABLE):
-                assert answered == http.HTTPStatus.OK, told
-                return
-            time.sleep(0.2)
-
-    with ThreadPoolExecutor(4) as threads:
-        batches = [("/v1/exposures", exposures[at : at + 2000]) for at in range(0, len(exposures), 2000)]
-        list(threads.map(lambda batch: send(*batch), batches))
-        list(threads.map(lambda at: send("/v1/outcomes", outcomes[at : at + 2000]), range(0, len(outcomes), 2000)))
-    found = verdict(stage, "lossy", "Unhealthy")
-    assert found["sampleRatio"]["summary"] == "Mismatch"
-    conditions = {condition["type"]: condition for condition in found["conditions"]}
-    assert (conditions["Trusted"]["status"], conditions["Ready"]["reason"]) == ("False", "SampleRatioMismatch")
-    time.sleep(3)
-    assert "decision" not in status(stage, "lossy")
-    assert status(stage, "lossy")["units"] == len(kept)
-    over(stage, "lossy")
 
 
 def test_a_bandit_gives_more_units_to_the_arm_that_earns_more_and_keeps_a_floor(stage: Stage) -> None:

@@ -26,10 +26,8 @@ def apply(stage: Stage, *, uri: str, format: str = "onnx", **traffic: Any) -> No
 @pytest.fixture(scope="module")
 def serving(stage: Stage) -> str:
     """A revision that serves, and the files of those to come."""
-    for number in range(1, 4):
-        stage.store(f"good/{number}/model.onnx", onnx_models.doubled())
-    stage.store("fifth/1/model.py", python_models.failing(share=0.2))
-    stage.store("all/1/model.py", python_models.failing(share=1.0))
+    failing = {"fifth/1/model.py": python_models.failing(share=0.2), "all/1/model.py": python_models.failing(share=1.0)}
+    stage.store_all({f"good/{number}/model.onnx": onnx_models.doubled() for number in range(1, 4)} | failing)
     apply(stage, uri="pvc://models/good/1")
     return stage.ready(NAME)
 

@@ -71,8 +71,7 @@ def test_a_python_model_answers(stage: Stage) -> None:
 
 
 def test_a_whole_triton_repository_answers(stage: Stage) -> None:
-    stage.store("repository/whole/1/model.onnx", onnx_models.doubled())
-    stage.store("repository/whole/config.pbtxt", CONFIG)
+    stage.store_all({"repository/whole/1/model.onnx": onnx_models.doubled(), "repository/whole/config.pbtxt": CONFIG})
 
     stage.apply("whole", uri="pvc://models/repository", format="triton", inputs=None, outputs=None)
     stage.ready("whole")

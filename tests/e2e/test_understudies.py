@@ -31,9 +31,12 @@ LOOK_S = 30
 @pytest.fixture(scope="module", autouse=True)
 def models(stage: Stage) -> None:
     """One that answers y = 2 x, one that fails every request, and one that answers y = x."""
-    stage.store("good/1/model.onnx", onnx_models.doubled())
-    stage.store("failing/1/model.py", python_models.failing(share=1.0))
-    stage.store("same/1/model.onnx", onnx_models.passed_through(onnx_models.TensorProto.FLOAT))
+    files = {
+        "good/1/model.onnx": onnx_models.doubled(),
+        "failing/1/model.py": python_models.failing(share=1.0),
+        "same/1/model.onnx": onnx_models.passed_through(onnx_models.TensorProto.FLOAT),
+    }
+    stage.store_all(files)
 
 
 def apply(stage: Stage, model: Mapping[str, str], **traffic: Any) -> None:

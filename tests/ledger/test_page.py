@@ -110,6 +110,7 @@ def test_the_limits_are_those_of_the_code() -> None:
             definitions.MOST_STRATA,
             looks.MOST,
             looks.MOST_BYTES,
+            app.MOST_LONG,
             MOST_LOOKUPS,
         )
     ]

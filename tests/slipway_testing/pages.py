@@ -13,6 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ RUN: Final = "bash run"
 OUTPUT: Final = "text output"
 BLOCK_TIMEOUT_S: Final = 240.0
 
-_FENCE: Final = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE: Final = re.compile(r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _AGE: Final = re.compile(r"\b(\d+[dhms])+(?=\s|$)")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _BLANKS: Final = re.compile(r"[ \t]+")
@@ -56,9 +57,9 @@ class Failed(AssertionError):
 
 
 def fences(text: str) -> Iterator[Fence]:
-    """Every fenced block of a page, from top to bottom."""
+    """Every fenced block of a page, from top to bottom, those of list items too."""
     for found in _FENCE.finditer(text):
-        yield Fence(line=text.count("\n", 0, found.start()) + 1, info=found["info"].strip(), text=found["text"])
+        yield Fence(line=text.count("\n", 0, found.start()) + 1, info=found["info"].strip(), text=textwrap.dedent(found["text"]))
 
 
 def blocks(text: str) -> tuple[Block, ...]:
@@ -108,6 +109,11 @@ def run(page: Path, block: Block, *, namespace: str, environment: Mapping[str, s
         raise Failed(f"{where} ended with status {done.returncode}:\n{block.command}\n{done.stdout}")
     if block.output is not None and not alike(block.output.replace(NAMESPACE, namespace), done.stdout):
         raise Failed(f"{where} printed something else than the page says:\n{block.command}\n--- the page\n{block.output}\n--- the run\n{done.stdout}")
+
+
+def commands(page: Path) -> list[str]:
+    """Blocks of a page that a reader types, marked or not, as they stand."""
+    return [fence.text for fence in fences(page.read_text()) if fence.info in ("bash", RUN)]
 
 
 def write_tools(folder: Path, *, kubectl: tuple[str, ...], namespace: str) -> None:

@@ -1,8 +1,11 @@
 """A namespace of the box with a volume for models, as a user would set it up, and what users do in it."""
 
 import http.client
+import io
 import json
 import subprocess
+import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,9 +77,18 @@ class Stage:
 
     def store(self, path: str, content: bytes) -> str:
         """Write a file to the volume; returns the claim's address of its folder."""
-        folder = Path("/models") / Path(path).parent
-        self.run("exec", "-i", self.uploader, "--", "sh", "-c", f"mkdir -p {folder} && cat > /models/{path}", stdin=content)
+        self.store_all({path: content})
         return f"pvc://{self.volume}/{Path(path).parent}"
+
+    def store_all(self, files: Mapping[str, bytes]) -> None:
+        """Write files to the volume, by path, in one go: on a busy machine each ``exec`` takes seconds."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for path, content in files.items():
+                entry = tarfile.TarInfo(path)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+        self.run("exec", "-i", self.uploader, "--", "tar", "--extract", "--touch", "--directory=/models", stdin=packed.getvalue())
 
     def apply(
         self,

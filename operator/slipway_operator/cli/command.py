@@ -1,9 +1,11 @@
 """Arguments of ``slipway`` and which function answers them."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from typing import Final
 
 from slipway_operator.cli import render, validate
 from slipway_operator.cli.experiment import commands as experiment
@@ -14,16 +16,25 @@ _EPILOG = """\
 validate and render ask no cluster: both read the same definition of the kinds as the operator does.
 Exit status: 0 all is well, 1 something in a manifest is wrong, 2 the question could not be answered.
 """
+_SIGPIPE: Final = 141
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Answer ``argv`` (by default the process's own arguments) and return the exit status."""
+    """Answer ``argv`` (by default the process's own arguments) and return the exit status.
+
+    141, as of a process that SIGPIPE ended, where whoever read the answer has read enough: ``slipway experiment looks NAME | head -1``.
+    """
     arguments = _parser().parse_args(argv)
     try:
-        return int(arguments.answer(arguments))
+        answer = int(arguments.answer(arguments))
+        sys.stdout.flush()
+        return answer
     except (FileError, Unanswerable) as error:
         print(f"slipway: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails at its end, at what is left to flush
+        return _SIGPIPE
 
 
 def _parser() -> argparse.ArgumentParser:

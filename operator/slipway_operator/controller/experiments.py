@@ -86,15 +86,15 @@ class Worker(Passes[Observed]):
         name = status.ledger_name if status else None
         if self._ledger is None or status is None or name is None:
             return planned
-        if planned.register is not None:
-            await self._register(key, observed, name, planned.register)
+        try:
+            if planned.register is not None:
+                await self._register(key, observed, name, planned.register)
+            sequence = await self._append(observed, name, planned.look) if planned.look is not None else 0
+        except errors.LedgerError as error:
+            if not _takes_units_away(observed.status, status):
+                raise
+            return _with_status(planned, self._unkept(observed, status, error))
         if planned.look is not None and planned.memory is not None:
-            try:
-                sequence = await self._append(observed, name, planned.look)
-            except errors.LedgerError as error:
-                if not _takes_units_away(observed.status, status):
-                    raise
-                return _with_status(planned, self._unkept(observed, status, error))
             journal = Journal(sequence=sequence, memory=planned.memory)
             self._memories.of(observed.identity.uid).journal = journal
             if sequence:

@@ -230,6 +230,13 @@ def see_to_router(operator: Operator, namespace: keeper.Namespace) -> None:
         operator.namespaces.add(namespace)
 
 
+def ask_without(operator: Operator, namespace: str) -> None:
+    """An Experiment of the namespace went and no watch told of it: ask for passes over all that may have been divided, or have waited, for it."""
+    ask_all(operator, namespace)
+    for key in operator.experiments.keys_in(namespace):
+        operator.experiment_keys.add(key)
+
+
 def ask_all(operator: Operator, namespace: keeper.Namespace) -> None:
     """Ask for a pass over every ModelDeployment of a namespace."""
     for key in operator.objects.keys_in(namespace):
@@ -354,7 +361,7 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             ),
             ledger=book,
             memories=memories,
-            gone=lambda namespace: None,
+            gone=functools.partial(ask_without, operator),
             wrote=lambda body: ask_about(operator, body),
             **shared,
         )

@@ -84,15 +84,29 @@ def next_step(spec: ExperimentSpec, status: ExperimentStatus, *, title: str) -> 
     if spec.suspend:
         return "it is suspended and every unit is at control; set spec.suspend to false to go on."
     if status.proposal is not None:
-        namespace, _, name = title.rpartition("/")
-        where = f"{name} -n {namespace}" if namespace else name
-        consent = f"kubectl annotate xp {where} --overwrite slipway.dev/approve={status.proposal.digest}"
-        return f"{status.proposal.arm} is promoted once somebody agrees: {consent}"
+        return f"{status.proposal.arm} is promoted once somebody agrees: {_annotate(title)} slipway.dev/approve={status.proposal.digest}"
+    if status.started_at is None and _says(status, conditions.STALLED, "True"):
+        return "nothing, until somebody acts on what is told below; a spec that has not begun may be changed."
     if status.started_at is None:
         return "it begins when its turn on the target has come and every router has the first step."
     if status.winning_since is not None:
         return f"the winner keeps its share for {figures.duration(spec.decision.confirm_seconds)} from {status.winning_since}, for a fresh estimate."
+    if _says(status, conditions.DECIDED, "False", reason=conditions.HELD):
+        return f"nothing, until somebody says so: {_annotate(title)} slipway.dev/experiment='rollback', or 'promote ARM'."
+    if status.verdict == UNHEALTHY:
+        return f"nothing but harm is decided, and at {_end(spec, status.started_at)} control is kept; find the cause, then delete it and begin anew."
     return f"{_next_share(spec, status)}; a decision as soon as the interval allows one, at the latest {_end(spec, status.started_at)}."
+
+
+def _annotate(title: str) -> str:
+    """What a person types before an annotation."""
+    namespace, _, name = title.rpartition("/")
+    return f"kubectl annotate xp {name}{f' -n {namespace}' if namespace else ''} --overwrite"
+
+
+def _says(status: ExperimentStatus, kind: str, value: str, *, reason: str | None = None) -> bool:
+    """Whether a condition has this value, and this reason where one is asked for."""
+    return any(one.type == kind and one.status == value and reason in (None, one.reason) for one in status.conditions)
 
 
 def _next_share(spec: ExperimentSpec, status: ExperimentStatus) -> str:

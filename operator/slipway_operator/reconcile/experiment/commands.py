@@ -8,7 +8,6 @@ from slipway_operator.reconcile.summary import Verdict, failed
 from slipway_operator.state.experiment import Plan
 
 _LONGEST = 128
-_WHY = "Somebody asked for it."
 
 
 def heard(scene: scenes.Scene) -> Plan | scenes.Scene:
@@ -24,12 +23,12 @@ def heard(scene: scenes.Scene) -> Plan | scenes.Scene:
     arm = _arm(scene, words) if verb.lower() == "promote" else None
     new = command != scene.status.handled
     if new and verb.lower() == "rollback":
-        return following.conclude(scene.with_status(handled=command), "RollBack", arm=None, why=_WHY)
+        return following.conclude(scene.with_status(handled=command), "RollBack", arm=None, why=_asked(command))
     if arm is None:
         return _refused(scene, command, _meaningless(scene, command))
     if not new or not _met(scene):
         return _refused(scene, command, _too_early(scene, command))
-    return _promoted(scene.with_status(handled=command), arm) or scene
+    return _promoted(scene.with_status(handled=command), arm, why=_asked(command)) or scene
 
 
 def _arm(scene: scenes.Scene, words: list[str]) -> str | None:
@@ -47,14 +46,18 @@ def _met(scene: scenes.Scene) -> bool:
     return status.traffic is not None and current and checks.turn(observed, scene.spec).status == "True"
 
 
-def _promoted(scene: scenes.Scene, arm: str) -> Plan | None:
+def _promoted(scene: scenes.Scene, arm: str, *, why: str) -> Plan | None:
     """None where it has to wait to be heard: the target is not there, or another experiment has it."""
     target = scene.observed.target
     if target is None or checks.turn(scene.observed, scene.spec).status != "True":
         return None
     if not checks.control_serves(scene.status, target):
         return following.control_gone(scene)
-    return following.promote(scene, target, arm, why=_WHY, beside={})
+    return following.promote(scene, target, arm, why=why, beside={})
+
+
+def _asked(command: str) -> str:
+    return f"Annotation {metadata.EXPERIMENT_ANNOTATION} asked for it: {command}."
 
 
 def _refused(scene: scenes.Scene, command: str, why: Verdict) -> scenes.Scene:

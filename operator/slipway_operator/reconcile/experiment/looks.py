@@ -36,7 +36,7 @@ def observed_by(observed: Observed, spec: ExperimentSpec, status: ExperimentStat
     """All that a look goes by. Units of arms that had no slots cannot be: they count as joined wrongly."""
     strays = sum(sum(units.values()) for units in _strays(status, sums))
     counted = {metric.name for metric in spec.metrics if metric.source == "Outcomes"}
-    # Nobody reads other metrics to date, and the ledger takes no look of more than 256 KiB.
+    # Nobody reads other metrics to date, and a look of all of them would be twice as long.
     to_date = {metric.name for metric in spec.metrics if metric.role in ("Primary", "Guardrail")} & counted
     memory = observed.journal.memory if observed.journal else Memory()
     return statistics.Observed(
@@ -84,7 +84,7 @@ def routed(observed: Observed, spec: ExperimentSpec, status: ExperimentStatus, *
     for metric in design.guardrails:
         if metric.source != "Router" or (metric.name != ERROR_RATE and target.edges is None):
             continue
-        alpha = design.alpha_of_stratum(metric, strata=designs.most_strata(spec))
+        alpha = designs.alpha_of_stratum(spec, design, metric, number=status.traffic.stratum if status.traffic else 1)
         outcome: ratios.Outcome = "bad" if metric.name == ERROR_RATE else "slow"
         found[metric.name] = {
             arm.name: ratios.look(by_arm[arm.name], control, outcome=outcome, max_increase=metric.margin or 0.0, alpha=alpha)

@@ -1,7 +1,7 @@
 """What passes over an Experiment are decided from, and what any of them ends with: a status with its conditions, and a division of the units."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -13,7 +13,7 @@ from slipway_operator.api.v1alpha1.experiment import (
 )
 from slipway_operator.reconcile import arms as target_arms
 from slipway_operator.reconcile import failure, summary
-from slipway_operator.reconcile.experiment import divisions
+from slipway_operator.reconcile.experiment import checks, divisions
 from slipway_operator.reconcile.rollout import TIME_FORMAT
 from slipway_operator.reconcile.summary import Verdict, passed
 from slipway_operator.state import observed as targets
@@ -65,12 +65,21 @@ class Scene:
 
 
 def conditions_of(observed: Observed, status: ExperimentStatus, concerns: Mapping[str, Verdict]) -> Any:
-    """Concerns that were not judged in this pass stay as they were."""
+    """Concerns that were not judged in this pass stay as they were, and so does what waits for somebody."""
     before = conditions_before(status, conditions.RECORDED, conditions.TRUSTED)
     known = {conditions.RECORDED: _NOT_ASKED, conditions.TRUSTED: _NOTHING_SEEN} | before | dict(concerns)
+    told, waits = known.get(conditions.DECIDED), held(status)
+    if waits is not None and (told is None or (told.status != "True" and told.reason != conditions.HELD)):
+        known[conditions.DECIDED] = waits
     return summary.summarize(
         known, previous=observed.status.conditions, generation=observed.identity.generation, now=observed.now, outline=summary.EXPERIMENT
     )
+
+
+def held(status: ExperimentStatus) -> Verdict | None:
+    """What a Hold of spec.decision left to somebody, until he has said what is to be."""
+    found = conditions_before(status, conditions.DECIDED).get(conditions.DECIDED)
+    return found if found is not None and found.reason == conditions.HELD else None
 
 
 def conditions_before(status: ExperimentStatus, *types: str) -> dict[str, Verdict]:
@@ -119,7 +128,7 @@ def rest_s(scene: Scene, look_in_s: float) -> float:
 
 def said_by(scene: Scene, verdict: Verdict) -> Scene:
     """With reason and summary of a verdict."""
-    return scene.with_status(reason=verdict.reason, summary=verdict.message)
+    return scene.with_status(reason=verdict.reason, summary=summary.short(verdict.message))
 
 
 def pods_wanted(scene: Scene) -> Iterator[tuple[str, str, int]]:
@@ -150,26 +159,39 @@ def divided(scene: Scene, *, step: int, out: frozenset[str] = frozenset(), share
 
 
 def _shares(scene: Scene) -> dict[str, float]:
-    """A bandit's shares as they are, of the arms that take part: those of an arm that was stopped go to all others."""
+    """A bandit's shares as they are, of the arms that take part: those of an arm that was stopped go to all others, those of one that waits for its
+    pods are what it had."""
     spec, traffic = scene.spec, scene.status.traffic
     stopped = {arm.name for arm in scene.status.arms if arm.stopped}
     playing = [arm.name for arm in spec.arms if arm.name not in stopped]
     if traffic is None:
         return divisions.equal_shares(spec)
     known = divisions.allocated(traffic)
-    slots = {name: known.count(name) for name in playing}
+    slots = {name: known.count(name) or _last_slots(scene, name) for name in playing}
     total = sum(slots.values())
     floor, rest = spec.shares_follow.floor_percent / 100, 1 - len(playing) * spec.shares_follow.floor_percent / 100
     above = {name: max(0.0, count / total - floor) for name, count in slots.items()}
     return {name: floor + (rest * above[name] / sum(above.values()) if any(above.values()) else rest / len(playing)) for name in playing}
 
 
+def _last_slots(scene: Scene, arm: str) -> int:
+    """Of the newest stratum in which it had any."""
+    return next((group.slots for stratum in reversed(scene.status.strata) for group in stratum.slots if group.arm == arm), 0)
+
+
 def step_told(scene: Scene) -> str:
-    """What step it is, in a sentence."""
+    """What step it is, in a sentence; a second one of arms that wait for pods."""
     traffic = scene.status.traffic
     step, percent = (traffic.step, traffic.percent) if traffic else (0, 0)
     arms = ", ".join(arm.name for arm in scene.status.arms if arm.name != scene.spec.control.name and not arm.stopped)
-    return f"Step {step} of {len(scene.spec.steps)}: {percent} % of the units get {arms}."
+    told = f"Step {step} of {len(scene.spec.steps)}: {percent} % of the units get {arms}."
+    down = sorted(without_slots(scene) - stopped_arms(scene)) if traffic else []
+    return f"{told} {no_pods_told(down)}" if down else told
+
+
+def no_pods_told(arms: Sequence[str]) -> str:
+    """That arms have no pods, and what becomes of their units."""
+    return f"Arm {' and '.join(arms)} has no ready pod: control serves its units until it has."
 
 
 def event(reason: str, message: str, kind: Literal["Normal", "Warning"] = "Normal") -> Event:
@@ -190,8 +212,17 @@ def full_name(scene: Scene) -> str:
 
 
 def dividing(scene: Scene) -> Verdict:
-    """That routers divide the units."""
-    return passed(conditions.DIVIDING, step_told(scene))
+    """That routers divide the units, and which pods the next step waits for, if it does."""
+    lacking = _lacking(scene)
+    return passed(conditions.DIVIDING, f"{step_told(scene)} The next step waits for pods. {lacking}" if lacking else step_told(scene))
+
+
+def _lacking(scene: Scene) -> str | None:
+    target = scene.observed.target
+    if target is None or not divisions.next_step_asked_for(scene.spec, scene.status):
+        return None
+    ready = checks.arms_ready(target, pods_wanted(scene))
+    return ready.message if ready.status != "True" else None
 
 
 def unchanged(scene: Scene, target: targets.Observed) -> bool:

@@ -1,6 +1,7 @@
 """The command line as a person meets it."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -204,6 +205,17 @@ def test_render_gives_the_same_bytes_in_every_process(file: Path) -> None:
         for seed in ("1", "2")
     ]
     assert printed[0] == printed[1] != b""
+
+
+def test_who_reads_no_more_is_no_failure_of_ours(file: Path) -> None:
+    """``slipway render model.yaml | head -0``."""
+    file.write_text(GOOD)
+    argv = [sys.executable, "-m", "slipway_operator.cli", "render", str(file.absolute())]
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(argv, env={"PYTHONPATH": str(REPOSITORY / "operator")}, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (ended.returncode, b"Traceback" in ended.stderr, b"Broken" in ended.stderr) == (141, False, False)
 
 
 def test_render_takes_the_namespace_of_the_manifest_first(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -122,6 +122,13 @@ async def test_caps_are_asked_for_by_metric_and_may_not_be_known_yet() -> None:
     ]
 
 
+async def test_a_cap_that_the_ledger_has_is_the_cap_whatever_the_percentile_is_by_now() -> None:
+    """It was told, and the status that says so could not be written; an event that came late has moved the percentile since."""
+    capped = [SUMS["metrics"][0] | {"cap": 99.5}]
+    async with asking(Answers(sums=SUMS | {"metrics": capped}, quantile=[{"value": 101.0}])) as ledger:
+        assert (await ledger.sums("shop", "ranker-1a2b3c4d", quantiles={"revenue": 0.999})).quantiles == {"revenue": 99.5}
+
+
 @pytest.mark.parametrize(
     "answer",
     [

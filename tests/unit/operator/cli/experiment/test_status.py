@@ -53,6 +53,10 @@ RUNNING: dict[str, Any] = {
 }
 
 
+def said(of: str, value: str, *, reason: str = "Why") -> dict[str, str]:
+    return {"type": of, "status": value, "reason": reason, "message": f"{of} says so", "lastTransitionTime": "2026-11-20T10:00:00Z"}
+
+
 @pytest.fixture
 def status(run: Any, tmp_path: Path) -> Any:
     """The screen for a status: exit status, lines."""
@@ -97,6 +101,12 @@ def test_an_experiment_that_has_not_begun(status: Any) -> None:
     assert "  Next: it begins when its turn on the target has come and every router has the first step." in lines
 
 
+def test_an_experiment_that_begins_when_somebody_acts(status: Any) -> None:
+    _, lines, _ = status({"conditions": [said("Stalled", "True", reason="ArmIsControl")]})
+    assert "  Next: nothing, until somebody acts on what is told below; a spec that has not begun may be changed." in lines
+    assert lines[-1] == "Stalled is True (ArmIsControl): Stalled says so"
+
+
 def test_unhealthy_ends_with_1(status: Any) -> None:
     code, lines, _ = status(RUNNING | {"verdict": "Unhealthy", "reason": "SampleRatio"})
     assert (code, lines[1]) == (1, "  The data cannot be believed, so nothing is decided.")
@@ -125,6 +135,16 @@ def test_unhealthy_ends_with_1(status: Any) -> None:
             {},
             "the winner keeps its share for 2 hours from 2026-11-21T10:00:00Z, for a fresh estimate.",
         ),
+        (
+            {"verdict": "Unhealthy", "reason": "SampleRatio"},
+            {},
+            "nothing but harm is decided, and at 2026-11-30T10:00:00Z control is kept; find the cause, then delete it and begin anew.",
+        ),
+        (
+            {"verdict": "NoPracticalEffect", "conditions": [said("Decided", "False", reason="Held")]},
+            {},
+            "nothing, until somebody says so: kubectl annotate xp ranker-v8 -n shop --overwrite slipway.dev/experiment='rollback', or 'promote ARM'.",
+        ),
         ({}, {"suspend": True}, "it is suspended and every unit is at control; set spec.suspend to false to go on."),
         (
             {"traffic": RUNNING["traffic"] | {"step": 3}},
@@ -139,10 +159,8 @@ def test_what_happens_next(changes: dict[str, Any], spec: dict[str, Any], expect
 
 
 def test_conditions_that_say_what_to_do(status: Any) -> None:
-    conditions = [
-        {"type": of, "status": value, "reason": "Why", "message": f"{of} says so", "lastTransitionTime": "2026-11-20T10:00:00Z"}
-        for of, value in (("Ready", "False"), ("Stalled", "True"), ("Recorded", "False"), ("Trusted", "True"), ("Admitted", "Unknown"))
-    ]
+    told = (("Ready", "False"), ("Stalled", "True"), ("Recorded", "False"), ("Trusted", "True"), ("Admitted", "Unknown"))
+    conditions = [said(of, value) for of, value in told]
     _, lines, _ = status(RUNNING | {"conditions": conditions})
     assert lines[-3:] == ["", "Recorded is False (Why): Recorded says so", "Stalled is True (Why): Stalled says so"]
 

@@ -47,7 +47,7 @@ def test_conversions_that_come_after_a_step_count_for_the_stratum_that_was_seen(
 
 
 def test_of_metrics_that_nobody_reads_to_date_only_closed_windows_are_kept() -> None:
-    """Six arms, twenty metrics and ten strata make 280 kB of both, and the ledger takes 256 KiB."""
+    """Six arms, twenty metrics and ten strata make 280 kB of both."""
     more = [
         xp.CONVERSION | {"name": name, "role": role, "minimumEffect": None, "baseline": None} for name, role in (("a", "Secondary"), ("b", "Observe"))
     ]
@@ -105,6 +105,14 @@ def test_where_less_is_better_the_best_arm_is_the_lowest() -> None:
     assert xp.status(made).decision
     assert xp.status(made).lift
     assert str(xp.status(made).lift).startswith("v8 -30% (")
+
+
+def test_the_longest_name_of_an_arm_fits_before_its_lift(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "v" + 62 * "8"
+    monkeypatch.setitem(xp.REVISIONS, long, builders.revision(builders.spec(uri=f"pvc://models/digits/{62 * '8'}"), number=8))
+    of = xp.spec(arms=(long, "v9"))
+    made = looked(xp.climbed(3, spec=of), spec=of, rates={"control": 0.0123, long: 0.234, "v9": 0.0123})
+    assert str(xp.status(made).lift).startswith(f"{long} +1")
 
 
 def test_before_anything_is_known_there_is_no_lift() -> None:
