@@ -904,6 +904,14 @@ def test_nobody_is_promoted_over_another_control_while_it_is_suspended() -> None
     )
 
 
+def test_control_that_is_written_to_git_while_it_is_suspended_takes_nothing_from_a_promotion() -> None:
+    known = stopped_for_now()
+    assert known.target
+    behind = known.model_copy(update={"target": known.target.model_copy(update={"model_digest": "of a model that served before"})})
+    made = plan(behind, command="promote v8", target=xp.target(), **SUSPENDED)
+    assert decided(made) == ("Promote", "v8")
+
+
 def test_who_is_stopped_is_not_among_those_that_may_be_named() -> None:
     of = xp.spec(arms=TWO)
     stopped = xp.status(looked(xp.begun(spec=of), spec=of, units=40_000, rates={"v9": 0.0}))
