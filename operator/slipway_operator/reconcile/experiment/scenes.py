@@ -179,8 +179,12 @@ def full_name(scene: Scene) -> str:
 
 
 def dividing(scene: Scene) -> Verdict:
-    """That routers divide the units."""
-    return passed(conditions.DIVIDING, step_told(scene))
+    """That routers divide the units, and that nothing will be promoted, where that is known already."""
+    target, name = scene.observed.target, scene.spec.target_ref.name
+    if target is None or unchanged(scene, target):
+        return passed(conditions.DIVIDING, step_told(scene))
+    changed = f"spec.model of ModelDeployment {name} was changed meanwhile: it follows when this is over, and no arm is promoted."
+    return passed(conditions.DIVIDING, f"{step_told(scene)} {changed}")
 
 
 def unchanged(scene: Scene, target: targets.Observed) -> bool:
