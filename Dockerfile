@@ -40,8 +40,9 @@ ENTRYPOINT ["python", "-m", "slipway_operator"]
 FROM builder AS router-builder
 COPY requirements/router.txt /requirements.txt
 RUN ${INSTALL} --requirement /requirements.txt
+COPY inference/slipway_service /opt/venv/lib/python3.11/site-packages/slipway_service
 COPY inference/slipway_router /opt/venv/lib/python3.11/site-packages/slipway_router
-RUN /opt/venv/bin/python -m compileall -q /opt/venv/lib/python3.11/site-packages/slipway_router
+RUN /opt/venv/bin/python -m compileall -q /opt/venv/lib/python3.11/site-packages/slipway_*
 
 # Debian's nginx with Lua: what apt adds to the base is laid out below /opt/nginx, without documentation and without what starts a service.
 FROM ${PYTHON_BASE} AS nginx-builder
@@ -70,6 +71,7 @@ ENTRYPOINT ["python", "-m", "slipway_router.nginx"]
 FROM builder AS transformer-builder
 COPY requirements/inference.txt /requirements.txt
 RUN ${INSTALL} --requirement /requirements.txt
+COPY inference/slipway_service /opt/venv/lib/python3.11/site-packages/slipway_service
 COPY inference/slipway_inference /opt/venv/lib/python3.11/site-packages/slipway_inference
 COPY components/slipway_features /opt/venv/lib/python3.11/site-packages/slipway_features
 RUN /opt/venv/bin/python -m compileall -q /opt/venv/lib/python3.11/site-packages/slipway_*; \
@@ -88,8 +90,9 @@ ENTRYPOINT ["python", "-m", "slipway_inference"]
 FROM builder AS ledger-builder
 COPY requirements/ledger.txt /requirements.txt
 RUN ${INSTALL} --requirement /requirements.txt
+COPY inference/slipway_service /opt/venv/lib/python3.11/site-packages/slipway_service
 COPY inference/slipway_ledger /opt/venv/lib/python3.11/site-packages/slipway_ledger
-RUN /opt/venv/bin/python -m compileall -q /opt/venv/lib/python3.11/site-packages/slipway_ledger
+RUN /opt/venv/bin/python -m compileall -q /opt/venv/lib/python3.11/site-packages/slipway_*
 
 FROM runtime AS ledger
 LABEL org.opencontainers.image.title="slipway ledger" \

@@ -42,15 +42,26 @@ IMAGES = {
         Image("operator", inputs=("Dockerfile", ".dockerignore", "requirements/operator.txt", "operator"), usual_s=20),
         Image(
             "router",
-            inputs=("Dockerfile", ".dockerignore", "requirements/router.txt", "inference/slipway_router"),
+            inputs=("Dockerfile", ".dockerignore", "requirements/router.txt", "inference/slipway_service", "inference/slipway_router"),
             usual_s=30,
         ),
         Image(
             "transformer",
-            inputs=("Dockerfile", ".dockerignore", "requirements/inference.txt", "inference/slipway_inference", "components/slipway_features"),
+            inputs=(
+                "Dockerfile",
+                ".dockerignore",
+                "requirements/inference.txt",
+                "inference/slipway_service",
+                "inference/slipway_inference",
+                "components/slipway_features",
+            ),
             usual_s=20,
         ),
-        Image("ledger", inputs=("Dockerfile", ".dockerignore", "requirements/ledger.txt", "inference/slipway_ledger"), usual_s=20),
+        Image(
+            "ledger",
+            inputs=("Dockerfile", ".dockerignore", "requirements/ledger.txt", "inference/slipway_service", "inference/slipway_ledger"),
+            usual_s=20,
+        ),
         Image("triton-cpu", inputs=("Dockerfile", ".dockerignore", "requirements/triton-cpu.txt", "inference/triton"), usual_s=20),
         Image(
             "storage-initializer",

@@ -1,7 +1,11 @@
 """TCP ports: finding free ones, and saying who has one that is taken."""
 
+import fcntl
+import functools
+import os
 import random
 import socket
+import tempfile
 from pathlib import Path
 
 from slipway_box.errors import BoxError
@@ -9,15 +13,34 @@ from slipway_box.errors import BoxError
 # Below the ports that the kernel hands out by itself and below the node ports of a cluster, so that neither takes one in between.
 _FREE = range(20000, 29999)
 
+_given: set[int] = set()
+
 
 def free(count: int) -> list[int]:
-    """``count`` different ports that nobody listens on now."""
+    """``count`` different ports that nobody listens on now, each given once on this machine as long as this process lives."""
     found: list[int] = []
     while len(found) < count:
         port = random.choice(_FREE)  # noqa: S311  (spreads parallel test runs; nothing secret)
-        if port not in found and available("127.0.0.1", port):
-            found.append(port)
+        # Claimed before it is tried: to try it is to listen on it for a moment, in which its owner could not.
+        if port not in _given and _claimed(port):
+            _given.add(port)
+            found += [port] * available("127.0.0.1", port)
     return found
+
+
+def _claimed(port: int) -> bool:
+    """Whether no other process was given ``port``: a lock on the byte of that number in a file of all processes, which the kernel takes back at the
+    end of this one, however it ends."""
+    try:
+        fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@functools.cache
+def _claims() -> int:
+    return os.open(Path(tempfile.gettempdir()) / f"slipway-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def available(address: str, port: int) -> bool:

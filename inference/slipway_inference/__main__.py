@@ -1,17 +1,17 @@
 """``python -m slipway_inference``: 0 when it was asked to end, 2 when it was told something that does not fit."""
 
-import asyncio
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
 import uvloop
 
-from slipway_inference import configuration_file, logs, server
+from slipway_inference import configuration_file, server
 from slipway_inference.configuration import Configuration, ConfigurationError
-from slipway_inference.settings import Settings, SettingsError
+from slipway_inference.settings import Settings
+from slipway_service import logs, signals
+from slipway_service.variables import SettingsError
 
 
 def main() -> int:
@@ -31,10 +31,7 @@ def main() -> int:
 
 
 async def _live(settings: Settings, chosen: Configuration) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await server.serve(settings, chosen, stop)
+    await server.serve(settings, chosen, signals.ending())
 
 
 if __name__ == "__main__":

@@ -4,55 +4,30 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 import msgspec
 
-from slipway_inference import meters, tracing
+from slipway_inference import tracing
 from slipway_inference.configuration import Configuration, Tensor
 from slipway_inference.inference import Answered, Inference
 from slipway_inference.meters import Meters
-from slipway_inference.refusals import Refused, quoted
+from slipway_inference.refusals import Refused
+from slipway_service import rsgi
+from slipway_service.rsgi import CLOSE, JSON, Connection, Headers, Incoming
+from slipway_service.sentences import quoted
 
 _HEADER_LENGTH = "inference-header-content-length"
-_JSON = ("content-type", "application/json")
 _BINARY = ("content-type", "application/octet-stream")
-_CLOSE = ("connection", "close")
 _log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
 
-Headers: TypeAlias = list[tuple[str, str]]
 Probe: TypeAlias = Callable[[], Awaitable[bool]]
 Repository: TypeAlias = Callable[[], Awaitable[tuple[int, Any]]]
 """Status and JSON of the model server's index."""
 
 _INDEX = "/v2/repository/index"
-
-
-class Incoming(Protocol):
-    """What granian says of a request."""
-
-    proto: str
-    method: str
-    path: str
-    headers: Any
-
-
-class Connection(Protocol):
-    """What granian lets us do about a request."""
-
-    async def __call__(self) -> bytes:
-        """All of the body."""
-        ...
-
-    def __aiter__(self) -> Any:
-        """The body, in pieces."""
-        ...
-
-    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
-        """Answer."""
-        ...
 
 
 class App:
@@ -129,67 +104,45 @@ class App:
             answered = await self._inference.answer(body, header_length=length, trace=trace)
         except Refused as refused:
             self._meters.refuse(refused, self._known)
-            headers = [_JSON, ("retry-after", "1")] if refused.status == 503 else [_JSON]
+            headers = [JSON, ("retry-after", "1")] if refused.status == 503 else [JSON]
             return refused.status, headers, _encoder.encode(refused.body)
         except Exception:  # a fault of ours: the client learns that it is, and the log where
             _log.exception("an inference failed")
             fault = Refused("the transformer failed at this request; its log says why", status=500, reason="fault")
             self._meters.refuse(fault, self._known)
-            return 500, [_JSON], _encoder.encode(fault.body)
+            return 500, [JSON], _encoder.encode(fault.body)
         return 200, _headers(answered), answered.answer.body
 
     async def _body(self, length: str | None, connection: Connection) -> bytes:
         """Refused: it is too long, or ends too early."""
-        too_long = Refused(f"the body is longer than {self._body_bytes} bytes: send fewer rows at once", status=413, reason="body")
         try:
-            if length is not None:  # hyper has seen to it that it is a number, and the only one
-                if int(length) > self._body_bytes:
-                    raise too_long
-                return await connection()
-            parts, size = [], 0
-            async for part in connection:
-                size += len(part)
-                if size > self._body_bytes:
-                    raise too_long
-                parts.append(part)
-            return b"".join(parts)
-        except (RuntimeError, OSError):  # granian's ProtocolError: the client went away in the middle of it
+            return await rsgi.body(connection, length, most=self._body_bytes)
+        except rsgi.TooLong:
+            too_long = f"the body is longer than {self._body_bytes} bytes: send fewer rows at once"
+            raise Refused(too_long, status=413, reason="body") from None
+        except rsgi.Truncated:
             raise Refused("the body ends before its end", reason="truncated") from None
 
     async def _other(self, scope: Incoming) -> tuple[int, Any, Headers]:
         if scope.path == _INDEX and scope.method == "POST" and self._repository:
             status, body = await self._repository()  # by which the operator learns why a model does not load; routers pass no client on to it
-            return status, body, [_JSON]
+            return status, body, [JSON]
         found = self._answers.get(scope.path) or self._answers.get(unquote(scope.path))
         if found is None:
             if scope.path in self._infer or (scope.path == _INDEX and self._repository):
-                return 405, _error(f"{quoted(scope.method)} is not allowed here: use POST", "method"), [_JSON, ("allow", "POST")]
-            return 404, _error(f"there is nothing at this path: use /v2/models/{self._model}/infer", "path"), [_JSON]
+                return 405, _error(f"{quoted(scope.method)} is not allowed here: use POST", "method"), [JSON, ("allow", "POST")]
+            return 404, _error(f"there is nothing at this path: use /v2/models/{self._model}/infer", "path"), [JSON]
         if scope.method not in ("GET", "HEAD"):
-            return 405, _error(f"{quoted(scope.method)} is not allowed here: use GET", "method"), [_JSON, ("allow", "GET, HEAD")]
+            return 405, _error(f"{quoted(scope.method)} is not allowed here: use GET", "method"), [JSON, ("allow", "GET, HEAD")]
         status, body = await found()
-        return status, body, [_JSON]
+        return status, body, [JSON]
 
     async def _readiness(self) -> tuple[int, Any]:
         ready = not self._draining and await self._ready()
         return (200 if ready else 503), {"name": self._model, "ready": ready}
 
     def _respond(self, connection: Connection, status: int, headers: Headers, body: bytes) -> None:
-        connection.response_bytes(status, [*headers, _CLOSE] if self._draining else headers, body)
-
-
-class Metrics:
-    """``/metrics``, on a port of its own so that clients cannot reach it."""
-
-    def __init__(self, counts: Meters) -> None:
-        self._meters = counts
-
-    async def __rsgi__(self, scope: Incoming, connection: Connection) -> None:
-        """One request."""
-        if scope.path == "/metrics" and scope.method in ("GET", "HEAD"):
-            connection.response_bytes(200, [("content-type", meters.CONTENT_TYPE)], self._meters.text())
-        else:
-            connection.response_bytes(404, [_JSON], _encoder.encode(_error("there is nothing at this path: use /metrics", "path")))
+        connection.response_bytes(status, [*headers, CLOSE] if self._draining else headers, body)
 
 
 def _kind(content_type: str | None, header_length: str | None) -> int | None:
@@ -211,7 +164,7 @@ def _kind(content_type: str | None, header_length: str | None) -> int | None:
 
 def _headers(answered: Answered) -> Headers:
     length = answered.answer.header_length
-    headers = [_JSON] if length is None else [_BINARY, (_HEADER_LENGTH, str(length))]
+    headers = [JSON] if length is None else [_BINARY, (_HEADER_LENGTH, str(length))]
     if answered.flags:
         headers.append(("x-slipway-flags", answered.flags))
     return headers

@@ -14,11 +14,11 @@ from slipway_features import keys
 from slipway_features.blob import Reader, Status
 from slipway_features.keys import JoinValue
 from slipway_features.schema import Schema
-from slipway_inference import logs
 from slipway_inference.configuration import Configuration, Entity
 from slipway_inference.protocol.datatypes import Array, Tensors
 from slipway_inference.refusals import Refused
 from slipway_inference.store import Unavailable
+from slipway_service import logs
 
 SCHEMA_S = 5.0
 """How often schemas are read anew while rows are stale: somebody has applied another one."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from slipway_inference import configuration, logs
+from slipway_inference import configuration
 from slipway_inference.configuration import ConfigurationError
 from slipway_inference.protocol import datatypes
 from slipway_inference.protocol.datatypes import Array, Tensors
 from slipway_inference.refusals import Refused
+from slipway_service import logs
 
 _log = logging.getLogger(__name__)
 

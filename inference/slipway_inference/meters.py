@@ -1,50 +1,20 @@
 """What is counted, as Prometheus metrics that are made when somebody asks."""
 
-import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from slipway_inference.refusals import Refused
+from slipway_service.meters import Exposition, Families, Histogram
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
-_PREFIX = "slipway_transformer_"
+_families = Families("slipway_transformer_")
+_counter, _gauge, _histogram = _families.counter, _families.gauge, _families.histogram
 
 
-@dataclass
-class Histogram:
-    """How many values were at most each bound."""
-
-    bounds: tuple[float, ...]
-    counts: list[int] = field(default_factory=list)
-    sum: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.counts = [0] * (len(self.bounds) + 1)
-
-    def add(self, value: float) -> None:
-        """One more."""
-        self.counts[bisect.bisect_left(self.bounds, value)] += 1
-        self.sum += value
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """As Prometheus wants them: bounds as text, and how many were at most that."""
-        total, found = 0, []
-        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
-            total += count
-            found.append(("+Inf" if bound == float("inf") else repr(bound), float(total)))
-        return found
-
-
-class Meters(Collector):
+class Meters(Exposition):
     """Count with the fields; ``text()`` is an answer of ``/metrics``."""
 
     def __init__(self) -> None:
@@ -63,9 +33,7 @@ class Meters(Collector):
         self.hook_failures: Counter[str] = Counter()
         self.predictions: Callable[[], tuple[int, int]] = lambda: (0, 0)
         """Written and dropped."""
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+        super().__init__()
 
     def refuse(self, refused: Refused, known: Iterable[str]) -> None:
         """Count a refusal; names that clients make up are no labels."""
@@ -84,15 +52,11 @@ class Meters(Collector):
         """Count a failure of a hook."""
         self.hook_failures[which] += 1
 
-    def text(self) -> bytes:
-        """All metrics, in Prometheus' text format."""
-        return generate_latest(self._registry)
-
     def collect(self) -> Iterator[Metric]:
         """The families."""
         yield _counter("requests", "Inferences, by the status of the answer", ("code",), (((code,), n) for code, n in self.requests.items()))
         yield _histogram("request_seconds", "Time from an inference to its answer", self.seconds)
-        yield GaugeMetricFamily(f"{_PREFIX}pending_requests", "Inferences under way", value=self.under_way)
+        yield _gauge("pending_requests", "Inferences under way", (), [((), self.under_way)])
         yield _histogram("call_rows", "Rows of a call to the model", self.rows)
         yield _histogram("call_requests", "Requests that travelled in a call to the model", self.requests_in_call)
         yield _histogram("model_seconds", "Time of a request at the model, waiting for its turn included", self.model_seconds)
@@ -105,16 +69,3 @@ class Meters(Collector):
         written, dropped = self.predictions()
         yield _counter("predictions_written", "Predictions in the log", (), [((), written)])
         yield _counter("predictions_dropped", "Predictions of the sample that are not in the log", (), [((), dropped)])
-
-
-def _counter(name: str, text: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]) -> CounterMetricFamily:
-    family = CounterMetricFamily(_PREFIX + name, text, labels=labels)
-    for key, value in values:
-        family.add_metric(key, value)
-    return family
-
-
-def _histogram(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:
-    family = HistogramMetricFamily(_PREFIX + name, text)
-    family.add_metric((), histogram.buckets(), histogram.sum)
-    return family

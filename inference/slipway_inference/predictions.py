@@ -15,9 +15,9 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from slipway_inference import logs
 from slipway_inference.configuration import Log
 from slipway_inference.protocol.datatypes import Array, Tensors
+from slipway_service import logs
 
 QUEUE_BYTES = 16 * 1024 * 1024
 """Tensors that wait to be written; what does not fit is dropped."""

@@ -22,13 +22,3 @@ class Refused(Exception):
     def body(self) -> dict[str, Any]:
         """What is sent, before it is JSON."""
         return {"error": self.error, "input": self.input, "reason": self.reason, **self.details}
-
-
-def quoted(text: str) -> str:
-    """Something a client wrote, short, in quotes and on one line."""
-    return repr(shortened(text))
-
-
-def shortened(text: str, *, most: int = 60) -> str:
-    """The beginning of something that may be long."""
-    return text if len(text) <= most else text[:most] + "…"

@@ -2,15 +2,11 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server
-
-from slipway_inference.app import App, Metrics, Repository
+from slipway_inference.app import App, Repository
 from slipway_inference.configuration import Configuration
 from slipway_inference.features import Features
 from slipway_inference.hooks import Hooks
@@ -19,14 +15,15 @@ from slipway_inference.merging import Merger
 from slipway_inference.meters import Meters
 from slipway_inference.model import Model
 from slipway_inference.predictions import Predictions
+from slipway_inference.refusals import Refused
 from slipway_inference.settings import Settings
 from slipway_inference.store import Store
 from slipway_inference.triton import Triton
+from slipway_service import rsgi, serving
 
 STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
 """A state that Triton has not, by which the operator knows what a pod that is not ready waits for."""
 
-_BACKLOG = 1024
 _log = logging.getLogger(__name__)
 
 
@@ -61,23 +58,16 @@ async def serve_model(
 
         told = index if repository else None
         app = App(configuration, Inference(parts), counts=counts, ready=ready, body_bytes=settings.body_bytes, repository=told)
-        _keep_what_is_loaded()
-        async with _listening(Metrics(counts), settings.host, settings.metrics_port), _listening(app, settings.host, settings.port):
+        metrics = rsgi.Metrics(counts.text, elsewhere=Refused("there is nothing at this path: use /metrics", reason="path").body)
+        serving.keep_what_is_loaded()
+        async with (
+            serving.listening(metrics, settings.host, settings.metrics_port),
+            serving.listening(app, settings.host, settings.port),
+        ):
             _log.info("serving %s on port %d", configuration.model, settings.port)
-            await stop.wait()
-            app.drain()
-            await asyncio.sleep(settings.drain_seconds)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(settings.grace_seconds):
-                    await app.idle()
+            await serving.until_drained(app, stop, drain_s=settings.drain_seconds, grace_s=settings.grace_seconds)
             model.close()  # who still waits is told so: granian ends when everybody is answered
     _log.info("ended")
-
-
-def _keep_what_is_loaded() -> None:
-    """Modules stay until the end. A full collection that looked through them took 15 to 30 ms, for which requests waited."""
-    gc.collect()
-    gc.freeze()
 
 
 @contextlib.asynccontextmanager
@@ -121,27 +111,3 @@ async def _parts(model: Model, settings: Settings, configuration: Configuration,
             hooks=hooks,
             predictions=predictions,
         )
-
-
-@contextlib.asynccontextmanager
-async def _listening(app: object, host: str, port: int) -> AsyncIterator[None]:
-    """granian in this process and this event loop: one process has half the memory of a parent and a worker."""
-    server = Server(
-        app,
-        address=host,
-        port=port,
-        interface=Interfaces.RSGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=_BACKLOG,
-        log_enabled=False,
-    )
-    serving = asyncio.create_task(server.serve())
-    try:
-        await asyncio.sleep(0)
-        if serving.done():
-            serving.result()
-        yield
-    finally:
-        server.stop()  # type: ignore[no-untyped-call]
-        await serving

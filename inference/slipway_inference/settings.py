@@ -5,13 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-PREFIX = "SLIPWAY_"
-
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-
-
-class SettingsError(Exception):
-    """Environment variables do not hold what they should; the message names each, what it holds and what it should."""
+from slipway_service import variables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,52 +66,8 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read the settings; SettingsError tells of every variable that does not fit, not only of the first."""
-        values: dict[str, Any] = {}
-        wrong: list[str] = []
-        for field in dataclasses.fields(cls):
-            name = PREFIX + field.name.upper()
-            text = environment.get(name)
-            if not text:  # an empty variable is how manifests say "the default"
-                continue
-            try:
-                values[field.name] = _parsed(field.name, text, like=field.default)
-            except ValueError as error:
-                wrong.append(f"{name} is {text!r}: {error}.")
-        if wrong:
-            raise SettingsError(" ".join(wrong))
-        return cls(**values)
+        return cls(**variables.read(cls, environment, _parsed))
 
 
-def _parsed(field: str, text: str, *, like: object) -> Any:
-    if field == "log_level":
-        return _level(text)
-    if isinstance(like, int):
-        return _whole(text, least=1, most=65535 if field.endswith("port") else None)
-    return _seconds(text) if isinstance(like, float) else text
-
-
-def _whole(text: str, *, least: int, most: int | None) -> int:
-    fits = f"a whole number from {least} to {most}" if most is not None else f"a whole number, at least {least}"
-    try:
-        number = int(text)
-    except ValueError:
-        raise ValueError(f"it should be {fits}") from None
-    if number < least or (most is not None and number > most):
-        raise ValueError(f"it should be {fits}")
-    return number
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise ValueError("it should be a number of seconds, as 2.5") from None
-    if not 0 <= number < 1e6:
-        raise ValueError("it should be a number of seconds, at least 0")
-    return number
-
-
-def _level(text: str) -> str:
-    if text.upper() not in _LEVELS:
-        raise ValueError(f"it should be one of {', '.join(_LEVELS)}")
-    return text.upper()
+def _parsed(field: variables.Field, text: str) -> Any:
+    return variables.level(text) if field.name == "log_level" else variables.like_default(field, text, number=variables.seconds)

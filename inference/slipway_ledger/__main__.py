@@ -1,18 +1,18 @@
 """``python -m slipway_ledger``: 0 when it was asked to end, 1 when the database cannot be used, 2 when it was told something that does not fit."""
 
-import asyncio
 import logging
 import os
-import signal
 import sys
 
 import uvloop
 
-from slipway_ledger import logs, server
-from slipway_ledger.settings import Settings, SettingsError
+from slipway_ledger import server
+from slipway_ledger.settings import Settings
 from slipway_ledger.store.database import Unavailable
 from slipway_ledger.tokens import NoTokens
 from slipway_ledger.units import NoKey
+from slipway_service import logs, signals
+from slipway_service.variables import SettingsError
 
 
 def main() -> int:
@@ -31,10 +31,7 @@ def main() -> int:
 
 
 async def _live(settings: Settings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await server.serve(settings, stop)
+    await server.serve(settings, signals.ending())
 
 
 if __name__ == "__main__":

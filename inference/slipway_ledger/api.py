@@ -15,10 +15,11 @@ from slipway_ledger import cloudevents, definitions, events, intake, looks, open
 from slipway_ledger.events import ExposureEvent, Folded, LabelEvent, OutcomeEvent, Reader
 from slipway_ledger.intake import Door, No
 from slipway_ledger.meters import Meters
-from slipway_ledger.refusals import Refused, quoted
+from slipway_ledger.refusals import Refused
 from slipway_ledger.units import Hashes
 from slipway_ledger.windows import SECOND
 from slipway_ledger.writer import Writer
+from slipway_service.sentences import quoted
 
 MOST_LOOKUPS = 1_000
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")

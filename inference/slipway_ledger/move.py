@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 from slipway_ledger import server
-from slipway_ledger.settings import PREFIX, Settings, SettingsError
+from slipway_ledger.settings import Settings
 from slipway_ledger.store.database import Database, Unavailable
 from slipway_ledger.store.migrations import migrate
 from slipway_ledger.store.sqlite import Sqlite
+from slipway_service.variables import PREFIX, SettingsError
 
 _FROM = f"{PREFIX}MOVE_FROM"
 _PIECE = 5_000

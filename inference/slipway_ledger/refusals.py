@@ -19,8 +19,3 @@ class Refused(Exception):
     def body(self) -> dict[str, Any]:
         """What is sent, before it is JSON."""
         return {"error": self.error, "reason": self.reason}
-
-
-def quoted(text: str, *, most: int = 60) -> str:
-    """Something a client wrote, short, in quotes and on one line."""
-    return repr(text if len(text) <= most else text[:most] + "…")

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from slipway_ledger import logs
 from slipway_ledger.meters import Meters
 from slipway_ledger.refusals import Refused
+from slipway_service import logs
 
 AUDIENCE = "slipway-ledger"
 """Whom a token has to be made for: one that leaks from here is good for nothing else, and one made for something else is good for nothing here."""

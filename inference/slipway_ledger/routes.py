@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from slipway_ledger.refusals import Refused, quoted
+from slipway_ledger import looks
+from slipway_ledger.refusals import Refused
+from slipway_service.sentences import quoted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +19,8 @@ class Route:
     """Of what it does."""
     roles: tuple[str, ...] | None
     """Who may, besides admin; None: everybody, without a token."""
+    most_bytes: int = 0
+    """Of its body, where that may be longer than the setting says of all."""
 
 
 _EXPERIMENT = "/v1/experiments/{namespace}/{name}"
@@ -28,7 +32,7 @@ ROUTES = (
     Route(method="DELETE", path=_EXPERIMENT, name="end", roles=()),
     Route(method="GET", path=f"{_EXPERIMENT}/sums", name="sums", roles=("reader",)),
     Route(method="GET", path=f"{_EXPERIMENT}/metrics/{{metric}}/quantile", name="quantile", roles=("reader",)),
-    Route(method="POST", path=f"{_EXPERIMENT}/looks", name="look", roles=()),
+    Route(method="POST", path=f"{_EXPERIMENT}/looks", name="look", roles=(), most_bytes=looks.MOST_BYTES),
     Route(method="GET", path=f"{_EXPERIMENT}/looks", name="looks", roles=("reader",)),
     Route(method="POST", path="/v1/exposures", name="exposures", roles=("router",)),
     Route(method="POST", path="/v1/outcomes", name="outcomes", roles=("application",)),

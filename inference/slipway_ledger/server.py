@@ -2,20 +2,16 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server
-
 from slipway_ledger import reading, units
 from slipway_ledger.api import Api
 from slipway_ledger.apiserver import ApiServer
-from slipway_ledger.app import App, Metrics
+from slipway_ledger.app import App
 from slipway_ledger.book import Book
 from slipway_ledger.meters import Meters
 from slipway_ledger.refusals import Refused
@@ -30,8 +26,8 @@ from slipway_ledger.store.sqlite import Sqlite
 from slipway_ledger.tokens import Tokens
 from slipway_ledger.units import Hashes, NoKey
 from slipway_ledger.writer import Writer
+from slipway_service import rsgi, serving
 
-_BACKLOG = 1024
 _SWEEP_EVERY_S = 3600.0
 _CLOSED_AT_ONCE, _EXPERIMENTS_AT_ONCE = 2_000, 20
 """Units of a metric that are closed in a transaction while nobody reads, and experiments that share them."""
@@ -63,22 +59,17 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     counts.waiting, counts.available, counts.experiments = lambda: writer.waiting, lambda: writer.available, lambda: len(writer.book.accounts)
     api = Api(writer=writer, hashes=hashes, meters=counts, skew_s=settings.skew_seconds)
     app = App(api, tokens, counts=counts, body_bytes=settings.body_bytes)
-    gc.collect()
-    gc.freeze()
+    metrics = rsgi.Metrics(counts.text, elsewhere=Refused("there is nothing at this path: use /metrics", reason="path").body)
+    serving.keep_what_is_loaded()
     writer.start()
     try:
         async with (
             _keeping(writer, api, counts, settings),
-            _listening(Metrics(counts), settings.host, settings.metrics_port),
-            _listening(app, settings.host, settings.port),
+            serving.listening(metrics, settings.host, settings.metrics_port),
+            serving.listening(app, settings.host, settings.port),
         ):
             _log.info("serving %d experiments on port %d (tables were of version %d)", len(book.accounts), settings.port, before)
-            await stop.wait()
-            api.draining = True
-            await asyncio.sleep(settings.drain_seconds)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(settings.grace_seconds):
-                    await app.idle()
+            await serving.until_drained(app, stop, drain_s=settings.drain_seconds, grace_s=settings.grace_seconds)
     finally:
         await asyncio.to_thread(writer.stop)
     _log.info("ended")
@@ -161,27 +152,3 @@ async def _sweep(writer: Writer, api: Api, counts: Meters, settings: Settings) -
 
 def _step(sweep: Sweep, api: Api, book: Book, rows: Rows) -> None:
     sweep.step(book, rows, now=api.now)
-
-
-@contextlib.asynccontextmanager
-async def _listening(app: object, host: str, port: int) -> AsyncIterator[None]:
-    """granian in this process and this event loop: one process has half the memory of a parent and a worker."""
-    server = Server(
-        app,
-        address=host,
-        port=port,
-        interface=Interfaces.RSGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=_BACKLOG,
-        log_enabled=False,
-    )
-    serving = asyncio.create_task(server.serve())
-    try:
-        await asyncio.sleep(0)
-        if serving.done():
-            serving.result()
-        yield
-    finally:
-        server.stop()  # type: ignore[no-untyped-call]
-        await serving

@@ -33,9 +33,9 @@ import msgspec
 import psycopg
 from msgspec import Meta
 
-from slipway_ledger import logs
 from slipway_ledger.events import Target, Text
-from slipway_ledger.settings import PREFIX
+from slipway_service import logs
+from slipway_service.variables import PREFIX
 
 MOST_ROWS = 10_000
 """Of one question to the database; the query may take fewer by a LIMIT, and then has to be ordered by time."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from slipway_ledger import logs
 from slipway_ledger.refusals import Refused
 from slipway_ledger.reviews import Account, Reviews
+from slipway_service import logs
 
 ROLES = ("router", "application", "reader", "admin")
 """Write exposures; write outcomes and labels; read; everything."""

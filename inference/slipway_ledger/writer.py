@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from slipway_ledger import folding, logs
+from slipway_ledger import folding
 from slipway_ledger.book import Book
 from slipway_ledger.events import Exposure, Label, Outcome
 from slipway_ledger.meters import Meters
 from slipway_ledger.refusals import Refused
 from slipway_ledger.store.database import Unavailable
 from slipway_ledger.store.rows import Rows
+from slipway_service import logs
 
 MOST_IN_GROUP = 4_000
 """Events of a transaction, or a little more: a group of them takes about a tenth of a second, which is what a reader may wait."""

@@ -58,6 +58,10 @@ class Metrics:
     """resource: full lists, the first included; climbing means watches do not hold."""
     informer_objects: Gauge
     """resource: objects in the cache."""
+    experiment_looks: Counter
+    """result: kept, unchanged (nothing new in it), failed (the ledger did not answer, or did not take it)."""
+    experiment_decisions: Counter
+    """action: Promote, RollBack, KeepControl, StopArm."""
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> "Metrics":
@@ -92,6 +96,8 @@ class Metrics:
             events=Counter("slipway_events", "Kubernetes Events", ("result",), registry=registry),
             informer_lists=Counter("slipway_informer_lists", "Full lists of a resource", ("resource",), registry=registry),
             informer_objects=Gauge("slipway_informer_objects", "Objects in the cache", ("resource",), registry=registry),
+            experiment_looks=Counter("slipway_experiment_looks", "Looks at Experiments", ("result",), registry=registry),
+            experiment_decisions=Counter("slipway_experiment_decisions", "What was decided about Experiments", ("action",), registry=registry),
         )
 
 

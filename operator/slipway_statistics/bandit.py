@@ -9,6 +9,7 @@ difference nevertheless, and only if no arm's share ever fell below a tenth.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -186,12 +187,17 @@ def toward(aim: Sequence[float], *, shares: Sequence[float], step: float) -> tup
     return tuple(old + part * (new - old) for new, old in zip(aim, shares, strict=True))
 
 
-def beta(arms: Sequence[Rewards]) -> tuple[float, ...]:
+_PLACES = tuple(math.sinh(number / 25) for number in range(-150, 151))
+"""Where a posterior is looked at, in standard deviations: 25 places within half of one, fewer the farther out, up to 200 for heavy tails. The
+probabilities are right to 0.0002."""
+
+
+def beta(arms: Sequence[Rewards], *, places: Sequence[float] = _PLACES) -> tuple[float, ...]:
     """Each arm's probability of having the highest share of conversions, by Beta(1 + conversions, 1 + others)."""
-    return _best([_Beta(1 + arm.conversions, 1 + arm.units - arm.conversions) for arm in arms])
+    return _best([_Beta(1 + arm.conversions, 1 + arm.units - arm.conversions) for arm in arms], places)
 
 
-def normal(arms: Sequence[Rewards]) -> tuple[float, ...]:
+def normal(arms: Sequence[Rewards], *, places: Sequence[float] = _PLACES) -> tuple[float, ...]:
     """Each arm's probability of having the highest mean, by Student's t around its mean: neither mean nor variance is known beforehand.
 
     That is the posterior of a normal's mean under the prior 1/sigma: n - 1 degrees of freedom and a scale of s/√n (Gelman and others, *Bayesian Data
@@ -214,7 +220,8 @@ def normal(arms: Sequence[Rewards]) -> tuple[float, ...]:
         [
             _Student(mean=arm.mean, scale=math.sqrt(max(own / (arm.units - 1), pooled) / arm.units), freedom=arm.units - 1)
             for arm, own in zip(arms, apart, strict=True)
-        ]
+        ],
+        places,
     )
 
 
@@ -311,24 +318,19 @@ class Scores:
         return Interval(lower=self.estimate - reach, upper=self.estimate + reach)
 
 
-_PLACES = tuple(math.sinh(number / 25) for number in range(-150, 151))
-"""Where a posterior is looked at, in standard deviations: 25 places within half of one, fewer the farther out, up to 200 for heavy tails. The
-probabilities are right to 0.0002."""
-
-
 @dataclass(frozen=True)
 class _Beta:
     a: float
     b: float
 
-    @property
-    def places(self) -> list[float]:
+    def around(self, places: Sequence[float]) -> list[float]:
         mean = self.a / (self.a + self.b)
         deviation = math.sqrt(mean * (1 - mean) / (self.a + self.b + 1))
-        return [min(1.0, max(0.0, mean + deviation * place)) for place in _PLACES]
+        return [min(1.0, max(0.0, mean + deviation * place)) for place in places]
 
-    def log_density(self, x: float) -> float:
-        return _power_log(self.a - 1, x) + _power_log(self.b - 1, 1 - x)
+    def log_densities(self, places: Sequence[float]) -> list[float]:
+        a, b = self.a - 1, self.b - 1
+        return [a * math.log(x) + b * math.log(1 - x) if 0 < x < 1 else _power_log(a, x) + _power_log(b, 1 - x) for x in places]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -337,18 +339,18 @@ class _Student:
     scale: float
     freedom: float
 
-    @property
-    def places(self) -> list[float]:
-        return [self.mean + self.scale * place for place in _PLACES]
+    def around(self, places: Sequence[float]) -> list[float]:
+        return [self.mean + self.scale * place for place in places]
 
-    def log_density(self, x: float) -> float:
-        return -(self.freedom + 1) / 2 * math.log1p(((x - self.mean) / self.scale) ** 2 / self.freedom)
+    def log_densities(self, places: Sequence[float]) -> list[float]:
+        mean, scale, freedom = self.mean, self.scale, self.freedom
+        return [-(freedom + 1) / 2 * math.log1p(((x - mean) / scale) ** 2 / freedom) for x in places]
 
 
-def _best(posteriors: Sequence[_Beta] | Sequence[_Student]) -> tuple[float, ...]:
+def _best(posteriors: Sequence[_Beta] | Sequence[_Student], places: Sequence[float]) -> tuple[float, ...]:
     """∫ f_i Π F_j for each arm i, by trapezia over the places of all arms together."""
-    places = sorted({place for posterior in posteriors for place in posterior.places})
-    masses, belows = zip(*(_shape([posterior.log_density(place) for place in places], places) for posterior in posteriors), strict=True)
+    all_places = sorted({place for posterior in posteriors for place in posterior.around(places)})
+    masses, belows = zip(*(_shape(posterior.log_densities(all_places), all_places) for posterior in posteriors), strict=True)
     found = []
     for number, own in enumerate(masses):
         others = [below for other, below in enumerate(belows) if other != number]
@@ -363,10 +365,9 @@ def _shape(logs: Sequence[float], places: Sequence[float]) -> tuple[list[float],
     top = max(logs)
     heights = [math.exp(one - top) for one in logs]
     masses = [(left + right) / 2 * (far - near) for left, right, near, far in zip(heights, heights[1:], places, places[1:], strict=False)]
-    whole, below = math.fsum(masses), [0.0]
-    for mass in masses:
-        below.append(below[-1] + mass / whole)
-    return [mass / whole for mass in masses], below
+    whole = math.fsum(masses)
+    shares = [mass / whole for mass in masses]
+    return shares, [0.0, *itertools.accumulate(shares)]
 
 
 def _power_log(power: float, x: float) -> float:

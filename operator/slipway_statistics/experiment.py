@@ -161,8 +161,9 @@ class Design:
 
         Args:
             metric: a guardrail that routers count.
-            strata: how many there will be at most: steps of the ramp, and one more for each other arm that may be stopped on the way; for a bandit
-                as many updates as fit into its longest time.
+            strata: how many there will be at most: steps of the ramp, one for a fresh estimate, and one more for each other arm that may be stopped
+                on the way; for a bandit as many updates as fit into its longest time. One more where others may follow that nobody can count: they
+                share its part.
 
         Raises:
             ValueError: the metric is no guardrail that routers count, or there is no stratum.

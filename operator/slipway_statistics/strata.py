@@ -46,7 +46,7 @@ class Lift:
     """The effect relative to control, by the delta method; for display, since decisions are made on the absolute scale."""
 
     estimate: float
-    """0.05 is 5 % more than control."""
+    """0.05 is 5 % more than control, in the direction of the difference also where control is below 0."""
 
     standard_error: float
 
@@ -171,10 +171,10 @@ def _floor(strata: list[Stratum], *, information: float, kind: Kind) -> float:
 
 
 def _lift(control: float, arm: float, *, control_variance: float, arm_variance: float) -> Lift | None:
-    """B/A - 1 with variance Var(B)/A² + B² Var(A)/A⁴."""
+    """(B - A)/|A| with variance Var(B)/A² + B² Var(A)/A⁴: of a loss that becomes smaller, -6 to -5, +1/6 as of a gain that becomes larger."""
     if control == 0 or abs(control) <= _ENOUGH_TO_DIVIDE * math.sqrt(control_variance):
         return None
     return Lift(
-        estimate=arm / control - 1,
+        estimate=math.copysign(arm / control - 1, arm - control),
         standard_error=math.sqrt(arm_variance / control**2 + arm**2 * control_variance / control**4),
     )

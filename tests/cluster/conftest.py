@@ -38,8 +38,8 @@ def kube(kubeconfig: Path) -> Kube:
 
 
 @pytest.fixture
-def namespace(plane: ControlPlane) -> str:
+def namespace(kube: Kube) -> str:
     """A namespace of the test's own."""
     name = f"shop-{next(_numbers)}"
-    plane.kubectl("create", "namespace", name)
+    kube.make_namespace(name)
     return name

@@ -64,5 +64,5 @@ def test_random_objects_are_taken_answered_and_at_rest(kube: Kube, first: dict[s
         apply(kube, name, spec)
         eventually(lambda: observed(kube, name))
 
-    assert steady(lambda: ours(kube, name), for_s=0.6) or first.get("suspend")
+    eventually(lambda: steady(lambda: ours(kube, name), for_s=0.6) or first.get("suspend"))
     kube.delete(resources.MODEL_DEPLOYMENTS, name, namespace=NAMESPACE)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +45,14 @@ def exposure(unit: str, arm: str = "control", seconds: float = -1000, **more: An
 def outcome(unit: str, value: float = 1, seconds: float = -900, metric: str = "bought", **more: Any) -> dict[str, Any]:
     """A unit of shop/checkout did something."""
     return {"experiment": "shop/checkout", "unit": unit, "metric": metric, "value": value, "time": at(seconds)} | more
+
+
+def eventually(holds: Callable[[], bool], *, within_s: float = 20.0) -> None:
+    """Wait until it does; AssertionError when time is up."""
+    until = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < until, f"not within {within_s:.0f} s"
+        time.sleep(0.05)
 
 
 class Ledger:

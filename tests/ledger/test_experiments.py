@@ -1,8 +1,10 @@
 """An experiment from its registration to the day its data goes."""
 
+import contextlib
 import json
 import math
 import random
+import socket
 import time
 from datetime import datetime
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from ledger.conftest import Start
-from ledger.harness import ADMIN, APPLICATION, CHECKOUT, NOW, READER, TOKENS, Ledger, announce, ask, at, definition, exposure, outcome
+from ledger.harness import ADMIN, APPLICATION, CHECKOUT, NOW, READER, TOKENS, Ledger, announce, ask, at, definition, eventually, exposure, outcome
 from ledger.test_hostile import refused
 from slipway_testing.postgres_server import PostgresServer
 
@@ -82,9 +84,57 @@ def test_looks_are_appended_in_order_and_never_changed(ledger: Ledger) -> None:
     assert refused(ledger.post(path, b'{"sequence": 1}')) == (409, "sequence")
     assert refused(ledger.post(path, b'{"sequence": 4}')) == (409, "sequence")
     assert refused(ledger.post(path, b'{"sequence": "3"}')) == (400, "look")
-    assert refused(ledger.post(path, json.dumps({"sequence": 3, "more": "x" * 262_144}).encode())) == (413, "look")
+    assert refused(announce(ledger.port, "POST", path, 2**24 + 1, token=ADMIN)) == (413, "body")
     assert ledger.get(path).body == b'{"looks":[' + first + b"," + second + b'],"last":2}'
     assert ledger.get(f"{path}?after=1&limit=1").body == b'{"looks":[' + second + b'],"last":2}'
+
+
+def test_long_looks_come_a_few_at_a_time_and_never_less_than_one(ledger: Ledger) -> None:
+    """Of 16 MiB: three of a kB and five of 3 MB; two of those; one of 16 MB and one of a kB."""
+    path = f"{CHECKOUT}/looks"
+    lengths = [1_000] * 3 + [3_000_000] * 7 + [16_000_000, 1_000]
+    for sequence, length in enumerate(lengths, start=1):
+        assert ledger.post(path, {"sequence": sequence, "more": "x" * length}).status == 201
+
+    pages, after = [], 0
+    while after < len(lengths):
+        answer = ledger.get(f"{path}?after={after}")
+        numbers = [look["sequence"] for look in answer.said["looks"]]
+        assert (numbers, answer.said["last"]) == ([*range(after + 1, after + 1 + len(numbers))], len(lengths))
+        assert len(answer.body) < 2**24 + 1000
+        pages.append(len(numbers))
+        after = numbers[-1]
+
+    assert pages == [8, 2, 2]
+    assert len(ledger.get(f"{path}?limit=2").said["looks"]) == 2
+    assert ledger.get(f"{path}?limit=0").said["looks"] == []
+
+
+def test_only_looks_may_be_longer_than_the_setting_says(start: Start, database: str) -> None:
+    ledger = start(database, body_bytes=10_000)
+    ledger.register()
+    assert ledger.post(f"{CHECKOUT}/looks", {"sequence": 1, "more": "x" * 20_000}).status == 201
+    for path in ("/v1/exposures", "/v1/outcomes", "/v1/labels"):
+        assert refused(ledger.post(path, b"[" + b" " * 20_000 + b"]")) == (413, "body")
+    assert refused(ledger.put(CHECKOUT, b"{" + b" " * 20_000 + b"}")) == (413, "body")
+
+
+def test_no_more_than_a_few_long_looks_are_under_way(ledger: Ledger) -> None:
+    """Each says how long it is and sends nothing; short ones are taken meanwhile, and long ones when those are gone."""
+    path, length = f"{CHECKOUT}/looks", 2 * 1024 * 1024
+    head = f"POST {path} HTTP/1.1\r\nHost: ledger\r\nAuthorization: Bearer {ADMIN}\r\nContent-Length: {length}\r\n\r\n"
+    with contextlib.ExitStack() as waiting:
+        for _ in range(4):
+            waiting.enter_context(socket.create_connection(("127.0.0.1", ledger.port))).sendall(head.encode())
+        until = time.monotonic() + 10
+        while refused(answer := announce(ledger.port, "POST", path, length, token=ADMIN)) != (429, "busy"):
+            assert time.monotonic() < until
+        assert answer.headers["retry-after"] == "1"
+        assert ledger.post(path, {"sequence": 1}).status == 201
+    until = time.monotonic() + 10
+    while (status := ledger.post(path, {"sequence": 2, "more": "x" * length}).status) == 429:
+        assert time.monotonic() < until
+    assert status == 201
 
 
 def test_closed_sums_never_open_again(ledger: Ledger) -> None:
@@ -111,6 +161,12 @@ def test_windows_close_while_nobody_reads(start: Start, database: str) -> None:
 def time_of_now() -> float:
     """Seconds since the tests began."""
     return time.time() - NOW.timestamp()
+
+
+def test_looks_of_one_that_ended_are_kept_though_nobody_met_it(ledger: Ledger) -> None:
+    assert ledger.post(f"{CHECKOUT}/looks", b'{"sequence": 1}').status == 201
+    ledger.delete(CHECKOUT)
+    assert refused(ledger.register()) == (409, "ended")
 
 
 def test_an_ended_experiment_takes_nothing_and_is_still_read(ledger: Ledger) -> None:
@@ -146,7 +202,7 @@ def test_experiments_are_listed_with_their_state(ledger: Ledger) -> None:
 def test_experiments_of_other_namespaces_are_not_listed(ledger: Ledger) -> None:
     ledger.register("/v1/experiments/bank/first")
     ledger.tokens.write_text(f"{TOKENS}reader teller-token-0123456789 bank\n")
-    time.sleep(1.1)  # until the file is read again
+    eventually(lambda: ledger.get("/v1/experiments", "teller-token-0123456789").status == 200)  # the file is read again every second
 
     listed = ledger.get("/v1/experiments", "teller-token-0123456789").said["experiments"]
 
@@ -253,7 +309,7 @@ def test_the_document_says_what_the_server_does(ledger: Ledger) -> None:
             if name in bodies:
                 answers.append(ask(ledger.port, method.upper(), real, b"{", token=token))
                 assert answers[-1].status in (400, 422)
-                answers.append(announce(ledger.port, method.upper(), real, 1_048_577, token=token))
+                answers.append(announce(ledger.port, method.upper(), real, 2**24 + 1, token=token))
                 assert answers[-1].status == 413
             assert answers[0].status in (200, 201), (name, answers[0])
             for answer in answers:

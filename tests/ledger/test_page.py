@@ -18,7 +18,8 @@ from slipway_box import packages
 from slipway_box.layout import REPOSITORY
 from slipway_ledger import account, app, book, definitions, events, intake, looks, meters, reading, reviews, source
 from slipway_ledger.api import MOST_LOOKUPS
-from slipway_ledger.settings import PREFIX, Settings
+from slipway_ledger.settings import Settings
+from slipway_service.variables import PREFIX
 from slipway_testing import pages
 
 PAGE = (REPOSITORY / "docs/spec/ledger.md").read_text()
@@ -109,6 +110,7 @@ def test_the_limits_are_those_of_the_code() -> None:
             definitions.MOST_STRATA,
             looks.MOST,
             looks.MOST_BYTES,
+            app.MOST_LONG,
             MOST_LOOKUPS,
         )
     ]

@@ -4,24 +4,25 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from router.harness import Load, Reply, Router, table
 from slipway_router.nginx import configuration
+from slipway_testing.kube import eventually
 
 STOP = Path(configuration.HERE) / "stop"
 
 
 def test_what_is_under_way_at_sigquit_is_finished(router: Router) -> None:
-    router.serve(table(), pods={"ranker-old": [router.pod(lambda _: Reply(after_s=1))]})
+    pod = router.pod(lambda _: Reply(after_s=1))
+    router.serve(table(), pods={"ranker-old": [pod]})
     statuses: list[int] = []
     threads = [threading.Thread(target=lambda: statuses.append(router.ask(x_user_id="u").status)) for _ in range(20)]
     for thread in threads:
         thread.start()
-    time.sleep(0.3)
+    eventually(lambda: pod.count == 20)
     router.quit()
     assert router.wait(5) == 0
     for thread in threads:
@@ -35,12 +36,11 @@ def test_a_draining_router_ends_connections_with_their_answer(router: Router, fa
     router.serve(table(fallback=fallback), pods={"ranker-old": [pod], "ranker-before": [pod]})
     assert "connection" not in router.ask(x_user_id="u").headers or router.ask(x_user_id="u").headers["connection"] == "keep-alive"
     (router.folder / "draining").touch()
-    time.sleep(0.7)
+    eventually(lambda: router.ask(x_user_id="u").headers["connection"] == "close")
     answer = router.ask(x_user_id="u")
     assert (answer.status, answer.revision, answer.headers["connection"]) == (200, "ranker-old", "close")
     (router.folder / "draining").unlink()
-    time.sleep(0.7)
-    assert router.ask(x_user_id="u").headers["connection"] == "keep-alive"
+    eventually(lambda: router.ask(x_user_id="u").headers["connection"] == "keep-alive")
 
 
 def test_a_router_leaves_a_pair_under_load_and_nobody_notices(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """The pods of the shared router: ready as soon as their Deployment is there, acting on each table as soon as the API server has it."""
 
 import contextlib
-import itertools
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -10,10 +9,10 @@ from aiohttp import web
 from slipway_faults.witness import Scene
 from slipway_operator import errors
 from slipway_operator.cluster import client, resources
-from slipway_testing import router
+from slipway_testing import loopback, router
 
 _FOR_EVER_S: Final = 3600.0
-_addresses = (f"127.89.{number // 250 % 250}.{number % 250 + 1}" for number in itertools.count())
+_addresses = loopback.own_addresses()
 
 
 class PlayedRouter:

@@ -14,6 +14,7 @@ from slipway_operator.state.revision import Revision
 from slipway_operator.state.routes import Division, Groups, Limits, RouteTable, Split
 from slipway_operator.state.slots import Allocation
 from slipway_statistics import sums as statistics
+from slipway_statistics.counts import Counts
 from slipway_statistics.experiment import Memory
 from slipway_testing import builders
 
@@ -202,6 +203,17 @@ def sums(
         "newest_outcome": now,
     }
     return Sums(**(valid | changes))
+
+
+def requests(count: int, *, bad: float = 0.0) -> Counts:
+    """So many requests of one revision, evenly spread over buckets and twenty blocks of time, and the share of them that failed."""
+    each, block = count // 64, count // 20
+    return Counts(buckets=((each, round(each * bad), 0),) * 64, blocks=dict.fromkeys(range(20), (block, round(block * bad), 0)), latency={})
+
+
+def counted(**bad: float) -> dict[str, Counts]:
+    """What routers counted of control, which is well, and of arms of which that share of requests failed."""
+    return {CONTROL.name: requests(640_000)} | {REVISIONS[arm].name: requests(640_000, bad=share) for arm, share in bad.items()}
 
 
 def revision_of(name: str) -> Revision:

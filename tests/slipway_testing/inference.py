@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from slipway_inference import configuration_file
-from slipway_inference.app import App, Headers
+from slipway_inference.app import App
 from slipway_inference.configuration import Configuration
 from slipway_inference.features import Features
 from slipway_inference.hooks import Hooks
@@ -19,6 +19,7 @@ from slipway_inference.merging import Merger
 from slipway_inference.meters import Meters
 from slipway_inference.protocol.datatypes import Tensors
 from slipway_inference.refusals import Refused
+from slipway_service.rsgi import Headers
 
 INFER = "/v2/models/ranker/infer"
 BODY_BYTES = 1_000_000
@@ -113,7 +114,7 @@ class Scope:
     method: str
     path: str
     headers: dict[str, str]
-    proto: str = "http"
+    query_string: str = ""
 
 
 class Connection:

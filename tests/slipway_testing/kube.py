@@ -65,6 +65,15 @@ class Kube:
         """Delete in the background."""
         self.request("DELETE", resource.path(namespace=namespace, name=name) + "?propagationPolicy=Background")
 
+    def tried(self, body: Object) -> Object:
+        """What a new object is like after admission, fields that nobody knows refused as by kubectl; nothing is kept."""
+        path = resources.of(body).path(namespace=body["metadata"].get("namespace", "default"))
+        return self.request("POST", f"{path}?dryRun=All&fieldValidation=Strict", body=body)
+
+    def make_namespace(self, name: str) -> None:
+        """A namespace with nothing in it; Refused where there is one."""
+        self.request("POST", resources.NAMESPACES.path(), body={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
     def request(self, method: str, path: str, *, body: Object | None = None, content_type: str = "application/json") -> Object:
         """One request; Refused for every status from 400 on."""
         connection = http.client.HTTPSConnection(self._server.hostname or "", self._server.port, timeout=20, context=self._context)

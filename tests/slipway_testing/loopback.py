@@ -4,9 +4,11 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from slipway_box import ports
 
 
 @dataclass(frozen=True)
@@ -24,18 +26,17 @@ class Answer:
         return json.loads(self.body)
 
 
-_given_ports: set[int] = set()
-
-
 def free_port() -> int:
-    """A port that nobody listens on, and that was not given before: the kernel may offer one twice until somebody listens on it."""
+    """A port that nobody listens on, and that nobody else on this machine was or will be given meanwhile."""
+    return ports.free(1)[0]
+
+
+def own_addresses() -> Iterator[str]:
+    """Addresses that nobody else on this machine has while this process lives, for servers that cannot choose their port: made of ports that are
+    its own."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given_ports:
-            _given_ports.add(port)
-            return port
+        (port,) = ports.free(1)
+        yield from (f"127.{port // 250}.{port % 250}.{host}" for host in range(1, 255))
 
 
 def accepts(port: int) -> bool:

@@ -3,14 +3,13 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from slipway_box import packages
+from slipway_box import packages, ports
 
 _USER = "postgres"
 """The account that Debian's package makes: PostgreSQL does not run as root."""
@@ -26,9 +25,7 @@ class PostgresServer:
         self._programs = max(_PROGRAMS.iterdir(), key=lambda folder: float(folder.name)) / "bin"
         self._folder = Path(tempfile.mkdtemp(prefix="slipway-postgres-"))
         self._made = 0
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        (self.port,) = ports.free(1)
 
     def __enter__(self) -> Self:
         if os.geteuid() == 0:

@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 AGGREGATIONS: Final = {"sum", "min", "max", "avg", "count"}
 OF_COUNTERS: Final = {"rate", "increase"}
 """Functions of a range of a counter."""
+SETS: Final = {"or", "and", "unless"}
+"""Operators that take or leave series as they are, many of either side."""
 COUNTER_ENDINGS: Final = ("_total", "_bucket", "_count", "_sum")
 LEVELS: Final = (("or",), ("and", "unless"), ("==", "!=", ">", "<", ">=", "<="), ("+", "-"), ("*", "/", "%"))
 """Binary operators, those that bind least first."""
@@ -151,6 +153,7 @@ class _Parser:
 
     def _function(self, name: str) -> Labels:
         self.need("(")
+        result: Labels
         if name == "histogram_quantile":
             quantile = self._next()
             if quantile.kind != "number" or float(quantile.text) > 1:
@@ -161,6 +164,12 @@ class _Parser:
             result = (labels or frozenset()) - {"le"}
         elif name in OF_COUNTERS:
             result = self._selector(self._next().text, within=name) or frozenset()
+        elif name == "vector":
+            _number(self.binary(0))
+            result = frozenset()
+        elif name == "time":
+            self.need(")")
+            return None
         else:
             raise Wrong(f"{name} is no function that is known")
         self.need(")")
@@ -207,15 +216,25 @@ def _within(names: frozenset[str], labels: Labels) -> None:
         raise Wrong(f"there is no label {', '.join(sorted(missing))} but {', '.join(sorted(labels or ())) or 'none'}")
 
 
+def _number(labels: Labels) -> None:
+    if labels is not None:
+        raise Wrong("a vector is made of a number")
+
+
 def _matched(operator: str, left: Labels, right: Labels, *, on: frozenset[str] | None, many: bool) -> Labels:
     """The labels of ``left operator right``. Series that differ in a label that only one side has never meet."""
     if left is None or right is None:
+        if operator in SETS:
+            raise Wrong(f"{operator} with a number")
         return right if left is None else left
     if on is None:
         if left != right:
             raise Wrong(f"{operator} between labels {', '.join(sorted(left))} and {', '.join(sorted(right))}")
         return left
     _within(on, left)
+    if operator in SETS:
+        _within(on, right)
+        return left
     if right != on or (left != on and not many):
         raise Wrong(f"{operator} on {', '.join(sorted(on))} meets several series of a side")
     return left

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from slipway_box import packages
+from slipway_box import packages, ports
 
 
 class RedisServer:
@@ -23,9 +23,7 @@ class RedisServer:
         self._folder = folder
         self._password = password
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        (self.port,) = ports.free(1)
 
     @property
     def url(self) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import http.server
-import itertools
 import json
 import threading
 from collections.abc import Iterable, Mapping
@@ -12,12 +11,13 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from slipway_operator.cluster import resources
+from slipway_testing import loopback
 from slipway_testing.kube import Kube
 
 ROUTER = "slipway-router"
 PORT = 8081
 STARTED = "2026-11-25T00:00:00Z"
-_ADDRESSES = (f"127.88.{number // 250}.{number % 250 + 1}" for number in itertools.count())
+_addresses = loopback.own_addresses()
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class FakeRouter:
         self.shadow: dict[str, Any] | None = None
         """What it says of a shadow."""
 
-        self._pod = Pod(name=name, namespace=namespace, address=next(_ADDRESSES), model=model)
+        self._pod = Pod(name=name, namespace=namespace, address=next(_addresses), model=model)
         self._selector = f"slipway.dev/dedicated-router={self._pod.router}" if model else f"slipway.dev/router={ROUTER}"
         self._announced = announced
         self._frozen: dict[str, Any] | None = None

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from slipway_operator.api import metadata
 from slipway_operator.cluster import resources
 from slipway_operator.cluster.resources import Object
 from slipway_testing.kube import eventually
@@ -18,6 +19,7 @@ PRIMARY: Final[dict[str, Any]] = {
     "minimumEffect": {"relativePercent": "20"},
     "baseline": "0.2",
 }
+ERRORS: Final[dict[str, Any]] = {"name": "error-rate", "role": "Guardrail", "source": "Router", "direction": "Down", "margin": "0.01"}
 SOON: Final[dict[str, Any]] = {"minUnitsPerArm": 100, "minDurationSeconds": 0, "maxDurationSeconds": 86_400, "intervalSeconds": 1}
 """Looks every second, and a verdict as soon as there is one."""
 
@@ -64,6 +66,11 @@ class Trial:
     def suspend(self, whether: bool) -> None:
         """Write spec.suspend."""
         self.shop.kube.merge(resources.EXPERIMENTS, self.name, {"spec": {"suspend": whether}}, namespace=self.shop.namespace)
+
+    def tell(self, command: str) -> None:
+        """Write annotation slipway.dev/experiment."""
+        said = {"metadata": {"annotations": {metadata.EXPERIMENT_ANNOTATION: command}}}
+        self.shop.kube.merge(resources.EXPERIMENTS, self.name, said, namespace=self.shop.namespace)
 
     def status(self) -> dict[str, Any]:
         """Its status; empty at first."""

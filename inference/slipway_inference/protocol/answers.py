@@ -9,7 +9,8 @@ import msgspec
 from slipway_inference.protocol import binary, datatypes
 from slipway_inference.protocol.datatypes import Array, Tensors
 from slipway_inference.protocol.requests import Request, Wanted
-from slipway_inference.refusals import Refused, quoted
+from slipway_inference.refusals import Refused
+from slipway_service.sentences import quoted
 
 _ENCODER = msgspec.json.Encoder()
 

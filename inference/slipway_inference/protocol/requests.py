@@ -11,7 +11,8 @@ from msgspec import UNSET, UnsetType
 from slipway_inference.configuration import Configuration, Tensor
 from slipway_inference.protocol import binary, elements
 from slipway_inference.protocol.datatypes import Array, Family, Tensors
-from slipway_inference.refusals import Refused, quoted, shortened
+from slipway_inference.refusals import Refused
+from slipway_service.sentences import quoted, shortened
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

@@ -3,20 +3,21 @@
 import asyncio
 import logging
 import os
-import signal
 import sys
 
-from slipway_router.agent import logs, settings
+from slipway_router.agent import settings
 from slipway_router.agent.agent import Agent
 from slipway_router.agent.credentials import Credentials, CredentialsError, load
-from slipway_router.agent.settings import Settings, SettingsError
+from slipway_router.agent.settings import Settings
+from slipway_service import logs, signals
+from slipway_service.variables import SettingsError
 
 
 def main() -> int:
     """Run until SIGTERM or SIGINT and the grace time after it."""
     try:
         chosen = Settings.from_environment(os.environ)
-        logs.configure(level=chosen.log_level)
+        logs.configure(level=chosen.log_level, chatty=("aiohttp", "asyncio"))
         found = load(chosen.kubeconfig, environment=os.environ)
         for name in settings.unknown(os.environ):
             logging.getLogger(__name__).warning("%s: no such setting, it is not used", name)
@@ -28,10 +29,7 @@ def main() -> int:
 
 
 async def _live(chosen: Settings, found: Credentials) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await Agent(chosen, found).run(stop)
+    await Agent(chosen, found).run(signals.ending())
 
 
 if __name__ == "__main__":

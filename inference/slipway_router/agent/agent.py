@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from slipway_router.agent import endpoints, logs, nginx, routes, saved, server
+from slipway_router.agent import endpoints, nginx, routes, saved, server
 from slipway_router.agent.api import Api, Kind
 from slipway_router.agent.counts import Counts
 from slipway_router.agent.credentials import Credentials
@@ -23,6 +23,7 @@ from slipway_router.agent.shadow.player import Player
 from slipway_router.agent.taker import Taker
 from slipway_router.agent.totals import Totals
 from slipway_router.agent.watches import Watch
+from slipway_service import logs
 
 _FLUSH_S = 5.0
 """How long an ending agent waits for the disk."""

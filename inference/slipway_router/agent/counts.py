@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
-from slipway_router.agent import logs
 from slipway_router.agent.bins import BINS
 from slipway_router.agent.blocks import Blocks
 from slipway_router.agent.shadow.sums import ShadowSums
 from slipway_router.agent.sparse import Sparse
+from slipway_service import logs
 
 BLOCK_S = 4
 """Length of nginx's blocks of time, in seconds."""

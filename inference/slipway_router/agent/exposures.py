@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from slipway_router.agent import logs
 from slipway_router.agent.spool import Portion, Position, Spool
+from slipway_service import logs
 
 _WAITING = 20_000
 """Lines that wait for the disk at most, of about 250 bytes each."""

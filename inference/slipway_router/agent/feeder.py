@@ -5,10 +5,10 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 
-from slipway_router.agent import logs
 from slipway_router.agent.nginx import Away, Live, Nginx, Rejected
 from slipway_router.agent.routes import Wanted
 from slipway_router.agent.table import Table
+from slipway_service import logs
 
 REFUSED_AGAIN_S = 60.0
 """How long a table that nginx refused is not tried again: it may have been nginx's memory that was too small."""

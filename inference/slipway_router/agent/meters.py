@@ -1,14 +1,11 @@
 """The agent's state as Prometheus metrics, made when somebody asks: what is gone has no labels."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.exposition import generate_latest
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from slipway_router.agent.counts import Counts
 from slipway_router.agent.exposures import Exposures
@@ -17,12 +14,12 @@ from slipway_router.agent.routes import Routes
 from slipway_router.agent.sender import Sender
 from slipway_router.agent.shadow.player import Player
 from slipway_router.agent.taker import Taker
-from slipway_router.agent.totals import BOUNDS_S, Histogram, Totals
+from slipway_router.agent.totals import BOUNDS_S, Totals
 from slipway_router.agent.watches import Watch
+from slipway_service.meters import Exposition, Families, buckets
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-_PREFIX = "slipway_router_"
+_families = Families("slipway_router_")
+_counter, _gauge = _families.counter, _families.gauge
 _EVENTS = {
     "retried": ("retries", "Requests that were tried again on another pod"),
     "fallback": ("fallbacks", "Requests that the fallback answered"),
@@ -55,18 +52,12 @@ class Parts:
     watches: tuple[Watch[Any], ...]
 
 
-class Meters(Collector):
+class Meters(Exposition):
     """Use ``text()`` for an answer of ``/metrics``."""
 
     def __init__(self, parts: Parts) -> None:
+        super().__init__()
         self._parts = parts
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
-
-    def text(self) -> bytes:
-        """All metrics, in Prometheus' text format."""
-        return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """The families."""
@@ -84,9 +75,11 @@ class Meters(Collector):
         for event, (name, help_) in _EVENTS.items():
             values = [(key[1:], n) for key, n in totals.events.items() if key[0] == event]
             yield _counter(name, help_, ("model", "revision"), values)
-        latency = HistogramMetricFamily(f"{_PREFIX}latency_seconds", "Time to the first byte of first attempts", labels=("model", "revision"))
+        latency = HistogramMetricFamily(
+            f"{_families.prefix}latency_seconds", "Time to the first byte of first attempts", labels=("model", "revision")
+        )
         for key, histogram in totals.latency.items():
-            latency.add_metric(key, _buckets(histogram), histogram.sum_s)
+            latency.add_metric(key, buckets(BOUNDS_S, histogram.counts), histogram.sum_s)
         yield latency
         owners = _owners(self._parts.routes)
         pending = [((owners[revision], revision), n) for revision, n in totals.pending.items() if revision in owners]
@@ -138,25 +131,3 @@ def _sending(sender: Sender) -> Iterator[Metric]:
 
 def _owners(routes: Routes) -> Mapping[str, str]:
     return {revision: model for model, table in routes.wanted().tables.items() for revision in table.revisions}
-
-
-def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    below, buckets = 0, []
-    for bound, n in zip((*map(str, BOUNDS_S), "+Inf"), histogram.counts, strict=True):
-        below += n
-        buckets.append((bound, float(below)))
-    return buckets
-
-
-def _counter(name: str, help_: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
-    family = CounterMetricFamily(_PREFIX + name, help_, labels=labels)
-    for key, value in values:
-        family.add_metric(key, value)
-    return family
-
-
-def _gauge(name: str, help_: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
-    family = GaugeMetricFamily(_PREFIX + name, help_, labels=labels)
-    for key, value in values:
-        family.add_metric(key, value)
-    return family

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from slipway_router.agent import logs
 from slipway_router.agent.routes import Wanted
+from slipway_service import logs
 
 _VERSION = 1
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import aiohttp
 
-from slipway_router.agent import logs
 from slipway_router.agent.exposures import Exposures
 from slipway_router.agent.spool import Position
+from slipway_service import logs
 
 MOST_LINES = 1000
 MOST_BYTES = 512 * 1024

@@ -7,11 +7,11 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from slipway_router.agent import meters
 from slipway_router.agent.bins import BINS
 from slipway_router.agent.counts import Counts
 from slipway_router.agent.shadow.player import Player
 from slipway_router.agent.shadow.samples import About, Sample
+from slipway_service import meters
 
 _EDGE = "edge."
 _COMPACT = json.JSONEncoder(separators=(",", ":"), check_circular=False)

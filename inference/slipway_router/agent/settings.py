@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-PREFIX = "SLIPWAY_"
+from slipway_service import variables
+from slipway_service.variables import PREFIX
 
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$")
 """Kubernetes gives every pod such variables for every Service, ``slipway-router`` among them."""
@@ -14,11 +15,6 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """What can be the value of a label and the name of a namespace."""
 _LABEL = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _URL = re.compile(r"https?://([-A-Za-z0-9._]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-
-
-class SettingsError(Exception):
-    """Environment variables do not hold what they should; the message names each, what it holds and what it should."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,22 +90,8 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read the settings; SettingsError tells of every variable that does not fit, not only of the first."""
-        values: dict[str, Any] = {}
-        wrong: list[str] = []
-        if not environment.get(f"{PREFIX}ROUTER_NAME"):
-            wrong.append(f"{PREFIX}ROUTER_NAME is not set: name the router that this pod is one of, as slipway-router.")
-        for field in dataclasses.fields(cls):
-            name = PREFIX + field.name.upper()
-            text = environment.get(name)
-            if not text:  # an empty variable is how manifests say "the default"
-                continue
-            try:
-                values[field.name] = _parsed(field.name, text)
-            except ValueError as error:
-                wrong.append(f"{name} is {text!r}: {error}.")
-        if wrong:
-            raise SettingsError(" ".join(wrong))
-        return cls(**values)
+        missing = f"{PREFIX}ROUTER_NAME is not set: name the router that this pod is one of, as slipway-router."
+        return cls(**variables.read(cls, environment, _parsed, wrong=[] if environment.get(f"{PREFIX}ROUTER_NAME") else [missing]))
 
 
 def unknown(environment: Mapping[str, str]) -> list[str]:
@@ -118,7 +100,8 @@ def unknown(environment: Mapping[str, str]) -> list[str]:
     return sorted(name for name in environment if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.search(name))
 
 
-def _parsed(field: str, text: str) -> Any:
+def _parsed(of: variables.Field, text: str) -> Any:
+    field = of.name
     if field in ("router_name", "namespace"):
         return _named(text)
     if field == "tables_label":
@@ -126,16 +109,16 @@ def _parsed(field: str, text: str) -> Any:
     if field == "ledger_url":
         return _url(text)
     if field in ("agent_port", "pod_port"):
-        return _whole(text, least=0 if field == "agent_port" else 1, most=65535)
+        return variables.whole(text, least=0 if field == "agent_port" else 1, most=65535)
     if field in ("exposures_bytes", "shadow_bytes"):
-        return _whole(text, least=1024)
+        return variables.whole(text, least=1024)
     if field in ("exposures_files", "shadow_concurrency"):
-        return _whole(text, least=1, most=1000)
+        return variables.whole(text, least=1, most=1000)
     if field in ("take_seconds", "shadow_timeout_seconds"):
-        return _seconds(text, least=0.05)
+        return variables.seconds(text, least=0.05)
     if field.endswith("_seconds"):
-        return _seconds(text, least=0.0)
-    return _level(text) if field == "log_level" else text
+        return variables.seconds(text, least=0.0)
+    return variables.level(text) if field == "log_level" else text
 
 
 def _named(text: str) -> str:
@@ -154,30 +137,3 @@ def _url(text: str) -> str:
     if not _URL.fullmatch(text):
         raise ValueError("it should be an address without a path, as http://slipway-ledger.slipway-system:8080")
     return text.rstrip("/")
-
-
-def _whole(text: str, *, least: int, most: int | None = None) -> int:
-    fits = f"a whole number from {least} to {most}" if most is not None else f"a whole number, at least {least}"
-    try:
-        number = int(text)
-    except ValueError:
-        raise ValueError(f"it should be {fits}") from None
-    if number < least or (most is not None and number > most):
-        raise ValueError(f"it should be {fits}")
-    return number
-
-
-def _seconds(text: str, *, least: float) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise ValueError("it should be a number of seconds, as 2.5") from None
-    if not least <= number < 1e6:
-        raise ValueError(f"it should be a number of seconds, at least {least:g}")
-    return number
-
-
-def _level(text: str) -> str:
-    if text.upper() not in _LEVELS:
-        raise ValueError(f"it should be one of {', '.join(_LEVELS)}")
-    return text.upper()

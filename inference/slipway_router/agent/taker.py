@@ -5,11 +5,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from slipway_router.agent import logs
 from slipway_router.agent.counts import Counts
 from slipway_router.agent.exposures import Exposures
 from slipway_router.agent.nginx import Away, Nginx
 from slipway_router.agent.totals import Totals
+from slipway_service import logs
 
 FULL = 5000
 """Exposures of one answer of nginx at most."""

@@ -234,6 +234,9 @@ AWAITS_APPROVAL: Final = "AwaitsApproval"
 HELD: Final = "Held"
 """spec.decision says Hold: everything stays as it is until somebody decides."""
 
+COMMAND_REFUSED: Final = "CommandRefused"
+"""Annotation slipway.dev/experiment says what cannot be followed; the experiment goes on as if nobody had said anything."""
+
 ARM_PROMOTED: Final = "ArmPromoted"
 """The winner becomes the target's stable revision."""
 

@@ -1,22 +1,20 @@
 """The ledger's HTTP API, as far as experiments need it."""
 
 import contextlib
-import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
 
-import aiohttp
-
+from slipway_operator.cluster.ledger_requests import Requests, Way, looks_path, path
 from slipway_operator.errors import LedgerAbsent, LedgerConflict, LedgerError
-from slipway_operator.state.experiment import Journal, Sums
+from slipway_operator.state.experiment import Journal, Registration, Sums
 from slipway_statistics import record, sums
 from slipway_statistics.experiment import Arms, Memory
 
 TIMEOUT_S: Final = 5.0
-_MOST_LOOKS: Final = 100
 
 
 class Ledger:
@@ -24,33 +22,53 @@ class Ledger:
 
     def __init__(self, url: str, *, token_file: Path | None) -> None:
         self._url = url.rstrip("/")
-        self._token_file = token_file
-        self._session: aiohttp.ClientSession | None = None
+        self._requests = Requests(Way(address=self._url, token_file=token_file, timeout_s=TIMEOUT_S))
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        await self._requests.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._session:
-            await self._session.close()
+    async def __aexit__(self, *raised: object) -> None:
+        await self._requests.__aexit__(*raised)
 
     async def register(self, namespace: str, name: str, definition: Mapping[str, Any]) -> None:
         """Have it measured; the same definition may be given again, and one with a cap that was not known. LedgerConflict: another one is there."""
-        await self._ask("PUT", _path(namespace, name), body=definition)
+        await self._ask("PUT", path(namespace, name), body=definition)
 
     async def end(self, namespace: str, name: str) -> None:
         """Take no more events for it. Nothing is wrong where there is none, or where it has ended."""
         with contextlib.suppress(LedgerAbsent):
-            await self._ask("DELETE", _path(namespace, name))
+            await self._ask("DELETE", path(namespace, name))
+
+    async def registrations(self) -> tuple[Registration, ...]:
+        """Every experiment of the namespaces that the token may read, ended ones that still have data among them: a thousand at most."""
+        answer = await self._ask("GET", "/v1/experiments")
+        try:
+            return tuple(_registration(entry) for entry in answer["experiments"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise LedgerError(f"The experiments of the ledger cannot be read: {error!r}. Do operator and ledger have one version?") from error
+
+    async def quiet_s(self, namespace: str, name: str) -> float:
+        """Seconds, by the ledger's clock, since a router last told of a unit of an experiment; infinite where none ever did, or there is none."""
+        try:
+            answer = await self._ask("GET", f"{path(namespace, name)}/sums")
+        except LedgerAbsent:
+            return math.inf
+        try:
+            newest = answer["newest"]["exposure"]
+            return (_time(answer["now"]) - _time(newest)).total_seconds() if newest else math.inf
+        except (KeyError, TypeError, ValueError) as error:
+            raise LedgerError(
+                f"The sums of experiment {namespace}/{name} cannot be read: {error!r}. Do operator and ledger have one version?"
+            ) from error
 
     async def sums(self, namespace: str, name: str, *, quantiles: Mapping[str, float]) -> Sums:
         """What is known now; and for the metrics of ``quantiles`` what their caps are made of, where it is known."""
-        answer = await self._ask("GET", f"{_path(namespace, name)}/sums")
+        answer = await self._ask("GET", f"{path(namespace, name)}/sums")
         found = {}
         for metric, share in quantiles.items():
             query = urlencode({"q": f"{share:.6g}"})
-            told = await self._ask("GET", f"{_path(namespace, name)}/metrics/{quote(metric, safe='')}/quantile?{query}")
+            told = await self._ask("GET", f"{path(namespace, name)}/metrics/{quote(metric, safe='')}/quantile?{query}")
             if told.get("value") is not None:
                 found[metric] = float(told["value"])
         try:
@@ -64,7 +82,7 @@ class Ledger:
         """How far the looks go; ``after`` is a number that is known to be there, less one."""
         found: Journal | int = after
         while not isinstance(found, Journal):
-            answer = await self._ask("GET", f"{_path(namespace, name)}/looks?{urlencode({'after': found, 'limit': _MOST_LOOKS})}")
+            answer = await self._ask("GET", looks_path(namespace, name, after=found))
             try:
                 found = _newest(answer, after=found)
             except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -75,40 +93,21 @@ class Ledger:
 
     async def append(self, namespace: str, name: str, look: Mapping[str, Any]) -> None:
         """Keep a look."""
-        await self._ask("POST", f"{_path(namespace, name)}/looks", body=look)
+        await self._ask("POST", f"{path(namespace, name)}/looks", body=look)
 
     async def _ask(self, method: str, path: str, *, body: Any = None) -> Any:
-        if self._session is None:
-            raise RuntimeError("Ledger is used outside its async with block")
-        data = json.dumps(body, separators=(",", ":"), allow_nan=False).encode() if body is not None else None
-        headers = {"Content-Type": "application/json"} | self._authorization()
-        try:
-            async with self._session.request(method, f"{self._url}{path}", data=data, headers=headers) as response:
-                text = await response.text()
-                return _answer(method, self._url, response.status, text)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise LedgerError(f"The ledger at {self._url} does not answer: {str(error) or type(error).__name__}.") from error
-
-    def _authorization(self) -> dict[str, str]:
-        """The kubelet writes a new token into the file from time to time, so it is read each time."""
-        if self._token_file is None:
-            return {}
-        try:
-            return {"Authorization": f"Bearer {self._token_file.read_text().strip()}"}
-        except OSError as error:
-            raise LedgerError(f"The token for the ledger cannot be read: {error}.") from error
+        answer = await self._requests.ask(method, path, body=body)
+        if 200 <= answer.status < 300:
+            return answer.body
+        message = f"The ledger at {self._url} refuses {method} with {answer.status}: {answer.said}."
+        raise {404: LedgerAbsent, 409: LedgerConflict}.get(answer.status, LedgerError)(message)
 
 
-def _answer(method: str, url: str, status: int, text: str) -> Any:
-    try:
-        answer = json.loads(text) if text.strip() else {}
-    except ValueError:
-        answer = {}
-    if 200 <= status < 300:
-        return answer
-    said = answer.get("error") if isinstance(answer, dict) else None
-    message = f"The ledger at {url} refuses {method} with {status}: {said or text[:200] or 'no reason'}."
-    raise {404: LedgerAbsent, 409: LedgerConflict}.get(status, LedgerError)(message)
+def _registration(entry: Mapping[str, Any]) -> Registration:
+    namespace, slash, name = str(entry["name"]).partition("/")
+    if not slash:
+        raise ValueError(f"{namespace!r} has no namespace")
+    return Registration(namespace=namespace, name=name, running=entry["state"] == "Running")
 
 
 def _newest(answer: Mapping[str, Any], *, after: int) -> Journal | int:
@@ -121,10 +120,6 @@ def _newest(answer: Mapping[str, Any], *, after: int) -> Journal | int:
     if not found and after == last - 1:
         raise ValueError(f"look {last} is said to be the last one and is not there")
     return int(found[-1]["sequence"]) if found else last - 1
-
-
-def _path(namespace: str, name: str) -> str:
-    return f"/v1/experiments/{quote(namespace, safe='')}/{quote(name, safe='')}"
 
 
 def parsed(answer: Mapping[str, Any], *, quantiles: Mapping[str, float]) -> Sums:
@@ -141,8 +136,13 @@ def parsed(answer: Mapping[str, Any], *, quantiles: Mapping[str, float]) -> Sums
         waiting=int(counts["waiting"]),
         in_two_arms=int(counts["seenInTwoArms"]),
         newest_outcome=_time(newest) if newest else None,
-        quantiles=quantiles,
+        quantiles={**quantiles, **_caps(answer)},
     )
+
+
+def _caps(answer: Mapping[str, Any]) -> dict[str, float]:
+    """Caps that it has: of a cap whose status could not be written the percentile may be another one by now, and the ledger takes no other cap."""
+    return {metric["name"]: float(metric["cap"]) for metric in answer["metrics"] if metric.get("cap") is not None}
 
 
 def _arms(metric: Mapping[str, Any], phase: str) -> Arms:

@@ -102,7 +102,9 @@ class Observer:
         followed = table if table and routers and routers.follow(table.digest) else None
         trials = tuple(self._trials(identity.namespace, identity.name))
         trial = trials_.current(trials)
-        counted = await self._counted(identity, spec, followed, trial) if followed else routers_.NOTHING
+        # Units of an experiment meet an arm at the first router that has the division; a rollout's step waits for the last.
+        counting = table if table and table.division.split.groups else followed
+        counted = await self._counted(identity, spec, counting, trial) if counting and routers else routers_.NOTHING
         return Observed(
             identity=identity,
             spec=spec,

@@ -13,7 +13,7 @@ from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentS
 from slipway_operator.cluster import ledger as ledgers
 from slipway_operator.cluster import observe
 from slipway_operator.cluster.resources import Object
-from slipway_operator.reconcile.experiment import designs, scenes
+from slipway_operator.reconcile.experiment import designs, looks, scenes
 from slipway_operator.state.experiment import Journal, Observed, Rival
 from slipway_operator.state.trial import Trial
 
@@ -37,6 +37,9 @@ class Kept:
 
     looked_at: float | None = None
     """On the event loop's clock."""
+
+    carried_out_at: float | None = None
+    """When a look was last carried out, in seconds since 1970."""
 
 
 @dataclass
@@ -85,14 +88,17 @@ class Observer:
             command=annotations.get(metadata.EXPERIMENT_ANNOTATION),
             now=datetime.now(UTC).replace(microsecond=0),
         )
-        if spec is None or self._ledger is None or not _runs(spec, status) or status.ledger_name is None:
+        if spec is None or self._ledger is None or not _divides(spec, status) or status.ledger_name is None:
             return base
         return await self._with_look(base, spec, status.ledger_name, self._ledger)
 
     async def _with_look(self, base: Observed, spec: ExperimentSpec, name: str, ledger: ledgers.Ledger) -> Observed:
         kept, now = self._memories.of(base.identity.uid), asyncio.get_running_loop().time()
+        alarmed = looks.alarmed(base, spec)
+        if not runs(spec, base.status) and not (alarmed and spec.decision.on_harm == "RollBack"):
+            return base
         due_in_s = 0.0 if kept.looked_at is None else kept.looked_at + spec.analysis.interval_seconds - now
-        if due_in_s > 0:
+        if due_in_s > 0 and not alarmed:
             return _replaced(base, look_in_s=due_in_s)
         kept.looked_at = now
         namespace = base.identity.namespace
@@ -148,9 +154,15 @@ def trials(experiments: Iterable[Object], target: str) -> Iterator[Trial]:
             yield found
 
 
-def _runs(spec: ExperimentSpec, status: ExperimentStatus) -> bool:
-    """Whether looks are taken: every router has the division, and nothing is decided."""
-    return not spec.suspend and status.decision is None and status.traffic is not None and status.traffic.since is not None
+def _divides(spec: ExperimentSpec, status: ExperimentStatus) -> bool:
+    """Whether units may meet an arm, and nothing is decided."""
+    return not spec.suspend and status.decision is None and status.traffic is not None
+
+
+def runs(spec: ExperimentSpec, status: ExperimentStatus) -> bool:
+    """Whether looks are taken as time goes by: every router has the division, and nothing is decided. Before that only harm that is to be stopped
+    asks for one."""
+    return _divides(spec, status) and status.traffic is not None and status.traffic.since is not None
 
 
 def _replaced(base: Observed, **update: Any) -> Observed:

@@ -1,9 +1,9 @@
 """Asking the agents of router pods which tables they act on."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Generic, Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -15,11 +15,18 @@ from slipway_statistics import counts, latency
 from slipway_statistics.counts import Counts
 from slipway_statistics.latency import Edges
 
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
 TIMEOUT_S: Final = 1.0
 """For one question: an agent that is well answers in a millisecond, and a pod whose agent is ill will soon not be ready."""
 
 SHARED_S: Final = 0.05
 """An answer is about all tables of a router: passes over several of them that ask within so many seconds share one."""
+
+COUNTED_S: Final = 0.5
+"""Passes over a ModelDeployment and over its experiments that want the same counts within so many seconds share one reading: each wakes the other,
+and looks at counts are seconds apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +55,8 @@ class Routers:
         self._session: aiohttp.ClientSession | None = None
         self._following: Recent[tuple[str, str, str], str] = Recent(limit=50_000)
         self._edges: Recent[tuple[str, str, int, float], Edges] = Recent(limit=1_000)
-        self._asked: dict[str, tuple[float, asyncio.Task[Mapping[str, str]]]] = {}
+        self._told: _Shared[str, Mapping[str, str]] = _Shared(for_s=SHARED_S)
+        self._counted: _Shared[_Question, Counted] = _Shared(for_s=COUNTED_S)
 
     async def __aenter__(self) -> Self:
         # Pods come and go at the same addresses: a connection kept from one would reach another.
@@ -65,7 +73,7 @@ class Routers:
         key = (pod_uid, namespace, model)
         if self._following.get(key) == expected:
             return expected
-        found = (await self._digests(address)).get(model)
+        found = (await self._told.answer(address, lambda: self._ask(address))).get(model)
         if found is not None:
             self._following.put(key, found)
         return found
@@ -84,29 +92,35 @@ class Routers:
         """The sums over the pods at ``addresses``; one that does not answer is left out.
 
         ``sharing``: the stable revision and those that it is compared with, where several share the units. With a ``margin`` (0.2: their 95th
-        percentile may be 20 % higher) requests are called slow by the edges that the counts of the look before gave.
+        percentile may be 20 % higher) requests are called slow by the edges that the counts of the look before gave. What was counted may be
+        ``COUNTED_S`` old: whoever asks the same within that time is given the same, but for what is said of a shadow, which is read twice a minute
+        and by one reconciler.
         """
-        key = (namespace, model, epoch, margin or 0.0)
+        question = _Question(
+            addresses=tuple(sorted(addresses)),
+            namespace=namespace,
+            model=model,
+            epoch=epoch,
+            sharing=tuple(sharing) if sharing else None,
+            margin=margin,
+            shadow=shadow,
+        )
+        return await (self._count(question) if shadow else self._counted.answer(question, lambda: self._count(question)))
+
+    async def _count(self, asked: "_Question") -> Counted:
+        sharing, margin, epoch, shadow = asked.sharing, asked.margin, asked.epoch, asked.shadow
+        key = (asked.namespace, asked.model, epoch, margin or 0.0)
         edges = self._edges.get(key) if sharing and margin is not None else None
-        query = {"model": model, "epoch": str(epoch)}
+        query = {"model": asked.model, "epoch": str(epoch)}
         if sharing and edges is not None:
             query |= {f"edge.{sharing[0]}": str(edges.stable)} | {f"edge.{name}": str(edges.candidate) for name in sharing[1:]}
-        answers = await asyncio.gather(*(self._get(address, f"/v1/counts?{urlencode(query)}") for address in addresses))
+        answers = await asyncio.gather(*(self._get(address, f"/v1/counts?{urlencode(query)}") for address in asked.addresses))
         parts = [parsed for answer in answers if (parsed := _counts(answer, epoch=epoch)) is not None] if sharing else []
         revisions = {name: counts.merge([part[name] for part in parts if name in part]) for name in sharing or ()}
         if sharing and margin is not None and (found := latency.edges(revisions[sharing[0]].latency, max_increase=margin)) is not None:
             self._edges.put(key, found)
         told = [pair for answer in answers if shadow and (pair := _compared(answer, epoch=epoch, shadow=shadow)) is not None]
         return Counted(revisions=revisions, edges=edges, compared=_merged(told))
-
-    async def _digests(self, address: str) -> Mapping[str, str]:
-        now = asyncio.get_running_loop().time()
-        begun, task = self._asked.get(address, (-1.0, None))
-        if task is None or now - begun > SHARED_S:
-            self._asked = {other: asked for other, asked in self._asked.items() if now - asked[0] <= SHARED_S}
-            task = asyncio.create_task(self._ask(address))
-            self._asked[address] = (now, task)
-        return await asyncio.shield(task)
 
     async def _ask(self, address: str) -> Mapping[str, str]:
         return _digests(await self._get(address, "/v1/live"))
@@ -121,6 +135,37 @@ class Routers:
                 return await response.json() if response.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """What the routers of a ModelDeployment are asked about their counts."""
+
+    addresses: tuple[str, ...]
+    namespace: str
+    model: str
+    epoch: int
+    sharing: tuple[str, ...] | None
+    margin: float | None
+    shadow: str | None
+
+
+class _Shared(Generic[K, V]):
+    """Answers that everybody shares who asks the same within some seconds of the first to ask."""
+
+    def __init__(self, *, for_s: float) -> None:
+        self._for_s = for_s
+        self._asked: dict[K, tuple[float, asyncio.Task[V]]] = {}
+
+    async def answer(self, key: K, ask: Callable[[], Coroutine[Any, Any, V]]) -> V:
+        """The answer that is there or on its way, or that of ``ask``. Who is cancelled while it waits takes it from nobody else."""
+        now = asyncio.get_running_loop().time()
+        begun, task = self._asked.get(key, (-1.0, None))
+        if task is None or now - begun > self._for_s:
+            self._asked = {other: asked for other, asked in self._asked.items() if now - asked[0] <= self._for_s}
+            task = asyncio.create_task(ask())
+            self._asked[key] = (now, task)
+        return await asyncio.shield(task)
 
 
 def _digests(answer: Any) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from slipway_operator.api.v1alpha1.experiment import ExperimentStatus, LookStatu
 from slipway_operator.cluster import ledger as ledgers
 from slipway_operator.cluster import observe_experiments, resources
 from slipway_operator.cluster.resources import Object
+from slipway_operator.controller import exporter
 from slipway_operator.controller.passes import Attempt, Passes
 from slipway_operator.controller.store import Key
 from slipway_operator.reconcile.experiment import failure, looks, plan
@@ -19,6 +21,9 @@ from slipway_operator.state.experiment import Journal, Observed, Plan
 from slipway_operator.state.plan import Outcome
 
 CONTROLLER: Final = "experiment"
+
+LOOK_RESULTS: Final = ("kept", "unchanged", "failed")
+"""Of the metric of looks; each is told of from the start, so that the first one is seen."""
 
 log = logging.getLogger("slipway.controller")
 
@@ -44,10 +49,14 @@ class Worker(Passes[Observed]):
         self._memories = memories
         self._registered: dict[Key, str] = {}
         """By object: its name in the ledger."""
+        self._looks = {result: self._meters.experiment_looks.labels(result) for result in LOOK_RESULTS}
+        self._decisions = {action: self._meters.experiment_decisions.labels(action) for action in exporter.ACTIONS}
 
     async def _attempt(self, attempt: Attempt[Observed]) -> Outcome | None:
         body = attempt.body
         observed = attempt.observed = await self._observer.observe(body)
+        if observed.trouble is not None:
+            self._looks["failed"].inc()
         planned = plan.plan(observed)
         key = (observed.identity.namespace, observed.identity.name)
         carried_out = False
@@ -60,8 +69,16 @@ class Worker(Passes[Observed]):
             if not carried_out:
                 # What the look asked for must not wait for the next one, which may be hours away.
                 self._memories.of(observed.identity.uid).looked_at = None
+        self._count(observed, planned)
         self._tell(body, planned.events)
         return planned.outcome
+
+    def _count(self, observed: Observed, planned: Plan) -> None:
+        """For metrics: what was carried out."""
+        if planned.look is not None:
+            self._memories.of(observed.identity.uid).carried_out_at = time.time()
+        for action in exporter.decisions(observed.status, planned.status or observed.status):
+            self._decisions[action].inc()
 
     async def _recorded(self, key: Key, observed: Observed, planned: Plan) -> Plan:
         """What the ledger is to know before the status tells of it; the plan with the number of the look that was kept."""
@@ -69,15 +86,15 @@ class Worker(Passes[Observed]):
         name = status.ledger_name if status else None
         if self._ledger is None or status is None or name is None:
             return planned
-        if planned.register is not None:
-            await self._register(key, observed, name, planned.register)
+        try:
+            if planned.register is not None:
+                await self._register(key, observed, name, planned.register)
+            sequence = await self._append(observed, name, planned.look) if planned.look is not None else 0
+        except errors.LedgerError as error:
+            if not _takes_units_away(observed.status, status):
+                raise
+            return _with_status(planned, self._unkept(observed, status, error))
         if planned.look is not None and planned.memory is not None:
-            try:
-                sequence = await self._append(observed, name, planned.look)
-            except errors.LedgerError as error:
-                if not _takes_units_away(observed.status, status):
-                    raise
-                return _with_status(planned, self._unkept(observed, status, error))
             journal = Journal(sequence=sequence, memory=planned.memory)
             self._memories.of(observed.identity.uid).journal = journal
             if sequence:
@@ -112,16 +129,19 @@ class Worker(Passes[Observed]):
         kept = self._memories.of(observed.identity.uid)
         found = looks.fingerprint(look)
         if kept.fingerprint == found and kept.journal is not None:
+            self._looks["unchanged"].inc()
             return kept.journal.sequence
         if self._ledger is None:
             return 0
         try:
             await self._ledger.append(observed.identity.namespace, name, look)
         except errors.LedgerError:
+            self._looks["failed"].inc()
             # Another one may have that number, by an operator that led before.
             self._memories.forget(observed.identity.uid)
             raise
         kept.fingerprint = found
+        self._looks["kept"].inc()
         return int(look["sequence"])
 
     def _unkept(self, observed: Observed, status: ExperimentStatus, error: errors.LedgerError) -> Any:

@@ -225,7 +225,10 @@ class Passes(abc.ABC, Generic[Seen]):
         rendered = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         meta = {name: body["metadata"][name] for name in ("name", "namespace", "uid")}
         wanted = {"apiVersion": metadata.API_VERSION, "kind": self.resource.kind, "metadata": meta, "status": rendered}
-        written = await self._applier.apply_status(wanted, live=self._objects.get((meta["namespace"], meta["name"])) or body)
+        live = self._objects.get((meta["namespace"], meta["name"])) or body
+        if _decided_from(live) != _decided_from(body):
+            raise errors.Conflict(f"{self.resource.kind} {meta['namespace']}/{meta['name']} was edited while its status was decided")
+        written = await self._applier.apply_status(wanted, live=live)
         if written is not None:
             self._objects.put(written)
             self._wrote(written)
@@ -269,6 +272,11 @@ class Passes(abc.ABC, Generic[Seen]):
 def version(obj: Object | None) -> str | None:
     """By which two readings of an object are told apart."""
     return obj["metadata"]["resourceVersion"] if obj is not None else None
+
+
+def _decided_from(body: Object) -> tuple[Any, Any]:
+    """What of an object a status follows from: its spec, by generation, and the status before. Labels and the like may change meanwhile."""
+    return body["metadata"].get("generation"), body.get("status")
 
 
 def _passing(error: Exception) -> bool:

@@ -35,7 +35,7 @@ from slipway_operator.cluster import (
     routers,
     triton,
 )
-from slipway_operator.controller import experiments, keeper, passes, queue, store, worker
+from slipway_operator.controller import experiments, exporter, keeper, passes, queue, registrations, store, worker
 
 log = logging.getLogger("slipway.operator")
 
@@ -230,6 +230,13 @@ def see_to_router(operator: Operator, namespace: keeper.Namespace) -> None:
         operator.namespaces.add(namespace)
 
 
+def ask_without(operator: Operator, namespace: str) -> None:
+    """An Experiment of the namespace went and no watch told of it: ask for passes over all that may have been divided, or have waited, for it."""
+    ask_all(operator, namespace)
+    for key in operator.experiments.keys_in(namespace):
+        operator.experiment_keys.add(key)
+
+
 def ask_all(operator: Operator, namespace: keeper.Namespace) -> None:
     """Ask for a pass over every ModelDeployment of a namespace."""
     for key in operator.objects.keys_in(namespace):
@@ -339,6 +346,9 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
         )
         book = await stack.enter_async_context(ledger_of(configured)) if configured.ledger_url else None
         memories = observe_experiments.Memories()
+        told = exporter.Exporter(operator.experiments, memories=memories, leads=lambda: elector.leading)
+        metrics.REGISTRY.register(told)
+        stack.callback(metrics.REGISTRY.unregister, told)
         experimenters = experiments.Worker(
             keys=experiment_keys,
             objects=operator.experiments,
@@ -351,9 +361,21 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             ),
             ledger=book,
             memories=memories,
-            gone=lambda namespace: None,
+            gone=functools.partial(ask_without, operator),
             wrote=lambda body: ask_about(operator, body),
             **shared,
+        )
+        registered = (
+            registrations.Registrations(
+                book=book,
+                api=reading,
+                known=operator.experiments.all,
+                namespace=configured.namespace,
+                every_s=registrations.EVERY_S,
+                absent_s=registrations.ABSENT_S,
+            )
+            if book is not None
+            else None
         )
         keeping = (
             keeper.Keeper(
@@ -377,7 +399,7 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             tasks.add(watching)
             await synced(caches, stop=stop)
             settle_memory()
-            working = asyncio.create_task(lead(elector, (crew, experimenters), keeping, operator))
+            working = asyncio.create_task(lead(elector, (crew, experimenters), keeping, registered, operator))
             tasks.add(working)
             await stop.wait()
             log.info("stopping: waiting up to %.0f s for passes under way", SHUTDOWN_S)
@@ -423,14 +445,20 @@ def terms_of(configured: settings.Settings, access: credentials.Credentials) -> 
     )
 
 
-async def lead(elector: election.Elector, crews: Crews, keeping: keeper.Keeper | None, operator: Operator) -> None:
+async def lead(
+    elector: election.Elector,
+    crews: Crews,
+    keeping: keeper.Keeper | None,
+    registered: registrations.Registrations | None,
+    operator: Operator,
+) -> None:
     """Work while we lead. The caches stay warm in between, so that taking over is a matter of the lease alone."""
     while True:
         await elector.elected()
         # A follower has been asked for everything that the leader did.
         operator.keys.reorder(lambda key: urgency(operator.objects.get(key)))
         operator.experiment_keys.reorder(lambda key: urgency(operator.experiments.get(key)))
-        working = asyncio.create_task(work(crews, keeping, operator))
+        working = asyncio.create_task(work(crews, keeping, registered, operator))
         deposed = asyncio.create_task(elector.deposed())
         try:
             await asyncio.wait({working, deposed}, return_when=asyncio.FIRST_COMPLETED)
@@ -443,9 +471,9 @@ async def lead(elector: election.Elector, crews: Crews, keeping: keeper.Keeper |
             return working.result()
 
 
-async def work(crews: Crews, keeping: keeper.Keeper | None, operator: Operator) -> None:
+async def work(crews: Crews, keeping: keeper.Keeper | None, registered: registrations.Registrations | None, operator: Operator) -> None:
     """All workers, until the queues are shut down."""
-    async with asyncio.TaskGroup() as group:
+    async with running(*([registered.run()] if registered else [])), asyncio.TaskGroup() as group:
         for crew in crews:
             group.create_task(crew.run(workers=operator.configured.workers))
         if keeping is not None:

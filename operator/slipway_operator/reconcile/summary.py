@@ -110,9 +110,10 @@ def _condition(name: str, verdict: Verdict, *, before: Condition | None, generat
         observed_generation=generation,
         last_transition_time=before.last_transition_time if before and same else now.strftime(TIME_FORMAT),
         reason=verdict.reason,
-        message=_short(verdict.message),
+        message=short(verdict.message),
     )
 
 
-def _short(message: str) -> str:
+def short(message: str) -> str:
+    """A message as long as a condition may have it."""
     return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"

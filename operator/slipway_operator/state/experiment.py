@@ -59,6 +59,16 @@ class Journal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Registration:
+    """An experiment as the ledger lists it."""
+
+    namespace: str
+    name: str
+    running: bool
+    """Whether it takes events; an ended one is there until its data go."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observed:
     """Everything about one Experiment at one moment."""
 

@@ -4,6 +4,7 @@ A unit (a user, a session, a request) is hashed to a slot for good. A rollout mo
 nobody is handed from one new revision to another, and those who have met a new revision stay with it while its share grows.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
@@ -75,7 +76,7 @@ class Allocation:
 
     def count(self, owner: str) -> int:
         """How many slots a revision has."""
-        return sum(1 for mine in self._owners() if mine == owner)
+        return sum(slots for slots, mine in self._shares() if mine == owner)
 
     def moved(self, wanted: Mapping[str, int], *, base: str) -> "Allocation":
         """With so many slots for each revision of ``wanted`` and all others for ``base``, moving as few slots as that takes.
@@ -105,18 +106,22 @@ class Allocation:
         whole = cls.whole(control).moved(final, base=control)
         return whole.moved({control: whole.count(control)} | {arm: now for arm, (now, _) in arms.items()}, base=waiting)
 
-    def _owners(self) -> Iterator[str]:
+    def _shares(self) -> Iterator[tuple[int, str]]:
+        """Of each run, how many slots it has, and whose they are."""
         begin = 0
         for end, owner in self.runs:
-            yield from (owner for _ in range(begin, end))
+            yield end - begin, owner
             begin = end
+
+    def _owners(self) -> Iterator[str]:
+        """Slot by slot, whose it is."""
+        return itertools.chain.from_iterable(itertools.repeat(owner, slots) for slots, owner in self._shares())
 
 
 def _circle(owner: str) -> Iterator[int]:
     """All slots, from the place of a revision onwards; the place follows from its name."""
     place = _part(murmur2(owner.encode()), SLOTS)
-    yield from range(place, SLOTS)
-    yield from range(place)
+    return itertools.chain(range(place, SLOTS), range(place))
 
 
 def _take(owners: list[str], owner: str, *, upto: int, base: str) -> None:
@@ -127,12 +132,14 @@ def _take(owners: list[str], owner: str, *, upto: int, base: str) -> None:
 
 
 def _give_back(owners: list[str], owner: str, *, keep: int, base: str) -> None:
-    mine = [slot for slot in _circle(owner) if owners[slot] == owner]
-    for slot in mine[keep:]:
-        owners[slot] = base
+    if owners.count(owner) > keep:
+        mine = [slot for slot in _circle(owner) if owners[slot] == owner]
+        for slot in mine[keep:]:
+            owners[slot] = base
 
 
 def _runs(owners: list[str]) -> Iterator[tuple[int, str]]:
-    for slot, owner in enumerate(owners):
-        if slot + 1 == len(owners) or owners[slot + 1] != owner:
-            yield slot + 1, owner
+    end = 0
+    for owner, same in itertools.groupby(owners):
+        end += len(list(same))
+        yield end, owner

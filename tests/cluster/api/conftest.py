@@ -1,6 +1,5 @@
 """Objects put to the real API server, and Slipway installed on it."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,21 +7,16 @@ import pytest
 
 from slipway_box.controlplane import ControlPlane
 from slipway_testing.golden import REPOSITORY
+from slipway_testing.kube import Kube
 
 NAMESPACE = "shop"
 
 
 @pytest.fixture(scope="package")
-def create(plane: ControlPlane) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """What an object is like after admission; BoxError when the server, or kubectl before it, refuses. Nothing is kept."""
-    plane.kubectl("create", "namespace", NAMESPACE)
-
-    def created(body: dict[str, Any]) -> dict[str, Any]:
-        answer = plane.kubectl("create", "--dry-run=server", f"--namespace={NAMESPACE}", "--output=json", "--filename=-", stdin=json.dumps(body))
-        decoded: dict[str, Any] = json.loads(answer)
-        return decoded
-
-    return created
+def create(kube: Kube) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What an object is like after admission, unknown fields refused as by kubectl; Refused when the server refuses. Nothing is kept."""
+    kube.make_namespace(NAMESPACE)
+    return kube.tried
 
 
 @pytest.fixture(scope="package")

@@ -20,17 +20,6 @@ Create = Callable[[Body], Body]
 STARTED = {"startedAt": "2026-11-29T12:00:00Z"}
 
 
-@pytest.fixture(scope="module")
-def create(kube: Kube) -> Create:
-    """What an object is like after admission, unknown fields refused as by kubectl; Refused when the server refuses. Nothing is kept."""
-
-    def created(body: Body) -> Body:
-        path = resources.EXPERIMENTS.path(namespace="default")
-        return kube.request("POST", f"{path}?dryRun=All&fieldValidation=Strict", body=body)
-
-    return created
-
-
 @pytest.mark.parametrize("case", verdicts.REFUSED, ids=lambda case: case.because)
 def test_the_server_refuses_and_names_the_field(case: Case, create: Create) -> None:
     with pytest.raises(Refused) as refusal:

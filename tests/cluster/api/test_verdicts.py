@@ -7,20 +7,21 @@ from collections.abc import Callable
 import pytest
 
 from slipway_box.controlplane import ControlPlane
-from slipway_box.errors import BoxError
 from slipway_operator.api import crd
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeployment
 from slipway_testing import verdicts
-from slipway_testing.verdicts import Body, Refused
+from slipway_testing.kube import Refused
+from slipway_testing.verdicts import Body
+from slipway_testing.verdicts import Refused as Case
 
 Create = Callable[[Body], Body]
 
 
 @pytest.mark.parametrize("case", verdicts.REFUSED, ids=lambda case: case.because)
-def test_the_server_refuses_and_names_the_field(case: Refused, create: Create) -> None:
-    with pytest.raises(BoxError) as refusal:
+def test_the_server_refuses_and_names_the_field(case: Case, create: Create) -> None:
+    with pytest.raises(Refused) as refusal:
         create(case.body)
-    assert re.search(rf'[\s".]{re.escape(case.server_field)}(:|"| of type)', str(refusal.value)), refusal.value
+    assert re.search(rf'[\s".\[]{re.escape(case.server_field)}(:|"| of type)', str(refusal.value)), refusal.value
 
 
 @pytest.mark.parametrize("body", verdicts.ACCEPTED.values(), ids=verdicts.ACCEPTED)
@@ -57,7 +58,7 @@ def test_the_server_stores_the_defaults_of_a_rollout(create: Create) -> None:
     [("a" * 40, crd.NAME_TOO_LONG), ("7ranker", crd.NAME_NOT_A_SERVICE_NAME), ("ranker.v7", crd.NAME_NOT_A_SERVICE_NAME)],
 )
 def test_a_bad_name_is_refused_with_a_sentence(name: str, sentence: str, create: Create) -> None:
-    with pytest.raises(BoxError, match=r"metadata\.name: Invalid value") as refusal:
+    with pytest.raises(Refused, match=r"metadata\.name: Invalid value") as refusal:
         create(verdicts.changed("metadata.name", name))
     assert sentence in str(refusal.value)
 

@@ -176,7 +176,7 @@ def test_a_restarted_operator_changes_nothing(kubeconfig: Path, runtime: None, s
         kinds = (resources.INFERENCE_SERVICES, resources.SERVICES, resources.CONFIG_MAPS, resources.CONTROLLER_REVISIONS, resources.MODEL_DEPLOYMENTS)
         return [each["metadata"]["resourceVersion"] for kind in kinds for each in shop.kube.list(kind, namespace=shop.namespace)]
 
-    before = versions()
+    before = eventually(lambda: steady(versions, for_s=1))  # KServe may still have something to say
     with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], runtimes={"slipway-triton": "slipway-triton-newer"}):
         assert steady(versions, for_s=4) == before
 

@@ -1,5 +1,6 @@
 """The life of an Experiment with the real API server, the real KServe and a real ledger; pods and routers are played."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from ledger.harness import ADMIN, Ledger, at
 from slipway_box import environments, ports
 from slipway_operator import metrics
 from slipway_operator.api import metadata
+from slipway_operator.cli.experiment import looks, replay
 from slipway_operator.cluster import resources
+from slipway_operator.controller import registrations
 from slipway_testing import builders, calm, trials
 from slipway_testing.kube import Kube, eventually, steady
 from slipway_testing.operators import OperatorProcess, RunningOperator
@@ -169,6 +172,56 @@ def test_a_harmful_arm_is_gone_and_who_waits_follows(trial: Trial, ledger: Ledge
     assert trial.shop.table()["exposures"]["experiment"] == second.ledger_name
 
 
+@pytest.mark.usefixtures("experimenter")
+def test_an_arm_that_dies_between_two_looks_is_gone_long_before_the_next(kube: Kube, shop: Shop, ledger: Ledger) -> None:
+    """Looks are half a minute apart; what routers count is read all the while, and nothing is written as long as it is well."""
+    trial = Trial(shop)
+
+    def seen() -> tuple[object, ...]:
+        return writes(), trial.live()["metadata"]["resourceVersion"], ledger.metric('requests_total{code="200",path="sums"}')
+
+    with FakeRouter(kube, shop.namespace) as router:
+        stable = shop.serve_through_routers(uri=ONE)
+        trial.apply(metrics=[trials.PRIMARY, trials.ERRORS], analysis=trials.SOON | {"intervalSeconds": 30})
+        dead = trial.serve()
+        eventually(lambda: "look" in trial.status())
+        assert trial.status()["verdict"] == "InsufficientData"
+        eventually(lambda: steady(seen, for_s=2))
+        asked = router.asked
+        steady(seen, for_s=5)
+        assert router.asked >= asked + 2
+
+        router.bad = {dead: 1.0}
+
+        eventually(lambda: undivided(trial, revision=stable), within_s=10)
+        eventually(lambda: trial.status().get("verdict") == "RolledBack")
+    kept = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
+    assert kept[-1]["decision"] == {"action": "RollBack", "arm": None}
+    assert kept[-1]["observed"]["routed"]["error-rate"]["v2"]["candidateRate"] == pytest.approx(1.0)
+    assert replay.replay([looks.parse(body, where="the ledger") for body in kept]).differences == ()
+
+
+@pytest.mark.usefixtures("experimenter")
+def test_a_dead_arm_does_not_wait_for_a_router_that_hangs(kube: Kube, shop: Shop) -> None:
+    """The step has not begun, since one router does not follow it; users of the other meet the arm all the same."""
+    trial = Trial(shop)
+    with FakeRouter(kube, shop.namespace) as router:
+        stable = shop.serve_through_routers(uri=ONE)
+        trial.apply(metrics=[trials.PRIMARY, trials.ERRORS], analysis=trials.SOON | {"intervalSeconds": 30})
+        dead = trial.revision()
+        with FakeRouter(kube, shop.namespace, "slipway-router-2") as hangs:
+            eventually(shop.ready)
+            hangs.freeze()
+            shop.roll_out(dead)
+            eventually(lambda: trial.groups() != {})
+            router.bad = hangs.bad = {dead: 1.0}
+            eventually(lambda: undivided(trial, revision=stable), within_s=10)
+            assert "startedAt" not in trial.status()
+            assert trial.status()["decision"]["action"] == "RollBack"
+            hangs.thaw()
+            eventually(lambda: trial.status().get("verdict") == "RolledBack")
+
+
 def test_suspending_and_deleting_give_every_unit_back_at_once(trial: Trial) -> None:
     stable = trial.shop.status()["revision"]
     trial.apply()
@@ -176,7 +229,7 @@ def test_suspending_and_deleting_give_every_unit_back_at_once(trial: Trial) -> N
     divided = trial.shop.table()["slots"]
 
     trial.suspend(True)
-    eventually(lambda: undivided(trial, revision=stable), within_s=3)
+    eventually(lambda: undivided(trial, revision=stable), within_s=10)
     eventually(lambda: trial.reason("Admitted") == "Suspended")
     trial.suspend(False)
     eventually(lambda: trial.groups() != {})
@@ -184,8 +237,54 @@ def test_suspending_and_deleting_give_every_unit_back_at_once(trial: Trial) -> N
     eventually(lambda: trial.reason("Admitted") == "Dividing")
 
     trial.delete()
-    eventually(lambda: undivided(trial, revision=stable), within_s=3)
+    eventually(lambda: undivided(trial, revision=stable), within_s=10)
     eventually(trial.shop.ready)
+
+
+def test_what_people_say_is_heard_by_who_waits_and_by_who_is_suspended(trial: Trial, ledger: Ledger, kube: Kube) -> None:
+    second = Trial(trial.shop, "digits-v3")
+    trial.apply()
+    winner = trial.serve()
+    second.apply(uri=THREE)
+    eventually(lambda: second.reason("Admitted") == "Queued")
+
+    second.tell("promote v2")
+    eventually(lambda: second.reason("Decided") == "CommandRefused")
+    assert (second.reason("Admitted"), second.status()["handled"]) == ("Queued", "promote v2")
+    assert eventually(lambda: {event["reason"] for event in kube.list(resources.EVENTS, namespace=trial.shop.namespace)} & {"CommandRefused"})
+    second.tell("rollback")
+    eventually(lambda: second.status().get("verdict") == "RolledBack")
+    assert second.reason("Admitted") == "Concluded"
+    assert trial.reason("Admitted") == "Dividing", "that one waited for it"
+
+    trial.suspend(True)
+    eventually(lambda: trial.reason("Admitted") == "Suspended")
+    trial.tell("promote v2")
+    eventually(lambda: trial.status().get("verdict") == "Won")
+    eventually(lambda: undivided(trial, revision=winner))
+    eventually(lambda: trial.shop.status()["promoted"]["arm"] == "v2")
+    listed = {entry["name"]: entry["state"] for entry in ledger.get("/v1/experiments").said["experiments"]}
+    assert listed[trial.ledger_name] == "Ended"
+    assert second.ledger_name not in listed
+
+
+def test_prometheus_is_told_of_an_experiment_for_as_long_as_it_is_there(trial: Trial, ledger: Ledger, experimenter: RunningOperator) -> None:
+    names = {"namespace": trial.shop.namespace, "experiment": trial.name, "model": "digits"}
+
+    def value(metric: str, **labels: str) -> float | None:
+        return metrics.REGISTRY.get_sample_value(f"slipway_experiment_{metric}", names | labels)
+
+    trial.apply()
+    trial.serve()
+    feed(ledger, trial, control=(200, 40), v2=(200, 40))
+    eventually(lambda: value("arm_units", arm="v2") == 200)
+    assert value("verdict", verdict=trial.status()["verdict"]) == 1
+    assert value("condition", condition="Admitted", status="True", reason="Dividing") == 1
+    eventually(lambda: 0 <= time.time() - (value("last_look_timestamp_seconds") or 0) < 5)
+    assert metrics.REGISTRY.get_sample_value("slipway_experiment_looks_total", {"result": "kept"})
+
+    trial.delete()
+    eventually(lambda: value("verdict", verdict="Won") is None)
 
 
 def test_without_its_ledger_units_stay_and_looks_go_on_when_it_is_back(trial: Trial, ledger: Ledger) -> None:
@@ -196,16 +295,18 @@ def test_without_its_ledger_units_stay_and_looks_go_on_when_it_is_back(trial: Tr
     divided = trial.shop.table()["slots"]
 
     ledger.kill()
-    eventually(lambda: trial.reason("Recorded") == "LedgerUnavailable")
-    assert steady(lambda: trial.shop.table()["slots"], for_s=1) == divided
-    ledger.start()
+    try:
+        eventually(lambda: trial.reason("Recorded") == "LedgerUnavailable")
+        assert steady(lambda: trial.shop.table()["slots"], for_s=1) == divided
+    finally:
+        ledger.start()
 
     eventually(lambda: trial.reason("Recorded") == "LedgerAnswers")
     feed(ledger, trial, control=(1000, 200), v2=(1000, 400))
     eventually(lambda: trial.status().get("verdict") == "Won")
-    looks = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
-    assert [look["sequence"] for look in looks] == [*range(1, len(looks) + 1)]
-    assert looks[-1]["decision"] == {"action": "Promote", "arm": "v2"}
+    kept = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
+    assert [look["sequence"] for look in kept] == [*range(1, len(kept) + 1)]
+    assert kept[-1]["decision"] == {"action": "Promote", "arm": "v2"}
 
 
 def test_an_operator_that_is_killed_between_any_two_steps_changes_nothing(
@@ -244,9 +345,43 @@ def test_an_operator_that_is_killed_between_any_two_steps_changes_nothing(
 
     assert shop.status()["promoted"]["arm"] == "v2"
     assert [stratum["name"] for stratum in trial.status()["strata"]] == ["1"], "units changed hands once"
-    looks = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
-    assert [look["sequence"] for look in looks] == [*range(1, len(looks) + 1)]
-    assert [look["decision"] for look in looks if look["decision"]] == [{"action": "Promote", "arm": "v2"}]
+    kept = ledger.get(f"/v1/experiments/{trial.ledger_name}/looks").said["looks"]
+    assert [look["sequence"] for look in kept] == [*range(1, len(kept) + 1)]
+    assert [look["decision"] for look in kept if look["decision"]] == [{"action": "Promote", "arm": "v2"}]
+
+
+def test_what_was_deleted_while_no_operator_ran_ends_at_the_ledger(
+    kubeconfig: Path, runtime: None, kube: Kube, shop: Shop, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its namesake that came meanwhile is another one, and what somebody registered by hand is nobody's but theirs."""
+
+    def states() -> dict[str, str]:
+        listed = ledger.get("/v1/experiments").said["experiments"]
+        return {entry["name"]: entry["state"] for entry in listed if entry["name"].startswith(f"{shop.namespace}/")}
+
+    trial, by_hand = Trial(shop), f"{shop.namespace}/checkout"
+    arms = {"arms": ["control", "v2"], "metrics": [{"name": "bought", "type": "Proportion", "windowSeconds": 60}]}
+    assert ledger.put(f"/v1/experiments/{by_hand}", arms).status == 201
+    its = {"namespace": shop.namespace, "lease_namespace": shop.namespace} | connected(ledger)
+    with FakeRouter(kube, shop.namespace):
+        with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], **its):
+            shop.serve_through_routers(uri=ONE)
+            trial.apply()
+            trial.serve()
+        left = trial.ledger_name
+        feed(ledger, trial, control=(20, 4), v2=(20, 4))
+        trial.delete()
+        trial.apply()
+        namesake = trial.ledger_name
+        monkeypatch.setattr(registrations, "EVERY_S", 0.2)
+        monkeypatch.setattr(registrations, "ABSENT_S", 2.0)
+        assert states() == {left: "Running", by_hand: "Running"}
+
+        with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], **its):
+            eventually(lambda: states().get(left) == "Ended", within_s=30)
+            trial.serve()
+            assert states() == {left: "Ended", namesake: "Running", by_hand: "Running"}
+            assert steady(states, for_s=3)[namesake] == "Running"
 
 
 TARGETS = tuple(f"letters-{number}" for number in range(5))
@@ -275,7 +410,15 @@ def writes() -> float:
     return sum(sample.value for sample in samples if sample.name.endswith("_total") and sample.labels["method"] in ("PATCH", "POST", "DELETE"))
 
 
-@pytest.mark.usefixtures("experimenter")
+@pytest.fixture
+def experimenter_of_the_shop(kubeconfig: Path, runtime: None, ledger: Ledger, shop: Shop) -> Iterator[RunningOperator]:
+    """The same for one namespace: what it writes is about nothing that other tests made."""
+    its = {"namespace": shop.namespace, "lease_namespace": shop.namespace}
+    with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], **its, **connected(ledger)) as running:
+        yield running
+
+
+@pytest.mark.usefixtures("experimenter_of_the_shop")
 def test_fifty_experiments_at_rest_write_nothing(kube: Kube, shop: Shop, ledger: Ledger) -> None:
     """For each of five targets four that are over, one that runs without anybody coming by, and five that wait for it."""
     space = shop.namespace

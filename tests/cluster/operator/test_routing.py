@@ -154,6 +154,7 @@ def test_a_router_that_is_not_ready_holds_nobody_up(shop: Shop, router: FakeRout
 
 def test_routers_are_not_asked_at_rest(shop: Shop, router: FakeRouter) -> None:
     shop.serve_through_routers(uri=ONE)
+    eventually(lambda: steady(lambda: router.asked, for_s=1))
     steady(lambda: router.asked, for_s=3)
 
 

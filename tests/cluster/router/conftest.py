@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from slipway_box import ports
 from slipway_box.controlplane import ControlPlane
 from slipway_operator.cluster import resources
 from slipway_router.agent import credentials
@@ -98,17 +99,18 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 
 @pytest.fixture
-async def world(plane: ControlPlane, tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[World]:
+async def world(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[World]:
     """A namespace of the test's own, and a running nginx; the agent is not started yet."""
+    kube = Kube(plane.kubeconfig)
     namespace = f"shop-{os.getpid()}-{next(_numbers)}"
-    plane.kubectl("create", "namespace", namespace)
+    kube.make_namespace(namespace)
     nginx = FakeNginx(tmp_path / "nginx.sock")
     settings = Settings(
         router_name="slipway-router",
         namespace=namespace,
         kubeconfig=str(plane.kubeconfig),
         agent_host="127.0.0.1",
-        agent_port=unused_tcp_port,
+        agent_port=ports.free(1)[0],
         nginx_socket=str(nginx.socket),
         agent_socket=str(tmp_path / "agent.sock"),
         tables_file=str(tmp_path / "tables.json"),
@@ -118,7 +120,7 @@ async def world(plane: ControlPlane, tmp_path: Path, unused_tcp_port: int) -> As
         drain_seconds=0.0,
     )
     await nginx.start()
-    made = World(plane, Kube(plane.kubeconfig), namespace, tmp_path, nginx, settings)
+    made = World(plane, kube, namespace, tmp_path, nginx, settings)
     try:
         yield made
     finally:

@@ -37,7 +37,7 @@ async def test_a_table_of_another_router_is_none_of_ours_and_a_deleted_one_goes(
     await world.start()
     await world.fed({"ranker": ranker, "digits": digits})
     world.unroute("ranker")
-    await world.fed({"digits": digits}, {"digits-0a1b2c3d": [], "digits-9f8e7d6c": []}, within_s=1.0)
+    await world.fed({"digits": digits}, {"digits-0a1b2c3d": [], "digits-9f8e7d6c": []})
 
 
 async def test_pods_follow_their_slices(world: World) -> None:
@@ -47,9 +47,9 @@ async def test_pods_follow_their_slices(world: World) -> None:
     await world.start()
     await world.fed({"ranker": text}, {STABLE: ["10.88.0.7", "10.88.0.8"], CANDIDATE: []})
     world.pods(CANDIDATE, ["10.88.0.10"])
-    await world.fed({"ranker": text}, {STABLE: ["10.88.0.7", "10.88.0.8"], CANDIDATE: ["10.88.0.10"]}, within_s=1.0)
+    await world.fed({"ranker": text}, {STABLE: ["10.88.0.7", "10.88.0.8"], CANDIDATE: ["10.88.0.10"]})
     world.pods(STABLE, ["10.88.0.8"], ending=["10.88.0.7"])
-    await world.fed({"ranker": text}, {STABLE: ["10.88.0.8"], CANDIDATE: ["10.88.0.10"]}, within_s=1.0)
+    await world.fed({"ranker": text}, {STABLE: ["10.88.0.8"], CANDIDATE: ["10.88.0.10"]})
     assert len(world.nginx.puts) == 3
 
 
@@ -60,12 +60,12 @@ async def test_a_bad_table_is_refused_while_the_last_good_one_stays(world: World
     with caplog.at_level(logging.ERROR):
         world.route("ranker", version=2, epoch=8)
         digits = world.route("digits")
-        await world.fed({"ranker": good, "digits": digits}, within_s=1.0)
+        await world.fed({"ranker": good, "digits": digits})
     assert "that of epoch 7 stays: its version is 2, this router knows 1" in caplog.text
     _, metrics = await world.ask("/metrics")
     assert 'slipway_router_table_refusals_total{model="ranker"} 1.0' in metrics
     better = world.route("ranker", epoch=9)
-    await world.fed({"ranker": better, "digits": digits}, within_s=1.0)
+    await world.fed({"ranker": better, "digits": digits})
 
 
 async def test_what_nginx_alone_finds_wrong_stays_out_and_holds_nobody_up(world: World) -> None:
@@ -77,7 +77,7 @@ async def test_what_nginx_alone_finds_wrong_stays_out_and_holds_nobody_up(world:
     digits = world.route("digits")
     await world.fed({"ranker": good, "digits": digits})
     better = world.route("ranker", epoch=9)
-    await world.fed({"ranker": better, "digits": digits}, within_s=1.0)
+    await world.fed({"ranker": better, "digits": digits})
 
 
 async def test_a_restarted_nginx_gets_its_tables_again_at_once(world: World) -> None:
@@ -87,7 +87,7 @@ async def test_a_restarted_nginx_gets_its_tables_again_at_once(world: World) -> 
     await world.nginx.stop()
     await asyncio.sleep(0.3)
     await world.nginx.start()
-    await world.fed({"ranker": text}, within_s=1.5)
+    await world.fed({"ranker": text}, within_s=4.0)
 
 
 async def test_an_nginx_that_lost_its_tables_and_not_its_connection_is_found_out(world: World) -> None:
@@ -95,7 +95,7 @@ async def test_an_nginx_that_lost_its_tables_and_not_its_connection_is_found_out
     await world.start()
     await world.fed({"ranker": text})
     world.nginx.routes = {}
-    await world.fed({"ranker": text}, within_s=1.0)
+    await world.fed({"ranker": text})
 
 
 async def test_an_agent_that_was_started_again_disturbs_nobody(world: World) -> None:
@@ -119,7 +119,7 @@ async def test_nginx_may_come_later(world: World) -> None:
     status, why = await world.ask("/readyz")
     assert (status, why) == (503, "nginx has not taken the tables\n")
     await world.nginx.start()
-    await world.fed({"ranker": text}, within_s=2.0)
+    await world.fed({"ranker": text}, within_s=4.0)
     assert (await world.ask("/readyz"))[0] == 200
 
 

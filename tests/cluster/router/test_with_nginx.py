@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from slipway_box import ports
 from slipway_router.agent import nginx as control
 from slipway_router.nginx import configuration
 from slipway_testing.fake_nginx import eventually
@@ -126,11 +127,11 @@ class Router:
 
 
 @pytest.fixture
-async def router(world: World, address: str, tmp_path_factory: pytest.TempPathFactory, unused_tcp_port_factory: Any) -> AsyncIterator[Router]:
+async def router(world: World, address: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Router]:
     """nginx, not told anything yet, where the world's agent will look for it."""
     folder = tmp_path_factory.mktemp("r")
     await world.nginx.stop()
-    http, grpc, pod_port = (unused_tcp_port_factory() for _ in range(3))
+    http, grpc, pod_port = ports.free(3)
     world.settings = dataclasses.replace(
         world.settings, nginx_socket=str(folder / "nginx.sock"), agent_socket=str(folder / "agent.sock"), pod_port=pod_port
     )
@@ -204,7 +205,7 @@ async def test_killed(world: World, router: Router, address: str) -> None:
     await router.nginx.kill()
     await asyncio.sleep(0.2)
     await router.nginx.start()
-    await until(router.served, within_s=1.5)
+    await until(router.served, within_s=4)
 
 
 @needs_nginx

@@ -122,6 +122,16 @@ def test_whatever_the_dockerfile_copies_may_enter_a_build(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ON_PYTHON)
+def test_whatever_a_copied_package_imports_of_slipway_is_copied_too(name: str) -> None:
+    """A package that an image lacks is missed when a pod starts, and by no test before."""
+    folders = [layout.REPOSITORY / source for source in _copied(name)]
+    code = [path for folder in folders if folder.is_dir() for path in folder.rglob("*.py")]
+    there = {part for path in code for part in path.relative_to(layout.REPOSITORY).parts if part.startswith("slipway_")}
+    imported = {found for path in code for found in re.findall(r"^\s*(?:from|import) (slipway_\w+)", path.read_text(), re.MULTILINE)}
+    assert imported - there == set()
+
+
+@pytest.mark.parametrize("name", ON_PYTHON)
 def test_a_final_stage_runs_nothing(name: str) -> None:
     """So that no cache, certificate or setting of the build is left in an image."""
     stages = _stages()

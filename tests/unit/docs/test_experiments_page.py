@@ -52,10 +52,20 @@ def test_the_guide_shows_six_of_them() -> None:
 
 
 def test_the_plan_is_what_the_command_prints(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    [command] = [text for text in fences("bash") if text.startswith("slipway experiment plan")]
+    [of_a_test, _] = [text for text in fences("bash") if text.startswith("slipway experiment plan")]
     monkeypatch.chdir(REPOSITORY)
 
-    assert cli.main(shlex.split(command)[1:]) == 0
+    assert cli.main(shlex.split(of_a_test)[1:]) == 0
+    assert capsys.readouterr().out in fences("text")
+
+
+def test_the_plan_of_a_bandit_is_what_the_command_prints(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    [_, of_a_bandit] = [text for text in fences("bash") if text.startswith("slipway experiment plan")]
+    [manifest] = [text for text in fences("yaml") if "mode: Bandit" in text]
+    (tmp_path / "headline.yaml").write_text(manifest)
+    monkeypatch.chdir(tmp_path)
+
+    assert cli.main(shlex.split(of_a_bandit)[1:]) == 0
     assert capsys.readouterr().out in fences("text")
 
 

@@ -11,7 +11,7 @@ from slipway_operator.api.v1alpha1.condition import Condition
 from slipway_operator.api.v1alpha1.experiment import ExperimentSpec
 from slipway_operator.api.v1alpha1.modeldeployment import PromotedStatus
 from slipway_operator.reconcile import checks as target_checks
-from slipway_operator.reconcile.experiment import checks
+from slipway_operator.reconcile.experiment import checks, plan
 from slipway_operator.reconcile.summary import Verdict
 from slipway_operator.state import observed as targets
 from slipway_operator.state.experiment import Observed, Rival
@@ -107,6 +107,14 @@ def batching() -> targets.Observed:
     return target(dataclasses.replace(CONTROL, serving=serves.serving), spec=serves)
 
 
+def refused() -> Verdict:
+    """Of one that waits."""
+    made = plan.plan(experiment(rivals=(EARLIER,), command="promote v8")).status
+    assert made is not None
+    told = next(condition for condition in made.conditions if condition.type == conditions.DECIDED)
+    return Verdict(status=told.status, reason=told.reason, message=told.message)
+
+
 EARLIER = Rival(name="ranker-v7", uid="uid-0", created="2026-11-24T09:00:00Z", admitted_at="2026-11-24T09:00:01Z", over=False, suspended=False)
 MESSAGES = {
     conditions.NO_LEDGER: lambda: checks.accepted(experiment(ledger=False)),
@@ -117,6 +125,7 @@ MESSAGES = {
     conditions.TARGET_NOT_READY: moving,
     conditions.QUEUED: lambda: turn(rivals=(EARLIER,)),
     conditions.PROMOTED: promoted,
+    conditions.COMMAND_REFUSED: refused,
 }
 
 

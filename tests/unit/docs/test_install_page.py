@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from slipway_operator.metrics import Metrics
+from slipway_operator.reconcile.experiment import figures
 from slipway_operator.settings import PREFIX, Settings
 from slipway_testing.golden import REPOSITORY
 
@@ -26,10 +27,17 @@ def test_every_setting_has_a_row_with_its_default() -> None:
     assert rows == {PREFIX + field.name.upper(): shown(field) for field in dataclasses.fields(Settings)}
 
 
+def test_series_of_an_experiment_have_the_labels_that_their_row_says() -> None:
+    rows = dict(re.findall(r"^\| `(slipway_experiment_\w+)` \| ?(.*?) ?\|", PAGE, re.MULTILINE))
+
+    for family in figures.FAMILIES:
+        assert tuple(filter(None, rows[family.name].split(", "))) == family.labels
+
+
 def test_every_metric_has_a_row() -> None:
     registry = CollectorRegistry()
     Metrics.on(registry)
-    names = {metric.name + ("_total" if metric.type == "counter" else "") for metric in registry.collect()}
+    names = {metric.name + ("_total" if metric.type == "counter" else "") for metric in registry.collect()} | {each.name for each in figures.FAMILIES}
 
     section = PAGE.partition("\n## Metrics\n")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == names

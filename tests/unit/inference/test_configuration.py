@@ -8,7 +8,8 @@ import pytest
 from slipway_inference import __main__ as program
 from slipway_inference import configuration_file
 from slipway_inference.configuration import ConfigurationError
-from slipway_inference.settings import Settings, SettingsError
+from slipway_inference.settings import Settings
+from slipway_service.variables import SettingsError
 from slipway_testing.inference import configured, tensor
 
 FEATURES: dict[str, Any] = {

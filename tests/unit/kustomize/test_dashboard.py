@@ -23,8 +23,13 @@ VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"][
 MONITORS = {monitor["metadata"]["name"]: monitor["spec"] for monitor in yaml.safe_load_all((COMPONENTS / "prometheus/monitors.yaml").read_text())}
 UNITS = {"cps", "none", "percentunit", "reqps", "s"}
 """As Grafana calls them: another one is right when Grafana has it."""
-NARROWED = {"slipway_router_": {"namespace": "namespace", "model": "model"}, "slipway_transformer_": {"namespace": "namespace", MODEL_LABEL: "model"}}
-"""By the beginning of a metric's name: the variable that each label is compared with."""
+NARROWED: Mapping[str, Mapping[str, str]] = {
+    "slipway_experiment_looks_": {},
+    "slipway_experiment_": {"namespace": "namespace", "model": "model"},
+    "slipway_router_": {"namespace": "namespace", "model": "model"},
+    "slipway_transformer_": {"namespace": "namespace", MODEL_LABEL: "model"},
+}
+"""By the beginning of a metric's name, the first that fits: the variable that each label is compared with."""
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,10 @@ def test_a_query_falls_into_pieces() -> None:
         ("rate(asked_total[5m])", {"model", "revision", "outcome"}),
         ("histogram_quantile(0.5, sum by (model, le) (rate(took_seconds_bucket[5m])))", {"model"}),
         ("sum by (model, pod) (waiting) / on (model) group_left sum by (model) (waiting)", {"model", "pod"}),
+        ("waiting unless on (model) asked_total", {"model", "pod"}),
+        ("waiting and on (model) waiting > 5 or waiting", {"model", "pod"}),
+        ("time() - waiting > 2 * waiting + 60", {"model", "pod"}),
+        ("(sum(waiting) or vector(0)) == 0", set()),
     ],
 )
 def test_the_labels_of_an_answer(text: str, labels: set[str] | None) -> None:
@@ -71,6 +75,12 @@ def test_the_labels_of_an_answer(text: str, labels: set[str] | None) -> None:
         ("sum by (model) (waiting) / sum by (pod) (waiting)", "between labels model and pod"),
         ("waiting / on (model) sum by (model) (waiting)", "meets several series"),
         ("sum by (model) (waiting) / on (pod) sum by (pod) (waiting)", "no label pod"),
+        ("waiting and on (outcome) asked_total", "no label outcome"),
+        ("waiting unless on (pod) asked_total", "no label pod"),
+        ("waiting unless asked_total", "between labels"),
+        ("waiting or 0", "or with a number"),
+        ("vector(waiting)", "made of a number"),
+        ("time(waiting)", "'waiting' where"),
         ("sum(waiting", "the end"),
         ("sum(waiting))", r"'\)' where"),
         ("waiting +", "the end"),

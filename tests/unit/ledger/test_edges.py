@@ -12,10 +12,11 @@ from slipway_ledger import cloudevents, definitions, events, openapi, routes, un
 from slipway_ledger.definitions import Cuped, Definition, Metric
 from slipway_ledger.events import OutcomeEvent, Reader
 from slipway_ledger.refusals import Refused
-from slipway_ledger.settings import Settings, SettingsError
+from slipway_ledger.settings import Settings
 from slipway_ledger.store.database import Unavailable
 from slipway_ledger.store.migrations import STEPS, migrate
 from slipway_ledger.store.sqlite import Sqlite
+from slipway_service.variables import SettingsError
 
 OUTCOME = {"experiment": "shop/x", "unit": "u", "metric": "m", "value": 1, "time": "2026-11-29T12:00:00+01:00"}
 

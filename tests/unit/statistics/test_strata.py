@@ -138,6 +138,15 @@ def test_a_ratio_is_a_sum_over_a_sum() -> None:
     assert (found.control, found.arm) == pytest.approx((30 / 300, 60 / 400))
 
 
+@pytest.mark.parametrize(("control", "arm", "lift"), [(6, 7, 1 / 6), (-6, -5, 1 / 6), (-6, -7, -1 / 6), (-6, 3, 1.5), (6, -3, -1.5)])
+def test_a_lift_has_the_sign_of_the_difference(control: int, arm: int, lift: float) -> None:
+    around = [sums.of_units([(middle + step,) for step in (-1, 0, 1) for _ in range(300)]) for middle in (control, arm)]
+    found = strata.compare(*({"1": each} for each in around), kind="Mean")
+    assert found is not None
+    assert found.lift is not None
+    assert found.lift.estimate == pytest.approx(lift)
+
+
 def test_the_lift_and_its_error() -> None:
     """B/A - 1 with Var(B)/A² + B² Var(A)/A⁴: 20 % of 1,000 against 25 %."""
     found = strata.compare({"1": proportion(200, 1000)}, {"1": proportion(250, 1000)}, kind="Proportion")

@@ -11,11 +11,11 @@ from typing import Self
 import aiohttp
 import yarl
 
-from slipway_router.agent import logs
 from slipway_router.agent.counts import Counts
 from slipway_router.agent.shadow import agreement
 from slipway_router.agent.shadow.samples import About, Message, Sample
 from slipway_router.agent.shadow.sums import ShadowSums
+from slipway_service import logs
 
 ANSWER_BYTES = 2 * 1024 * 1024
 """Longest answer of a shadow that is compared: nginx samples only answers of less than half of that."""

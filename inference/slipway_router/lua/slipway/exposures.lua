@@ -78,20 +78,12 @@ function exposures.tell(told, unit, unix_s)
     end
 end
 
--- A list of shared memory can be read from its ends only: what is told again goes once around.
-local function told_again(count)
+-- The first exposures of a list, which go to the end of "taken". A list of shared memory can be read from its ends only: what is told again, from
+-- "taken" itself, goes once around.
+local function taken_from(list, count)
     local taken = {}
     for index = 1, count do
-        taken[index] = queue:lpop("taken")
-        queue:rpush("taken", taken[index])
-    end
-    return taken
-end
-
-local function told_first(count)
-    local taken = {}
-    for index = 1, count do
-        taken[index] = queue:lpop("waiting")
+        taken[index] = queue:lpop(list)
         queue:rpush("taken", taken[index])
     end
     return taken
@@ -108,9 +100,9 @@ function exposures.take(kept)
     end
     local again = queue:llen("taken") or 0
     if again > 0 then
-        taken = told_again(again)
+        taken = taken_from("taken", again)
     else
-        taken = told_first(math.min(queue:llen("waiting") or 0, MOST_TAKEN))
+        taken = taken_from("waiting", math.min(queue:llen("waiting") or 0, MOST_TAKEN))
         answer = queue:incr("answer", 1, math.floor(ngx.now() * 1000))
     end
     local lost = queue:get("lost") or 0

@@ -241,6 +241,21 @@ local function answer_health(r, kind, model)
     return ngx.exit(200)
 end
 
+-- What either protocol does once it knows the model: answer for its health, look at the token, find the revision. True: the request goes on to a pod.
+local function admit(r, kind, model)
+    if kind == "live" or kind == "ready" then
+        return answer_health(r, kind, model)
+    end
+    if check_token(r, model) ~= true then
+        return false
+    end
+    if kind == "server" then
+        r.revision = model.stable
+        return true
+    end
+    return not model.stable or assign(r, model)
+end
+
 -- Access phase of port 8080.
 function request.http()
     local r = begin("http")
@@ -264,15 +279,7 @@ function request.http()
     if check_http(r, model, head) ~= true then
         return
     end
-    if path.kind == "live" or path.kind == "ready" then
-        return answer_health(r, path.kind, model)
-    end
-    if check_token(r, model) ~= true then
-        return
-    end
-    if path.kind == "server" then
-        r.revision = model.stable
-    elseif model.stable and assign(r, model) ~= true then
+    if admit(r, path.kind, model) ~= true then
         return
     end
     return send(r, model)
@@ -293,15 +300,7 @@ function request.grpc()
     end
     r.model, r.infer = model, path.kind == "infer"
     r.meets = r.infer or path.kind == "stream"
-    if path.kind == "live" or path.kind == "ready" then
-        return answer_health(r, path.kind, model)
-    end
-    if check_token(r, model) ~= true then
-        return
-    end
-    if path.kind == "server" then
-        r.revision = model.stable
-    elseif model.stable and assign(r, model) ~= true then
+    if admit(r, path.kind, model) ~= true then
         return
     end
     if r.revision and r.revision.http_only then

@@ -125,11 +125,11 @@ class Cuped(Model):
 
 Role = Literal["Primary", "Secondary", "Guardrail", "Observe"]
 
-_RATIO = "a metric has a denominator exactly when its type is Ratio"
+_RATIO = "a metric has a denominator exactly when its type is Ratio, and it is not the metric itself"
 _PRIMARY = "the metric of role Primary needs minimumEffect, and no other has one; baseline is for a primary that is a Proportion"
 _GUARDRAIL = "a metric of role Guardrail needs exactly one of margin and marginPercent, and no other has margin, marginPercent or alpha"
 _ROUTER = (
-    "source Router measures guardrails error-rate (with margin) and latency-p95 (with marginPercent), direction Down, and takes no windowSeconds,"
+    "source Router measures guardrails error-rate (margin, at most 1) and latency-p95 (marginPercent), direction Down, and takes no windowSeconds,"
     " capPercentile, cuped or denominator"
 )
 _OUTCOMES = "source Outcomes needs a type; marginPercent is for latency-p95 of source Router"
@@ -188,7 +188,7 @@ class Metric(Model):
     @model_validator(mode="after")
     def _parts_go_together(self) -> Self:
         wrong = (
-            (_RATIO, (self.type == "Ratio") != (self.denominator is not None)),
+            (_RATIO, (self.type == "Ratio") != (self.denominator is not None) or self.denominator == self.name),
             (_PRIMARY, (self.role == "Primary") != (self.minimum_effect is not None) or self._knows_wrongly()),
             (_GUARDRAIL, self._guards_wrongly()),
             (_ROUTER, self.source == "Router" and not self._routed_well()),
@@ -210,7 +210,8 @@ class Metric(Model):
 
     def _routed_well(self) -> bool:
         bare = self.window_seconds is None and self.cap_percentile is None and self.cuped is None and self.denominator is None and self.type is None
-        named = (self.name == ERROR_RATE and self.margin is not None) or (self.name == LATENCY and self.margin_percent is not None)
+        shares = self.name == ERROR_RATE and self.margin is not None and float(self.margin) <= 1
+        named = shares or (self.name == LATENCY and self.margin_percent is not None)
         return bare and named and self.role == "Guardrail" and self.direction == "Down"
 
     @property
@@ -220,7 +221,10 @@ class Metric(Model):
 
 
 METRIC_RULES = rules(
-    ("(has(self.type) && self.type == 'Ratio') == has(self.denominator)", _RATIO),
+    (
+        "(has(self.type) && self.type == 'Ratio') == has(self.denominator) && (!has(self.denominator) || self.denominator != self.name)",
+        _RATIO,
+    ),
     (
         "(self.role == 'Primary') == has(self.minimumEffect) && (!has(self.baseline)"
         " || (self.role == 'Primary' && has(self.type) && self.type == 'Proportion' && double(self.baseline) > 0.0 && double(self.baseline) < 1.0))",
@@ -233,7 +237,8 @@ METRIC_RULES = rules(
     (
         "!has(self.source) || self.source != 'Router' || (self.role == 'Guardrail' && has(self.direction) && self.direction == 'Down'"
         " && !has(self.type) && !has(self.windowSeconds) && !has(self.capPercentile) && !has(self.cuped) && !has(self.denominator)"
-        f" && ((self.name == '{ERROR_RATE}' && has(self.margin)) || (self.name == '{LATENCY}' && has(self.marginPercent))))",
+        f" && ((self.name == '{ERROR_RATE}' && has(self.margin) && double(self.margin) <= 1.0)"
+        f" || (self.name == '{LATENCY}' && has(self.marginPercent))))",
         _ROUTER,
     ),
     ("(has(self.source) && self.source == 'Router') || (has(self.type) && !has(self.marginPercent))", _OUTCOMES),
@@ -638,7 +643,7 @@ class ExperimentStatus(Model):
     verdict: Verdict | None = Field(default=None, description="What is known, in one word.")
     reason: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="Why, in one word.")
     summary: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="All of it in a sentence or two, and what happens next.")
-    lift: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="The primary's effect on the best arm, for kubectl get.")
+    lift: Annotated[str, Field(max_length=128)] | None = Field(default=None, description="The primary's effect on the best arm, for kubectl get.")
     units: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Units that met an arm.")
     sample_ratio: SampleRatioStatus | None = Field(default=None, description="Whether arms got the units of their slots.")
     ledger_name: Annotated[str, Field(max_length=128)] | None = Field(default=None, description="What it is called in the ledger.")
@@ -660,7 +665,7 @@ class ExperimentStatus(Model):
     proposal: ProposalStatus | None = Field(default=None, description="A promotion that waits for consent.")
     decision: DecisionStatus | None = Field(default=None, description="What was decided; absent while it runs.")
     handled: Annotated[str, Field(max_length=128)] | None = Field(
-        default=None, description="The last value of annotation slipway.dev/experiment that was carried out."
+        default=None, description="The last value of annotation slipway.dev/experiment that was carried out, or refused."
     )
     conditions: Annotated[tuple[Condition, ...], FromList] = Field(
         default=(), max_length=16, description="Conditions, in the order a person reads them.", json_schema_extra=keyed_list("type")

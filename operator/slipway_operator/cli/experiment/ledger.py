@@ -5,21 +5,15 @@ pods and may do nothing but read from the ledger; the API server makes it for wh
 """
 
 import asyncio
-import json
-import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import dataclasses
 from pathlib import Path
 from typing import Any, Final, NoReturn
-from urllib.parse import quote
-
-import aiohttp
-import yarl
 
 from slipway_operator import errors
 from slipway_operator.cli.experiment import looks
 from slipway_operator.cli.experiment.looks import Recorded, Unanswerable
 from slipway_operator.cluster import credentials
+from slipway_operator.cluster.ledger_requests import Answer, Requests, Way, looks_path
 
 NAMESPACE: Final = "slipway-system"
 ACCOUNT: Final = "slipway-ledger-reader"
@@ -33,18 +27,6 @@ TOKEN_LIFETIME_S: Final = 600
 _TIMEOUT_S: Final = 30.0
 _TRIES: Final = 4
 _LONGEST_WAIT_S: Final = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Way:
-    """To one server. Secrets stay out of ``repr``."""
-
-    address: str
-    """``http://host:port``, and a path before that of a request."""
-
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    secure: ssl.SSLContext | bool = True
-    proxy_url: str | None = field(default=None, repr=False)
 
 
 async def direct(address: str, *, token_file: str | None, namespace: str, name: str) -> tuple[Recorded, ...]:
@@ -63,7 +45,7 @@ async def direct(address: str, *, token_file: str | None, namespace: str, name: 
     if not address.startswith(("http://", "https://")):
         raise Unanswerable(f"{address} is no address of a ledger; it should begin with http:// or https://")
     headers = {"Authorization": f"Bearer {_token(token_file)}"} if token_file else {}
-    return await _looks(_Way(address=address.rstrip("/"), headers=headers), namespace=namespace, name=name)
+    return await _looks(Way(address=address.rstrip("/"), headers=headers, timeout_s=_TIMEOUT_S), namespace=namespace, name=name)
 
 
 async def through(found: credentials.Credentials, *, namespace: str, name: str) -> tuple[Recorded, ...]:
@@ -75,79 +57,64 @@ async def through(found: credentials.Credentials, *, namespace: str, name: str) 
 
     """
     secure = await asyncio.to_thread(found.ssl_context) if found.server.startswith("https:") else True
-    server = _Way(address=found.server, headers=credentials.Bearer(found).headers(), secure=secure, proxy_url=found.proxy_url)
+    headers = credentials.Bearer(found).headers()
+    server = Way(address=found.server, headers=headers, secure=secure, proxy_url=found.proxy_url, timeout_s=_TIMEOUT_S)
     asked = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
         "spec": {"audiences": [AUDIENCE], "expirationSeconds": TOKEN_LIFETIME_S},
     }
-    async with _session(server) as session:
-        status, answer = await _ask(session, server, TOKEN_REQUEST, body=asked)
-    if status == 404:
+    async with Requests(server) as requests:
+        answer = await _asked(requests, server, "POST", TOKEN_REQUEST, body=asked)
+    if answer.status == 404:
         account = f"{NAMESPACE}/{ACCOUNT}"
         raise Unanswerable(f"the cluster has no ServiceAccount {account}: install Slipway's ledger, or ask one by its address with --ledger URL")
-    if status >= 300:
-        raise errors.from_answer(request=f"create a token of ServiceAccount {NAMESPACE}/{ACCOUNT}", status=status, body=answer)
-    token = answer["status"]["token"]
-    way = _Way(
-        address=found.server + PROXY,
-        headers=dict(server.headers) | {TOKEN_HEADER: f"Bearer {token}"},
-        secure=secure,
-        proxy_url=found.proxy_url,
-    )
-    return await _looks(way, namespace=namespace, name=name)
+    if answer.status >= 300:
+        raise errors.from_answer(request=f"create a token of ServiceAccount {NAMESPACE}/{ACCOUNT}", status=answer.status, body=answer.body)
+    token = answer.body["status"]["token"]
+    headers = dict(server.headers) | {TOKEN_HEADER: f"Bearer {token}"}
+    return await _looks(dataclasses.replace(server, address=found.server + PROXY, headers=headers), namespace=namespace, name=name)
 
 
-async def _looks(way: _Way, *, namespace: str, name: str) -> tuple[Recorded, ...]:
-    """A hundred at a time, until there are no more."""
-    path = f"/v1/experiments/{quote(namespace, safe='')}/{quote(name, safe='')}/looks"
+async def _looks(way: Way, *, namespace: str, name: str) -> tuple[Recorded, ...]:
+    """As many at a time as the ledger gives, until there are no more."""
     found: list[Recorded] = []
     with looks.nothing_collected():
-        async with _session(way) as session:
+        async with Requests(way) as requests:
             while True:
                 after = found[-1].sequence if found else 0
-                status, answer = await _ask(session, way, f"{path}?after={after}")
-                if status != 200 or not isinstance(answer, dict) or not isinstance(answer.get("looks"), list):
-                    _refused(way, status, answer, experiment=f"{namespace}/{name}")
-                page = [looks.parse(one, where=f"a look of {namespace}/{name}") for one in answer["looks"]]
+                answer = await _asked(requests, way, "GET", looks_path(namespace, name, after=after))
+                told = answer.body
+                if answer.status != 200 or not isinstance(told, dict) or not isinstance(told.get("looks"), list):
+                    _refused(way, answer, experiment=f"{namespace}/{name}")
+                page = [looks.parse(one, where=f"a look of {namespace}/{name}") for one in told["looks"]]
                 found += page
-                if not page or page[-1].sequence >= answer.get("last", 0):
+                if not page or page[-1].sequence >= told.get("last", 0):
                     return looks.checked(found, where=f"the ledger's {namespace}/{name}")
 
 
-def _session(way: _Way) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(ssl=way.secure)
-    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S), proxy=way.proxy_url, headers=way.headers)
-
-
-async def _ask(session: aiohttp.ClientSession, way: _Way, path: str, *, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
-    """Status and answer, an object where it is one; busy ledgers are waited for a bounded number of times."""
-    method, url = "GET" if body is None else "POST", yarl.URL(way.address + path, encoded=True)
+async def _asked(requests: Requests, way: Way, method: str, path: str, *, body: Any = None) -> Answer:
+    """What is answered; busy servers are waited for a bounded number of times."""
     for left in range(_TRIES - 1, -1, -1):
         try:
-            async with session.request(method, url, json=body, allow_redirects=False) as response:
-                status, text, wait = response.status, await response.text(errors="replace"), response.headers.get("Retry-After", "")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            said = errors.clean(f"{way.address} does not answer: {str(error) or type(error).__name__}")
+            answer = await requests.ask(method, path, body=body)
+        except errors.LedgerError as error:
+            said = errors.clean(f"{way.address} does not answer: {str(error.__cause__) or type(error.__cause__).__name__}")
             raise Unanswerable(f"{said}; see that the address is right and the ledger runs, or use --looks FILE") from error
-        if status not in (429, 503) or not left or not wait.isdigit() or int(wait) > _LONGEST_WAIT_S:
-            break
-        await asyncio.sleep(int(wait))
-    try:
-        return status, json.loads(text)
-    except ValueError:
-        return status, text
+        if answer.status not in (429, 503) or not left or answer.wait_s is None or answer.wait_s > _LONGEST_WAIT_S:
+            return answer
+        await asyncio.sleep(answer.wait_s)
+    raise AssertionError("the last try is returned")
 
 
-def _refused(way: _Way, status: int, answer: Any, *, experiment: str) -> NoReturn:
+def _refused(way: Way, answer: Answer, *, experiment: str) -> NoReturn:
     """Say what the ledger said, and what helps."""
-    said = (answer.get("error") or answer.get("message") if isinstance(answer, dict) else None) or str(answer)[:200]
     advice = {
         401: "give a token that the ledger knows: --token-file FILE",
         403: "the token needs the role reader in that namespace (docs/spec/ledger.md, who may do what)",
         404: "it has not begun, or its data went after the retention; see that name, namespace and uid are right",
-    }.get(status, "try again; the ledger's log says more")
-    raise Unanswerable(errors.clean(f"{experiment}: {way.address} answers {status}: {said}; {advice}"))
+    }.get(answer.status, "try again; the ledger's log says more")
+    raise Unanswerable(errors.clean(f"{experiment}: {way.address} answers {answer.status}: {answer.said}; {advice}"))
 
 
 def _token(token_file: str) -> str:

@@ -1,9 +1,11 @@
 """HTML and SVG made of nested calls. Text is escaped where it enters, so a name that somebody wrote in YAML cannot become a tag."""
 
 import html
+import re
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
+_BEFORE_A_UNIT: Final = re.compile(r"(?<=[0-9]) (?=%|points?\b)")
 _VOID: Final = frozenset({"meta", "br", "hr"})
 
 
@@ -28,8 +30,12 @@ def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Mar
 
 
 def together(children: Iterable[Child]) -> Markup:
-    """Children side by side, without an element around them."""
-    return Markup("".join(child if isinstance(child, Markup) else html.escape(child, quote=False) for child in children if child is not None))
+    """Children side by side, without an element around them. No line ends between a number and what it is per cent or points of."""
+    return Markup("".join(child if isinstance(child, Markup) else _kept(html.escape(child, quote=False)) for child in children if child is not None))
+
+
+def _kept(text: str) -> str:
+    return _BEFORE_A_UNIT.sub("\u00a0", text)
 
 
 def style(text: str) -> Markup:

@@ -14,6 +14,8 @@ _GOOD: Final = frozenset({"Winning", "Won", "Shown"})
 _BAD: Final = frozenset({"Harmful", "Unhealthy", "RolledBack", "Crossed"})
 
 _TABLE_OF_LOOKS: Final = 12
+_ROWS_AT_ONCE: Final = 24
+"""Of the table of strata; one of more rows, as a bandit's, is folded. On a phone these are a screen."""
 """Looks that are told in numbers below a picture; the picture and ``--json`` have more."""
 
 _OF: Final = {"Closed": "closed windows", "ToDate": "outcomes to date", "Scores": "by scores"}
@@ -146,7 +148,7 @@ def _numbers(arm: Arm) -> Markup:
         for point in shown
     )
     table = _table(f"{arm.primary.metric} of {arm.name} at some looks", ("Look", "After", "Estimate", "Interval", "Verdict"), rows)
-    return tag("details", tag("summary", "The picture in numbers"), table)
+    return _folded(table, of="The picture in numbers")
 
 
 def _primary(arm: Arm, report: Report) -> Markup:
@@ -169,7 +171,7 @@ def _primary(arm: Arm, report: Report) -> Markup:
             ),
             tag("p", _SCORES, class_="soft") if scored else None,
             shrunk,
-            tag("p", f"{p}."),
+            tag("p", f"{p}.") if arm.primary.interval is not None else None,
             _simpson(arm),
         ]
     )
@@ -324,6 +326,12 @@ def _units(report: Report) -> Markup:
         if waiting
         else ""
     )
+    table = _table(
+        "Units by step of the ramp; in brackets what the treatments had together",
+        ("Stratum", "Arm", "Share of slots", "Units", "Expected"),
+        rows,
+        numbers_from=2,
+    )
     return tag(
         "section",
         tag("h2", "Units and their split"),
@@ -332,13 +340,13 @@ def _units(report: Report) -> Markup:
             f"Units came {said}: p of the split is {figures.probability(ratio.p)} (an alarm at {figures.probability(ratio.alpha)} or "
             f"less), and {loss}.{held}",
         ),
-        _table(
-            "Units by step of the ramp; in brackets what the treatments had together",
-            ("Stratum", "Arm", "Share of slots", "Units", "Expected"),
-            rows,
-            numbers_from=2,
-        ),
+        _folded(table, of=f"{_plural(len(report.strata), 'stratum', many='strata')} in numbers") if len(rows) > _ROWS_AT_ONCE else table,
     )
+
+
+def _folded(table: Markup, *, of: str) -> Markup:
+    """What is too long for who did not ask."""
+    return tag("details", tag("summary", of), table)
 
 
 def _shares(moves: Moves) -> Markup:
@@ -454,5 +462,5 @@ def _badge(word: str) -> Markup:
     return tag("span", word, class_=f"verdict{' good' if word in _GOOD else ' bad' if word in _BAD else ''}")
 
 
-def _plural(number: int, noun: str) -> str:
-    return f"{figures.count(number)} {noun}{'s' * (number != 1)}"
+def _plural(number: int, noun: str, *, many: str | None = None) -> str:
+    return f"{figures.count(number)} {noun if number == 1 else many or noun + 's'}"

@@ -103,6 +103,7 @@ def draw(arm: Arm, *, minimum_effect: float | None, identity: str) -> Markup:
             tag("polyline", points=_line(arm.points, axes, "estimate"), class_="estimate"),
             tag("line", x1=LEFT, x2=RIGHT, y1=axes.y(0), y2=axes.y(0), class_="zero"),
             _last(arm.points[-1], axes),
+            _named_band(minimum_effect, axes) if minimum_effect is not None else None,
             clip_path=f"url(#{identity}-clip)",
         ),
         together(_marks(marks(arm.points), axes)),
@@ -120,9 +121,12 @@ def _band(minimum_effect: float, axes: _Axes) -> Markup:
         [
             tag("rect", x=LEFT, y=high, width=RIGHT - LEFT, height=low - high, class_="band"),
             *(tag("line", x1=LEFT, x2=RIGHT, y1=edge, y2=edge, class_="edge") for edge in (high, low)),
-            tag("text", "± least effect that matters", x=LEFT + 4, y=high - 3, class_="label"),
         ]
     )
+
+
+def _named_band(minimum_effect: float, axes: _Axes) -> Markup:
+    return tag("text", "± least effect that matters", x=LEFT + 4, y=axes.y(minimum_effect) - 3, class_="label over-lines")
 
 
 def described(arm: Arm, *, minimum_effect: float | None) -> str:

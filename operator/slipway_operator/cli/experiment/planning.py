@@ -1,14 +1,16 @@
-"""``slipway experiment plan``: how many units, how many days, what would be seen."""
+"""``slipway experiment plan``: how many units, how many days, what would be seen; of a bandit, how its shares will move and what it will lose."""
 
 import argparse
 import json
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from slipway_operator.api.v1alpha1.experiment import Experiment, ExperimentSpec
 from slipway_operator.cli import files, validation
 from slipway_operator.cli.documents import NotYamlError
-from slipway_operator.cli.experiment import figures, sizing
+from slipway_operator.cli.experiment import figures, foreseeing, sizing
+from slipway_operator.cli.experiment.foreseeing import Foreseen
 from slipway_operator.cli.experiment.looks import Unanswerable
 from slipway_operator.cli.experiment.sizing import Cost, Known, Sized
 from slipway_operator.cli.experiment.tables import columns
@@ -20,11 +22,12 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "plan",
         help="say how long an experiment will take and what it would see",
-        description="Says how many units and days an experiment takes, what it would see, and what each guardrail costs. It asks no cluster.",
+        description="Says how many units and days an experiment takes, what it would see, and what each guardrail costs; of a bandit how its shares"
+        " will move, what it will lose and how likely a verdict is. It asks no cluster.",
     )
     parser.add_argument("-f", "--filename", required=True, metavar="FILE", help="a manifest with one Experiment, or - for standard input")
     parser.add_argument("--units-per-day", required=True, type=_positive, metavar="N", help="new units a day: who comes again brings nothing")
-    parser.add_argument("--baseline", type=float, metavar="VALUE", help="control's value of the primary: 0.10 is 10 %% of a Proportion")
+    parser.add_argument("--baseline", type=_number, metavar="VALUE", help="control's value of the primary: 0.10 is 10 %% of a Proportion")
     parser.add_argument("--deviation", type=_positive, metavar="VALUE", help="standard deviation of the primary between units, for a Mean or a Ratio")
     parser.add_argument("--correlation", type=_correlation, metavar="R", help="of the primary with what the unit did before, where it has cuped")
     parser.add_argument(
@@ -43,6 +46,15 @@ def add_to(commands: Any) -> None:
         metavar="NAME=VALUE",
         help="standard deviation of a guardrail that is a Mean or a Ratio",
     )
+    parser.add_argument(
+        "--lift",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="ARM=PERCENT",
+        help="of a bandit: what the arm is assumed to bring more than control, in per cent of it (-5 is less); others bring the same."
+        " Without any, the first arm beside control is better by the least effect that matters",
+    )
     parser.add_argument("--requests-per-unit", type=_positive, default=1.0, metavar="N", help="for guardrails that routers count (%(default)g)")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     parser.set_defaults(answer=run)
@@ -59,10 +71,22 @@ def run(arguments: argparse.Namespace) -> int:
         guardrails=dict(arguments.guardrail_baseline),
         deviations=dict(arguments.guardrail_deviation),
         requests_per_unit=arguments.requests_per_unit,
+        lifts={arm: lift / 100 for arm, lift in arguments.lift},
     )
-    found = sizing.size(spec, known)
-    print(json.dumps(record.write(found), indent=2, ensure_ascii=False) if arguments.json else "\n".join(lines(found, title=title)))
+    found, told = _planned(spec, known, title=title)
+    print(json.dumps(record.write(found), indent=2, ensure_ascii=False) if arguments.json else "\n".join(told))
     return 0
+
+
+def _planned(spec: ExperimentSpec, known: Known, *, title: str) -> tuple[Sized | Foreseen, Iterator[str]]:
+    """The plan, and the same for people."""
+    if spec.mode == "Bandit":
+        foreseen = foreseeing.foresee(spec, known)
+        return foreseen, foreseeing.lines(foreseen, title=title)
+    if known.lifts:
+        raise Unanswerable("--lift is for mode Bandit; a plan of mode Test is made for the least effect that matters, minimumEffect in the spec")
+    sized = sizing.size(spec, known)
+    return sized, lines(sized, title=title)
 
 
 def lines(found: Sized, *, title: str) -> Iterator[str]:
@@ -193,6 +217,9 @@ def _pair(text: str) -> tuple[str, float]:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: it should be a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r}: it should be a number")
+    return number

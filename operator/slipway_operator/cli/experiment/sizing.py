@@ -1,5 +1,6 @@
 """How long an experiment will take and what it would see, from its spec and what is known of its metrics (``slipway_statistics.plan``)."""
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,9 @@ class Known:
     """By guardrail: its standard deviation between units, where it is a Mean or a Ratio."""
 
     requests_per_unit: float = 1.0
+
+    lifts: Mapping[str, float] = field(default_factory=dict)
+    """Of a bandit, by arm: the share of control's value by which the arm's is larger, 0.05 for 5 %; below 0 where it is smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,20 +140,61 @@ class Sized:
 
 
 def size(spec: ExperimentSpec, known: Known) -> Sized:
-    """Plan an experiment.
+    """Plan an experiment of mode Test.
 
     Raises:
         Unanswerable: something has to be known that is not, or no experiment could be like that.
 
     """
-    if spec.mode == "Bandit":
-        raise Unanswerable("a plan is of mode Test: the shares of a bandit follow what its arms earn, so nobody knows how many units each will get")
-    try:
+    with unanswerable(spec):
         return _Plan(spec, known).sized()
+
+
+@contextlib.contextmanager
+def unanswerable(spec: ExperimentSpec) -> Iterator[None]:
+    """What no experiment could be, as an answer to who asked for it."""
+    try:
+        yield
     except settle.NoBaseline as error:
         raise Unanswerable(f"spec.metrics[{spec.primary.name}].minimumEffect: {error}") from error
     except ValueError as error:
         raise Unanswerable(f"there is no such plan: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aim:
+    """What is planned for: the least effect of the primary that matters."""
+
+    baseline: float
+    """Control's value."""
+
+    effect: float
+    """Its size, in the metric's unit."""
+
+    spread: Spread
+    """With an effect of this size, in the direction that is better."""
+
+    alpha: float
+    """Of one arm, two-sided."""
+
+    units_per_arm: int
+
+
+def aim(spec: ExperimentSpec, known: Known) -> Aim:
+    """What an experiment of either mode is planned for, as the operator settles it (``designs``).
+
+    Raises:
+        Unanswerable: something has to be known that is not.
+        ValueError: no experiment could be like that.
+
+    """
+    design = designs.design(spec, {})
+    alpha, baseline = design.alpha_of(design.primary), _primary_baseline(spec, known)
+    given = settle.Baseline(value=baseline, spread=Spread(control=1, arm=1))
+    effect = settle.absolute(_effect(spec.primary), of=given, kind=_kind(spec.primary))
+    spread = spread_of(spec, known, baseline=baseline, effect=effect)
+    units = plan.units_per_arm(spread, effect=effect, alpha=alpha, power=float(spec.analysis.power))
+    return Aim(baseline=baseline, effect=effect, spread=spread, alpha=alpha, units_per_arm=units)
 
 
 class _Plan:
@@ -159,14 +204,11 @@ class _Plan:
         self._spec = spec
         self._known = known
         self._design = designs.design(spec, {})
-        self._alpha = self._design.alpha_of(self._design.primary)
         self._ramp = ramp(spec)
         self._window_s = float(spec.primary.window_s)
-        self._baseline = self._primary_baseline()
-        given = settle.Baseline(value=self._baseline, spread=Spread(control=1, arm=1))
-        self._effect = settle.absolute(_effect(spec.primary), of=given, kind=_kind(spec.primary))
-        self._spread = self._spread_of(self._effect)
-        self._units = plan.units_per_arm(self._spread, effect=self._effect, alpha=self._alpha, power=float(spec.analysis.power))
+        aimed = aim(spec, known)
+        self._alpha, self._baseline, self._effect = aimed.alpha, aimed.baseline, aimed.effect
+        self._spread, self._units = aimed.spread, aimed.units_per_arm
 
     def sized(self) -> Sized:
         spec, units = self._spec, self._units
@@ -221,7 +263,7 @@ class _Plan:
         for times in EFFECTS:
             effect = times * self._effect
             try:
-                spread = self._spread_of(effect)
+                spread = spread_of(self._spec, self._known, baseline=self._baseline, effect=effect)
             except ValueError:  # a share beyond 0 or 1
                 continue
             units = plan.units_per_arm(spread, effect=effect, alpha=self._alpha, power=float(self._spec.analysis.power))
@@ -234,30 +276,6 @@ class _Plan:
                 expected_days=max(shortest, self._days(mean)),
                 longest_days=max(shortest, self._days(2 * units)),
             )
-
-    def _primary_baseline(self) -> float:
-        metric, known = self._spec.primary, self._known
-        if known.baseline is not None:
-            return known.baseline
-        if metric.baseline is not None:
-            return float(metric.baseline)
-        raise Unanswerable(f"what is control's {metric.name} now? Give it with --baseline (0.10 is 10 %), or as baseline of the metric in the spec")
-
-    def _spread_of(self, effect: float) -> Spread:
-        """Variances of the primary's units with an effect of this size, in the direction that is better."""
-        metric, known = self._spec.primary, self._known
-        signed = effect if metric.direction == "Up" else -effect
-        if metric.type == "Proportion":
-            spread = plan.of_proportion(self._baseline, effect=signed)
-        elif known.deviation is None:
-            raise Unanswerable(f"{metric.name} is a {metric.type}: give the standard deviation between units with --deviation")
-        else:
-            spread = Spread(control=known.deviation**2, arm=known.deviation**2)
-        if known.correlation is None:
-            return spread
-        if metric.cuped is None:
-            raise Unanswerable(f"{metric.name} has no cuped, so --correlation changes nothing; leave it out, or add cuped to the metric")
-        return spread.with_covariate(known.correlation)
 
     def _costs(self) -> Iterator[Cost]:
         given = {metric.name for metric in self._spec.metrics if metric.role == "Guardrail"}
@@ -290,7 +308,7 @@ class _Plan:
 
     def _routed(self, metric: Metric) -> Cost:
         """Requests of the last step alone: each step is counted anew. Their boundary is tightest at a number of its own."""
-        alpha = self._design.alpha_of_stratum(self._metric(metric), strata=designs.most_strata(self._spec))
+        alpha = self._design.alpha_of_stratum(self._metric(metric), strata=designs.parts_of_alpha(self._spec))
         level = self._known.guardrails.get(metric.name)
         if level is None:
             what = "bad requests" if metric.name == ERROR_RATE else "control's requests that take longer than its 95th percentile and the margin"
@@ -316,6 +334,32 @@ class _Plan:
 
     def _alpha_of(self, metric: Metric) -> float:
         return self._design.alpha_of(self._metric(metric))
+
+
+def _primary_baseline(spec: ExperimentSpec, known: Known) -> float:
+    metric = spec.primary
+    if known.baseline is not None:
+        return known.baseline
+    if metric.baseline is not None:
+        return float(metric.baseline)
+    raise Unanswerable(f"what is control's {metric.name} now? Give it with --baseline (0.10 is 10 %), or as baseline of the metric in the spec")
+
+
+def spread_of(spec: ExperimentSpec, known: Known, *, baseline: float, effect: float) -> Spread:
+    """Variances of the primary's units with an effect of this size, in the direction that is better."""
+    metric = spec.primary
+    signed = effect if metric.direction == "Up" else -effect
+    if metric.type == "Proportion":
+        spread = plan.of_proportion(baseline, effect=signed)
+    elif known.deviation is None:
+        raise Unanswerable(f"{metric.name} is a {metric.type}: give the standard deviation between units with --deviation")
+    else:
+        spread = Spread(control=known.deviation**2, arm=known.deviation**2)
+    if known.correlation is None:
+        return spread
+    if metric.cuped is None:
+        raise Unanswerable(f"{metric.name} has no cuped, so --correlation changes nothing; leave it out, or add cuped to the metric")
+    return spread.with_covariate(known.correlation)
 
 
 def ramp(spec: ExperimentSpec) -> tuple[RampStep, ...]:

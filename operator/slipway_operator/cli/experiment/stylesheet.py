@@ -34,6 +34,7 @@ svg .change{stroke:var(--soft);stroke-width:1;stroke-dasharray:1 3}
 svg .number{fill:var(--paper);stroke:var(--ink)}
 svg text{fill:var(--ink)}
 svg .label{fill:var(--soft)}
+svg .over-lines{stroke:var(--paper);stroke-width:3;stroke-linejoin:round;paint-order:stroke}
 svg .end-label{text-anchor:end}
 svg .mid-label,svg .number-label{text-anchor:middle}
 .scroll{overflow-x:auto}
@@ -44,6 +45,8 @@ th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-bott
 th{font-weight:600}
 .n{white-space:nowrap}
 .num{text-align:right}
+td .soft,td .verdict{font-size:1em}
+@media (max-width:30rem){table{font-size:.8rem}th,td{padding-right:.4rem}}
 summary{cursor:pointer}
 footer{margin-top:2rem;border-top:1px solid var(--rule);padding-top:.5rem}
 @media print{

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from slipway_operator.api import conditions
-from slipway_operator.api.v1alpha1.experiment import ExperimentSpec
+from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus
 from slipway_operator.reconcile import arms
 from slipway_operator.reconcile.summary import Verdict, failed, passed
 from slipway_operator.state import observed as targets
@@ -112,6 +112,11 @@ def settled(target: targets.Observed) -> Verdict:
         why = f": {ready.message}" if ready is not None and ready.status != "True" else "."
         return failed(conditions.TARGET_NOT_READY, f"ModelDeployment {name} is on its way to what its spec asks for{why}")
     return passed(conditions.DIVIDING, f"ModelDeployment {name} stands still.")
+
+
+def control_serves(status: ExperimentStatus, target: targets.Observed) -> bool:
+    """Whether the target serves the revision that was its stable one when the turn came; so where nothing is known of one of the two."""
+    return status.target is None or target.selected in (None, status.target.revision)
 
 
 def arms_ready(target: targets.Observed, wanted: Iterable[tuple[str, str, int]]) -> Verdict:

@@ -1,5 +1,6 @@
 """From the spec to what is tested: the ledger's definition, what is settled once, and the design of a look."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -15,6 +16,12 @@ _UNKNOWN_EFFECT: Final = 1e-12
 """In place of a least effect that is not known yet: no interval is that small."""
 
 _DIGITS: Final = 12
+_LARGEST_CAP: Final = 1e9
+"""The ledger takes no value above it, and none as a cap."""
+
+_MOST_UNITS: Final = 10**15
+"""No plan is for more: a status holds no whole number beyond 2**63, and who asks for the millionth part of a unit's spread gets to neither."""
+
 _BETTER: Final[Mapping[str, Any]] = {"Up": "Higher", "Down": "Lower"}
 
 
@@ -44,6 +51,11 @@ def uncapped(spec: ExperimentSpec, settled: Mapping[str, MetricStatus]) -> tuple
     return tuple(metric for metric in spec.metrics if metric.cap_percentile is not None and metric.name not in known)
 
 
+def flat(spec: ExperimentSpec, known: Mapping[str, MetricStatus], sums: Sums) -> tuple[Metric, ...]:
+    """Metrics that cannot be cut off: so few units have any of it that their percentile is 0, or below, and nothing would be left."""
+    return tuple(metric for metric in uncapped(spec, known) if sums.quantiles.get(metric.name, math.inf) <= 0)
+
+
 def by_name(metrics: tuple[MetricStatus, ...]) -> dict[str, MetricStatus]:
     """What is settled, by metric."""
     return {metric.name: metric for metric in metrics}
@@ -60,14 +72,14 @@ def _settled(spec: ExperimentSpec, metric: Metric, known: MetricStatus, sums: Su
     if metric.cap_percentile is not None and known.cap is None:
         # The plan is made of capped values, which the ledger has from the next look on.
         found = sums.quantiles.get(metric.name)
-        return known if found is None else known.model_copy(update={"cap": _text(found)})
+        return known if found is None or found <= 0 else known.model_copy(update={"cap": _text(min(found, _LARGEST_CAP))})
     if known.planned_units_per_arm is not None:
         return known
     if metric.role == "Primary":
         return _primary(spec, metric, known, sums)
     if metric.role == "Guardrail" and metric.margin is not None and float(metric.margin) > 0:
         units = settle.guardrail(_kind(metric), _heap(metric, sums), margin=float(metric.margin), alpha=_alpha(spec, metric))
-        return known if units is None else known.model_copy(update={"planned_units_per_arm": units})
+        return known if units is None else known.model_copy(update={"planned_units_per_arm": min(units, _MOST_UNITS)})
     return known
 
 
@@ -82,7 +94,8 @@ def _primary(spec: ExperimentSpec, metric: Metric, known: MetricStatus, sums: Su
         return known
     if found is None:
         return known
-    return known.model_copy(update={"planned_units_per_arm": found.planned_units_per_arm, "minimum_effect": _text(found.minimum_effect)})
+    planned = min(found.planned_units_per_arm, _MOST_UNITS)
+    return known.model_copy(update={"planned_units_per_arm": planned, "minimum_effect": _text(found.minimum_effect)})
 
 
 def _effect(metric: Metric) -> settle.Effect:
@@ -154,10 +167,35 @@ def bandit(spec: ExperimentSpec) -> tuple[Rules, Reward]:
 
 
 def most_strata(spec: ExperimentSpec) -> int:
-    """Divisions that an experiment may have: its steps, and one more for each arm but the last that is stopped on the way; or a bandit's updates."""
+    """Divisions that an experiment may have: its steps, a win's fresh estimate, and one more for each arm but the last that is stopped on the way; or
+    a bandit's updates."""
     if spec.mode == "Bandit":
         return max(1, spec.analysis.max_duration_seconds // spec.shares_follow.update_seconds)
-    return len(spec.steps) + len(spec.treatments) - 1
+    return len(spec.steps) + bool(spec.decision.confirm_seconds) + len(spec.treatments) - 1
+
+
+def strata_to_come(spec: ExperimentSpec, *, elapsed_s: float) -> int:
+    """Divisions that it may still need besides those that pods make which go and come: of a bandit the updates of the time that is left and the arms
+    that may be stopped, of a ramp as many as ever."""
+    if spec.mode != "Bandit":
+        return most_strata(spec)
+    left_s = max(0.0, spec.analysis.max_duration_seconds - elapsed_s)
+    return int(left_s // spec.shares_follow.update_seconds) + len(spec.treatments) - 1
+
+
+def parts_of_alpha(spec: ExperimentSpec) -> int:
+    """Over how many parts a guardrail that routers count shares its alpha: one for each of ``most_strata``, one for all others."""
+    return most_strata(spec) + 1
+
+
+def alpha_of_stratum(spec: ExperimentSpec, whole: Design, metric: statistics.Metric, *, number: int) -> float:
+    """What the look at the routers' counts of one arm may err in the stratum of that number, from 1.
+
+    How often pods of an arm go and come back nobody knows beforehand, and each time begins a stratum, a test of its own. Those beyond ``most_strata``
+    have one part together: the j-th of them a share of 1 / (j (j + 1)), and 1/2 + 1/6 + 1/12 + … is 1.
+    """
+    part, beyond = whole.alpha_of_stratum(metric, strata=parts_of_alpha(spec)), number - most_strata(spec)
+    return part / (beyond * (beyond + 1)) if beyond > 0 else part
 
 
 def _text(number: float) -> str:

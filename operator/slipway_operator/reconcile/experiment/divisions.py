@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from slipway_operator.api.v1alpha1.experiment import WAITING, ArmSlots, ExperimentSpec, ExperimentTraffic, GroupRun, StratumStatus
+from slipway_operator.api.v1alpha1.experiment import WAITING, ArmSlots, ExperimentSpec, ExperimentStatus, ExperimentTraffic, GroupRun, StratumStatus
 from slipway_operator.reconcile.rollout import TIME_FORMAT
 from slipway_operator.state import trial
 from slipway_operator.state.slots import SLOTS, Allocation
@@ -69,6 +69,15 @@ def stratum(spec: ExperimentSpec, known: ExperimentTraffic, *, now: datetime) ->
 def capacity_percent(spec: ExperimentSpec, percent: int) -> int:
     """Share of the requests that one arm must have pods for, rounded up."""
     return -(-percent // len(spec.treatments))
+
+
+def next_step_asked_for(spec: ExperimentSpec, status: ExperimentStatus) -> bool:
+    """Whether the next step of the ramp waits for nothing but pods: its time has come, and the arms are to have more."""
+    traffic = status.traffic
+    if traffic is None or spec.mode == "Bandit" or traffic.step >= len(spec.steps):
+        return False
+    now, later = (capacity_percent(spec, step.percent) for step in spec.steps[traffic.step - 1 : traffic.step + 1])
+    return any(now < later <= arm.capacity_percent and not arm.stopped for arm in status.arms)
 
 
 def first_capacity_percent(spec: ExperimentSpec) -> int:

@@ -45,7 +45,10 @@ def follow(scene: scenes.Scene, target: targets.Observed, said: statistics.Look,
     if harmful and decision.on_harm == "RollBack":
         return stop(scene, harmful, beside=beside)
     if harmful:
-        return _held(scene, beside, "an arm is harmful")
+        return _held(_without_win(scene, harmful), beside, "an arm is harmful")
+    if (held := scenes.held(scene.status)) is not None:
+        # Somebody is to decide, and not the next look that sees it otherwise.
+        return _on(scene, {**beside, conditions.DECIDED: held})
     if said.verdict == "Unhealthy":
         return _on(scene, beside) if not _time_is_over(scene) else _given_up(scene, said, beside)
     if (proposed := _proposed(scene, said)) is not None:
@@ -71,7 +74,7 @@ def _given_up(scene: scenes.Scene, said: statistics.Look, beside: Mapping[str, V
 
 
 def _on(scene: scenes.Scene, beside: Mapping[str, Verdict]) -> Plan:
-    return scenes.planned(scene, scenes.dividing(scene), beside=beside, outcome=Wait(scene.spec.analysis.interval_seconds))
+    return scenes.planned(scene, scenes.dividing(scene), beside=beside, outcome=Wait(scenes.rest_s(scene, scene.spec.analysis.interval_seconds)))
 
 
 def _held(scene: scenes.Scene, beside: Mapping[str, Verdict], why: str) -> Plan:
@@ -85,8 +88,7 @@ def _held(scene: scenes.Scene, beside: Mapping[str, Verdict], why: str) -> Plan:
 def stop(scene: scenes.Scene, harmful: Mapping[str, str], *, beside: Mapping[str, Verdict]) -> Plan:
     """Harmful arms lose their units; with the last of them the experiment is over."""
     arms = tuple(arm.model_copy(update={"stopped": True, "verdict": "Harmful"}) if arm.name in harmful else arm for arm in scene.status.arms)
-    kept = scene.status.proposal if scene.status.proposal and scene.status.proposal.arm not in harmful else None
-    scene = scene.with_status(arms=arms, proposal=kept, winning_since=scene.status.winning_since if kept else None)
+    scene = _without_win(scene, harmful).with_status(arms=arms)
     why = "; ".join(f"{name}: {sentence}" for name, sentence in harmful.items())
     left = [arm for arm in arms if arm.name != scene.spec.control.name and not arm.stopped]
     traffic = scene.status.traffic
@@ -97,6 +99,12 @@ def stop(scene: scenes.Scene, harmful: Mapping[str, str], *, beside: Mapping[str
     return scenes.planned(
         scene, told, beside=beside, outcome=Wait(scenes.FOLLOW_S), events=(scenes.event(conditions.ARM_STOPPED, told.message, "Warning"),)
     )
+
+
+def _without_win(scene: scenes.Scene, harmful: Mapping[str, str]) -> scenes.Scene:
+    """Harm takes a win back that waits for time or consent."""
+    proposal = scene.status.proposal
+    return scene.with_status(proposal=None, winning_since=None) if proposal is None or proposal.arm in harmful else scene
 
 
 def _proposed(scene: scenes.Scene, said: statistics.Look) -> ProposalStatus | None:
@@ -160,6 +168,12 @@ def promote(scene: scenes.Scene, target: targets.Observed, arm: str, *, why: str
     return conclude(scene, "Promote", arm=arm, why=why, beside=beside)
 
 
+def control_gone(scene: scenes.Scene) -> Plan:
+    """There is nothing left to compare with."""
+    why = f"ModelDeployment {scene.spec.target_ref.name} serves another revision than the control."
+    return conclude(scene, "KeepControl", arm=None, why=why)
+
+
 def _without_effect(scene: scenes.Scene, target: targets.Observed, said: statistics.Look, design: Design, beside: Mapping[str, Verdict]) -> Plan:
     wanted = scene.spec.decision.on_no_effect
     why = "Whatever the effect is, it is smaller than matters."
@@ -206,7 +220,10 @@ def _climbed(scene: scenes.Scene, target: targets.Observed, said: statistics.Loo
 def _reshared(scene: scenes.Scene, target: targets.Observed, moves: Moves, beside: Mapping[str, Verdict]) -> Plan:
     """A bandit's next shares, once these have lasted long enough and the arms have pods for them."""
     traffic, spec = scene.status.traffic, scene.spec
-    if traffic is None or traffic.since is None or traffic.stratum >= scenes.MOST_STRATA or scenes.without_slots(scene) - scenes.stopped_arms(scene):
+    if traffic is None or traffic.since is None or scenes.without_slots(scene) - scenes.stopped_arms(scene):
+        return _on(scene, beside)
+    if traffic.stratum + len(spec.treatments) - 1 >= scenes.MOST_STRATA:
+        # What is left is for arms that have to be stopped.
         return _on(scene, beside)
     over = scenes.seconds_since(traffic.since, scene.observed.now) >= spec.shares_follow.update_seconds
     if not over or moves.lacks is not None or moves.next_shares == moves.shares:

@@ -36,7 +36,7 @@ def observed_by(observed: Observed, spec: ExperimentSpec, status: ExperimentStat
     """All that a look goes by. Units of arms that had no slots cannot be: they count as joined wrongly."""
     strays = sum(sum(units.values()) for units in _strays(status, sums))
     counted = {metric.name for metric in spec.metrics if metric.source == "Outcomes"}
-    # Nobody reads other metrics to date, and the ledger takes no look of more than 256 KiB.
+    # Nobody reads other metrics to date, and a look of all of them would be twice as long.
     to_date = {metric.name for metric in spec.metrics if metric.role in ("Primary", "Guardrail")} & counted
     memory = observed.journal.memory if observed.journal else Memory()
     return statistics.Observed(
@@ -84,7 +84,7 @@ def routed(observed: Observed, spec: ExperimentSpec, status: ExperimentStatus, *
     for metric in design.guardrails:
         if metric.source != "Router" or (metric.name != ERROR_RATE and target.edges is None):
             continue
-        alpha = design.alpha_of_stratum(metric, strata=designs.most_strata(spec))
+        alpha = designs.alpha_of_stratum(spec, design, metric, number=status.traffic.stratum if status.traffic else 1)
         outcome: ratios.Outcome = "bad" if metric.name == ERROR_RATE else "slow"
         found[metric.name] = {
             arm.name: ratios.look(by_arm[arm.name], control, outcome=outcome, max_increase=metric.margin or 0.0, alpha=alpha)
@@ -99,6 +99,18 @@ def crossed(found: Mapping[str, Mapping[str, ratios.Look]]) -> dict[str, tuple[s
     arms = {arm for looks in found.values() for arm in looks}
     broken = {arm: tuple(metric for metric, looks in found.items() if arm in looks and looks[arm].crossed) for arm in sorted(arms)}
     return {arm: metrics for arm, metrics in broken.items() if metrics}
+
+
+def alarmed(observed: Observed, spec: ExperimentSpec) -> bool:
+    """Whether a guardrail of the routers is crossed by an arm that no look has called harmful yet: reason enough for a look at once, also while some
+    router has not taken the division up.
+
+    The boundary of a guardrail holds at all looks together, however many there are and whenever they come, and so do those of outcomes: reading
+    counts between two looks, and looking because of what they say, costs nothing of what may be claimed.
+    """
+    status = observed.status
+    found = crossed(routed(observed, spec, status, design=designs.design(spec, designs.by_name(status.metrics))))
+    return bool(found.keys() - {arm.name for arm in status.arms if arm.verdict == "Harmful"})
 
 
 def written(

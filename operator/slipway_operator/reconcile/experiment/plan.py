@@ -5,17 +5,20 @@ and a crash before or after it ends in the same world.
 """
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
-from slipway_operator.api import conditions, metadata
+from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import (
     ArmStatus,
     DecisionStatus,
     ExperimentSpec,
     ExperimentStatus,
     ExperimentTarget,
+    ExperimentTraffic,
 )
-from slipway_operator.reconcile.experiment import checks, designs, divisions, following, looks, scenes, telling
+from slipway_operator.reconcile import summary
+from slipway_operator.reconcile.experiment import checks, commands, designs, divisions, following, looks, scenes, telling
 from slipway_operator.reconcile.summary import Verdict, failed, passed
 from slipway_operator.state import observed as targets
 from slipway_operator.state.experiment import Observed, Plan, Sums
@@ -28,6 +31,8 @@ from slipway_statistics import verdict as statistics
 from slipway_statistics.adaptive import Moves
 from slipway_statistics.experiment import Design
 
+_NO_TURN: Final[Mapping[str, Any]] = {"admitted_at": None, "target": None, "traffic": None, "arms": ()}
+
 
 def plan(observed: Observed) -> Plan:
     """Decide what follows, from what is. Pure: the same value gives the same plan."""
@@ -36,11 +41,17 @@ def plan(observed: Observed) -> Plan:
     accepted = checks.accepted(observed)
     spec = observed.spec
     if spec is None or accepted.status != "True":
-        status = observed.status if observed.status.verdict else observed.status.model_copy(update={"verdict": "Pending"})
-        return _refused(observed, status, accepted)
+        return _refused(observed, accepted)
     scene = scenes.Scene(observed=observed, spec=spec, status=observed.status)
     if observed.status.decision is not None:
         return _decided(scene, observed.status.decision)
+    found = commands.heard(scene)
+    return _undecided(found) if isinstance(found, scenes.Scene) else found
+
+
+def _undecided(scene: scenes.Scene) -> Plan:
+    """Nothing was decided yet, and nobody has said anything that decides."""
+    observed, spec = scene.observed, scene.spec
     turn = checks.turn(observed, spec)
     if turn.status != "True" or observed.target is None:
         return _waiting(scene, turn)
@@ -51,27 +62,35 @@ def plan(observed: Observed) -> Plan:
         scene = _without_turn(scene)
     if scene.status.admitted_at is None or scene.status.target is None:
         return _admitted(scene, observed.target)
-    if observed.target.selected not in (None, scene.status.target.revision):
-        return following.conclude(
-            scene, "KeepControl", arm=None, why=f"ModelDeployment {spec.target_ref.name} serves another revision than the control."
-        )
+    if not checks.control_serves(scene.status, observed.target):
+        return following.control_gone(scene)
+    scene = _with_what_git_says(scene, observed.target)
     if scene.status.traffic is None:
         return _starting(scene, observed.target)
     return _running(scene, observed.target)
 
 
-def _refused(observed: Observed, status: ExperimentStatus, accepted: Verdict) -> Plan:
-    """What runs is left as it is: a spec that cannot be carried out says nothing about it."""
+def _refused(observed: Observed, accepted: Verdict) -> Plan:
+    """What runs is left as it is: a spec that cannot be carried out says nothing about it. One that has not begun gives its turn back."""
+    known = observed.status
+    begun = known.started_at is not None or known.decision is not None
+    status = known.model_copy(update={"verdict": known.verdict or "Pending", **({} if begun else _NO_TURN)})
     told = scenes.conditions_of(observed, status, {conditions.ACCEPTED: accepted})
     found = status.model_copy(
-        update={"observed_generation": observed.identity.generation, "reason": accepted.reason, "summary": accepted.message, "conditions": told}
+        update={
+            "observed_generation": observed.identity.generation,
+            "reason": accepted.reason,
+            "summary": summary.short(accepted.message),
+            "conditions": told,
+        }
     )
     return Plan(status=found, events=scenes.warning(observed, accepted), outcome=Stalled(accepted.reason, seconds=scenes.UNTOLD_LOOK_S))
 
 
 def _waiting(scene: scenes.Scene, turn: Verdict) -> Plan:
     """Somebody else's turn, or nobody's to divide; whoever ends wakes it. Of two whose turn came at once, one has it; the other's comes again."""
-    if turn.reason == conditions.QUEUED and scene.status.started_at is None:
+    if scene.status.started_at is None:
+        # Another target, or the same one made anew, has another control.
         scene = _without_turn(scene)
     return scenes.planned(scenes.said_by(scene, turn), turn, outcome=Wait(scenes.UNTOLD_LOOK_S) if turn.reason != conditions.QUEUED else Done())
 
@@ -89,7 +108,7 @@ def _suspended(scene: scenes.Scene) -> Plan:
 
 def _without_turn(scene: scenes.Scene) -> scenes.Scene:
     """Routers may have had its first step: its stratum stays known, and the next one gets another number."""
-    return scene.with_status(admitted_at=None, target=None, traffic=None, arms=())
+    return scene.with_status(**_NO_TURN)
 
 
 def _admitted(scene: scenes.Scene, target: targets.Observed) -> Plan:
@@ -121,6 +140,16 @@ def _admitted(scene: scenes.Scene, target: targets.Observed) -> Plan:
     return scenes.planned(scenes.said_by(scene, told), told, outcome=Wait(scenes.ARMS_LOOK_S))
 
 
+def _with_what_git_says(scene: scenes.Scene, target: targets.Observed) -> scenes.Scene:
+    """The winner of the experiment before may be written to Git while this one runs, as SpecBehind asks for: the control, by another digest."""
+    known = scene.status.target
+    control = target.revision(known.revision) if known else None
+    if known is None or control is None or target.spec is None:
+        return scene
+    digest = model_digest(target.spec.model)
+    return scene.with_status(target=known.model_copy(update={"model_digest": digest})) if digest == model_digest(control.model) else scene
+
+
 def ledger_name(name: str, uid: str) -> str:
     """Of an object, in its namespace at the ledger: a namesake that comes later is another experiment."""
     return f"{name}-{uid[:8]}"
@@ -149,10 +178,8 @@ def _running(scene: scenes.Scene, target: targets.Observed) -> Plan:
     traffic = scene.status.traffic
     if traffic is None:
         raise ValueError("an experiment that runs has a division")
-    if (command := _command(scene)) is not None:
-        return command
     out = _out(scene, target)
-    if out != scenes.without_slots(scene) and traffic.stratum < scenes.MOST_STRATA - designs.most_strata(scene.spec):
+    if out != scenes.without_slots(scene) and _has_room(scene, traffic, out):
         scene = scenes.divided(scene, step=traffic.step, out=out)
         told = failed(conditions.ROUTING, _pods_changed(scene, out))
         return scenes.planned(
@@ -161,7 +188,8 @@ def _running(scene: scenes.Scene, target: targets.Observed) -> Plan:
             outcome=Wait(scenes.FOLLOW_S),
             events=(scenes.event(conditions.EXPERIMENT_STEP, told.message, "Warning" if _without_pods(scene, out) else "Normal"),),
         )
-    if traffic.since is None:
+    alarmed = scene.observed.sums is not None or scene.observed.trouble is not None
+    if traffic.since is None and not alarmed:
         if not _live(scene, target):
             told = failed(conditions.ROUTING, "Routers take the division up.")
             return scenes.planned(scene, told, outcome=Wait(scenes.FOLLOW_S))
@@ -169,6 +197,14 @@ def _running(scene: scenes.Scene, target: targets.Observed) -> Plan:
     if scene.observed.sums is None:
         return _unlooked(scene)
     return _looked(scene, target, scene.observed.sums)
+
+
+def _has_room(scene: scenes.Scene, traffic: ExperimentTraffic, out: frozenset[str]) -> bool:
+    """Whether a stratum is left for pods that went or are back: who is taken out is to be let in again."""
+    started = scene.status.started_at
+    elapsed_s = scenes.seconds_since(started, scene.observed.now) if started else 0.0
+    returns = 0 if out < scenes.without_slots(scene) else 1
+    return traffic.stratum + returns + designs.strata_to_come(scene.spec, elapsed_s=elapsed_s) < scenes.MOST_STRATA
 
 
 def _out(scene: scenes.Scene, target: targets.Observed) -> frozenset[str]:
@@ -213,9 +249,10 @@ def _begun(scene: scenes.Scene) -> Plan:
 def _unlooked(scene: scenes.Scene) -> Plan:
     """No time for a look yet, or no ledger to take one by: guardrails of the routers are watched all the same."""
     trouble = scene.observed.trouble
-    told = scenes.conditions_before(scene.status, conditions.DECIDED)
+    before = scenes.conditions_before(scene.status, conditions.DECIDED)
+    told = {kind: verdict for kind, verdict in before.items() if verdict.reason != conditions.COMMAND_REFUSED}
     if trouble is None:
-        return scenes.planned(scene, scenes.dividing(scene), beside=told, outcome=Wait(max(scene.observed.look_in_s, 0.05)))
+        return scenes.planned(scene, scenes.dividing(scene), beside=told, outcome=Wait(max(scenes.rest_s(scene, scene.observed.look_in_s), 0.05)))
     recorded = {conditions.RECORDED: failed(conditions.LEDGER_UNAVAILABLE, f"{trouble} Units stay where they are, and no look is taken.")}
     design = designs.design(scene.spec, designs.by_name(scene.status.metrics))
     broken = looks.crossed(looks.routed(scene.observed, scene.spec, scene.status, design=design))
@@ -227,7 +264,7 @@ def _unlooked(scene: scenes.Scene) -> Plan:
         scenes.dividing(scene),
         beside={**told, **recorded},
         register=register,
-        outcome=Wait(min(scenes.RETRY_S, scene.spec.analysis.interval_seconds)),
+        outcome=Wait(scenes.rest_s(scene, min(scenes.RETRY_S, scene.spec.analysis.interval_seconds))),
     )
 
 
@@ -253,7 +290,8 @@ def _looked(scene: scenes.Scene, target: targets.Observed, sums: Sums) -> Plan:
         record["bandit"] = keeping.write(moves)
     status = followed.status
     if status is not None:
-        sentence = telling.summary(spec, status, said=said, design=design, now=scene.observed.now)
+        flat = designs.flat(spec, designs.by_name(known), sums)
+        sentence = telling.summary(spec, status, said=said, design=design, flat=flat, now=scene.observed.now)
         status = status.model_copy(update={"summary": sentence})
     return dataclasses.replace(
         followed,
@@ -286,29 +324,13 @@ def _told(before: ExperimentStatus, after: ExperimentStatus | None) -> dict[str,
     return {"action": "NextStep", "arm": None} if strata[0] != strata[1] else None
 
 
-def _command(scene: scenes.Scene) -> Plan | None:
-    """What somebody told the experiment by annotation, once."""
-    command, target = (scene.observed.command or "").strip()[:128], scene.observed.target
-    if not command or command == scene.status.handled or target is None:
-        return None
-    scene = scene.with_status(handled=command)
-    verb, *words = command.split()
-    asked = f"Annotation {metadata.EXPERIMENT_ANNOTATION} asked for it: {command}."
-    if verb.lower() == "rollback":
-        return following.conclude(scene, "RollBack", arm=None, why=asked)
-    named = next((arm.name for arm in scene.status.arms if words and arm.name == words[0] and not arm.stopped), None)
-    if verb.lower() == "promote" and named is not None and named != scene.spec.control.name:
-        return following.promote(scene, target, named, why=asked, beside={})
-    arms = ", ".join(arm.name for arm in scene.spec.treatments)
-    message = f"Annotation {metadata.EXPERIMENT_ANNOTATION} says {command!r}, which is neither 'promote <arm>' with an arm of {arms} nor 'rollback'."
-    return scenes.planned(scene, scenes.dividing(scene), outcome=Wait(1.0), events=(scenes.event(conditions.HELD, message, "Warning"),))
-
-
 def _decided(scene: scenes.Scene, decision: DecisionStatus) -> Plan:
     """On the way to what was decided, or at rest there."""
     decided = {conditions.DECIDED: passed(following.REASONS[decision.action], decision.message)}
+    # The ledger hears of the end before the status says that it is one: whatever it could not be asked before is over.
+    concluded = decided | {conditions.RECORDED: passed(conditions.LEDGER_ANSWERS, "The ledger has all that it is to have.")}
     if decision.done:
-        return scenes.planned(scene, passed(conditions.CONCLUDED, decision.message), beside=decided, outcome=Done())
+        return scenes.planned(scene, passed(conditions.CONCLUDED, decision.message), beside=concluded, outcome=Done())
     target = scene.observed.target
     if decision.action == "Promote" and target is not None and not _taken_over(scene, target) and not scenes.unchanged(scene, target):
         changed = f"{decision.message} spec.model of ModelDeployment {scene.spec.target_ref.name} was changed meanwhile and is what follows."[:1024]
@@ -319,12 +341,28 @@ def _decided(scene: scenes.Scene, decision: DecisionStatus) -> Plan:
             beside={conditions.DECIDED: passed(conditions.CONTROL_KEPT, changed)},
             outcome=Wait(scenes.FOLLOW_S),
         )
+    if (broken := _broken_meanwhile(scene, target, decision)) is not None:
+        return following.conclude(scene, "RollBack", arm=None, why=f"{decision.message} {broken}")
     if not _carried_out(scene, target, decision):
         told = failed(conditions.ROUTING, f"{decision.message} {_what_is_missing(scene, target, decision)}")
         return scenes.planned(scene, told, beside=decided, outcome=Wait(scenes.FOLLOW_S if decision.action != "Promote" else 1.0))
     final = {"Promote": "Won", "RollBack": "RolledBack"}.get(decision.action) or ("Won" if decision.arm else scene.status.verdict)
     scene = scene.with_status(verdict=final, traffic=None, decision=decision.model_copy(update={"done": True}))
-    return scenes.planned(scene, passed(conditions.CONCLUDED, decision.message), beside=decided, outcome=Done(), end=True)
+    return scenes.planned(scene, passed(conditions.CONCLUDED, decision.message), beside=concluded, outcome=Done(), end=True)
+
+
+def _broken_meanwhile(scene: scenes.Scene, target: targets.Observed | None, decision: DecisionStatus) -> str | None:
+    """Why a winner that waits for pods for everybody is not to have them after all: a guardrail of the routers, whose test goes on all the while.
+
+    What a person promotes that no look had called the winner is promoted whatever is known of it.
+    """
+    proposal, handled = scene.status.proposal, scene.status.handled or ""
+    by_a_person = handled.lower().startswith("promote") and (proposal is None or proposal.arm != decision.arm)
+    if decision.action != "Promote" or by_a_person or scene.spec.decision.on_harm != "RollBack" or target is None or _taken_over(scene, target):
+        return None
+    design = designs.design(scene.spec, designs.by_name(scene.status.metrics))
+    names = looks.crossed(looks.routed(scene.observed, scene.spec, scene.status, design=design)).get(decision.arm or "")
+    return f"Before it took over it crossed guardrail {' and '.join(names)}." if names else None
 
 
 def _taken_over(scene: scenes.Scene, target: targets.Observed) -> bool:
@@ -333,8 +371,8 @@ def _taken_over(scene: scenes.Scene, target: targets.Observed) -> bool:
 
 
 def _carried_out(scene: scenes.Scene, target: targets.Observed | None, decision: DecisionStatus) -> bool:
-    """Whether every ready router has what follows."""
-    if target is None:
+    """Whether every ready router has what follows; of units that nobody ever divided nothing does."""
+    if target is None or not scene.status.strata:
         return True
     split = target.table.division.split if target.table else None
     if split is None or (split.groups is not None and split.groups.experiment == scenes.full_name(scene)) or not target.followed:

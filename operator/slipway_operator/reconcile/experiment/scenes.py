@@ -13,7 +13,7 @@ from slipway_operator.api.v1alpha1.experiment import (
 )
 from slipway_operator.reconcile import arms as target_arms
 from slipway_operator.reconcile import failure, summary
-from slipway_operator.reconcile.experiment import divisions
+from slipway_operator.reconcile.experiment import checks, divisions
 from slipway_operator.reconcile.rollout import TIME_FORMAT
 from slipway_operator.reconcile.summary import Verdict, passed
 from slipway_operator.state import observed as targets
@@ -26,6 +26,9 @@ FOLLOW_S: Final = 0.25
 
 ARMS_LOOK_S: Final = 2.0
 """Seconds between two looks at arms that get their pods."""
+
+WATCH_S: Final = 2.0
+"""Seconds between two readings of routers' counts, where looks are less often: as often as a rollout reads them."""
 
 RETRY_S: Final = 5.0
 """Seconds after which a ledger that did not answer is asked again, where looks are less often."""
@@ -48,6 +51,8 @@ class Scene:
     observed: Observed
     spec: ExperimentSpec
     status: ExperimentStatus
+    refused: Verdict | None = None
+    """What somebody said by annotation, and why it cannot be followed."""
 
     @property
     def now(self) -> str:
@@ -60,12 +65,21 @@ class Scene:
 
 
 def conditions_of(observed: Observed, status: ExperimentStatus, concerns: Mapping[str, Verdict]) -> Any:
-    """Concerns that were not judged in this pass stay as they were."""
+    """Concerns that were not judged in this pass stay as they were, and so does what waits for somebody."""
     before = conditions_before(status, conditions.RECORDED, conditions.TRUSTED)
     known = {conditions.RECORDED: _NOT_ASKED, conditions.TRUSTED: _NOTHING_SEEN} | before | dict(concerns)
+    told, waits = known.get(conditions.DECIDED), held(status)
+    if waits is not None and (told is None or (told.status != "True" and told.reason != conditions.HELD)):
+        known[conditions.DECIDED] = waits
     return summary.summarize(
         known, previous=observed.status.conditions, generation=observed.identity.generation, now=observed.now, outline=summary.EXPERIMENT
     )
+
+
+def held(status: ExperimentStatus) -> Verdict | None:
+    """What a Hold of spec.decision left to somebody, until he has said what is to be."""
+    found = conditions_before(status, conditions.DECIDED).get(conditions.DECIDED)
+    return found if found is not None and found.reason == conditions.HELD else None
 
 
 def conditions_before(status: ExperimentStatus, *types: str) -> dict[str, Verdict]:
@@ -87,7 +101,8 @@ def planned(
 ) -> Plan:
     """The plan of a pass that the spec allows; reason and summary are those of the conditions, unless a look has said more."""
     accepted = passed(conditions.SPEC_ACCEPTED, "The spec can be carried out.")
-    concerns = {conditions.ACCEPTED: accepted, conditions.ADMITTED: admitted, **(beside or {})}
+    refused = {conditions.DECIDED: scene.refused} if scene.refused else {}
+    concerns = {conditions.ACCEPTED: accepted, conditions.ADMITTED: admitted, **refused, **(beside or {})}
     status = scene.status.model_copy(
         update={
             "observed_generation": scene.observed.identity.generation,
@@ -96,12 +111,24 @@ def planned(
         }
     )
     warnings = (told for verdict in concerns.values() for told in warning(scene.observed, verdict))
-    return Plan(status=status, events=(*events, *warnings), outcome=outcome, **more)
+    return Plan(status=status, events=(*_refusal_told(scene), *events, *warnings), outcome=outcome, **more)
+
+
+def _refusal_told(scene: Scene) -> Iterator[Event]:
+    """Once for each annotation."""
+    if scene.refused is not None and scene.status.handled != scene.observed.status.handled:
+        yield event(scene.refused.reason, scene.refused.message, "Warning")
+
+
+def rest_s(scene: Scene, look_in_s: float) -> float:
+    """Seconds to the next pass over units that are divided: to the next look, or to the next reading of what guardrails of the routers go by."""
+    watched = any(metric.source == "Router" for metric in scene.spec.metrics)
+    return min(look_in_s, WATCH_S) if watched else look_in_s
 
 
 def said_by(scene: Scene, verdict: Verdict) -> Scene:
     """With reason and summary of a verdict."""
-    return scene.with_status(reason=verdict.reason, summary=verdict.message)
+    return scene.with_status(reason=verdict.reason, summary=summary.short(verdict.message))
 
 
 def pods_wanted(scene: Scene) -> Iterator[tuple[str, str, int]]:
@@ -132,18 +159,24 @@ def divided(scene: Scene, *, step: int, out: frozenset[str] = frozenset(), share
 
 
 def _shares(scene: Scene) -> dict[str, float]:
-    """A bandit's shares as they are, of the arms that take part: those of an arm that was stopped go to all others."""
+    """A bandit's shares as they are, of the arms that take part: those of an arm that was stopped go to all others, those of one that waits for its
+    pods are what it had."""
     spec, traffic = scene.spec, scene.status.traffic
     stopped = {arm.name for arm in scene.status.arms if arm.stopped}
     playing = [arm.name for arm in spec.arms if arm.name not in stopped]
     if traffic is None:
         return divisions.equal_shares(spec)
     known = divisions.allocated(traffic)
-    slots = {name: known.count(name) for name in playing}
+    slots = {name: known.count(name) or _last_slots(scene, name) for name in playing}
     total = sum(slots.values())
     floor, rest = spec.shares_follow.floor_percent / 100, 1 - len(playing) * spec.shares_follow.floor_percent / 100
     above = {name: max(0.0, count / total - floor) for name, count in slots.items()}
     return {name: floor + (rest * above[name] / sum(above.values()) if any(above.values()) else rest / len(playing)) for name in playing}
+
+
+def _last_slots(scene: Scene, arm: str) -> int:
+    """Of the newest stratum in which it had any."""
+    return next((group.slots for stratum in reversed(scene.status.strata) for group in stratum.slots if group.arm == arm), 0)
 
 
 def step_told(scene: Scene) -> str:
@@ -179,12 +212,25 @@ def full_name(scene: Scene) -> str:
 
 
 def dividing(scene: Scene) -> Verdict:
-    """That routers divide the units, and that nothing will be promoted, where that is known already."""
+    """That routers divide the units; which pods the next step waits for, and that nothing will be promoted, where that is so already."""
+    lacking = _lacking(scene)
+    waits = f"The next step waits for pods. {lacking}" if lacking else None
+    return passed(conditions.DIVIDING, " ".join(told for told in (step_told(scene), waits, _overtaken(scene)) if told))
+
+
+def _lacking(scene: Scene) -> str | None:
+    target = scene.observed.target
+    if target is None or not divisions.next_step_asked_for(scene.spec, scene.status):
+        return None
+    ready = checks.arms_ready(target, pods_wanted(scene))
+    return ready.message if ready.status != "True" else None
+
+
+def _overtaken(scene: Scene) -> str | None:
     target, name = scene.observed.target, scene.spec.target_ref.name
     if target is None or unchanged(scene, target):
-        return passed(conditions.DIVIDING, step_told(scene))
-    changed = f"spec.model of ModelDeployment {name} was changed meanwhile: it follows when this is over, and no arm is promoted."
-    return passed(conditions.DIVIDING, f"{step_told(scene)} {changed}")
+        return None
+    return f"spec.model of ModelDeployment {name} was changed meanwhile: it follows when this is over, and no arm is promoted."
 
 
 def unchanged(scene: Scene, target: targets.Observed) -> bool:

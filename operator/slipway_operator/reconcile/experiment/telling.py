@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus
+from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus, Metric
+from slipway_operator.reconcile.experiment import divisions
 from slipway_statistics import verdict as statistics
 from slipway_statistics.analysis import Analysis
 from slipway_statistics.experiment import Design
@@ -52,14 +53,17 @@ def shrunk(arm: statistics.Arm, design: Design) -> float:
     return design.primary.sign * found.shrunk if found is not None else 0.0
 
 
-def summary(spec: ExperimentSpec, status: ExperimentStatus, *, said: statistics.Look, design: Design, now: datetime) -> str:
-    """What is known, and what happens next."""
+def summary(
+    spec: ExperimentSpec, status: ExperimentStatus, *, said: statistics.Look, design: Design, flat: Sequence[Metric] = (), now: datetime
+) -> str:
+    """What is known, and what happens next; ``flat``: metrics that cannot be cut off where the spec asks for it."""
     parts = [f"{said.verdict}: {because(said.findings)}." if said.findings else f"{said.verdict}."]
     if said.winner is not None and (found := said.arms[said.winner].closed.get(design.primary.name)) is not None:
         parts.append(_at_least(said.winner, design, found))
     primary = next((metric for metric in status.metrics if metric.name == spec.primary.name), None)
     if said.verdict in ("Collecting", "InsufficientData") and (primary is None or primary.minimum_effect is None):
         parts.append("The least effect that matters is not known yet: it follows from more units, or from control's value being above 0.")
+    parts += [_cannot_be_cut(metric) for metric in flat]
     parts.append(_next(spec, status, said, now=now))
     return " ".join(part for part in parts if part)[:1024]
 
@@ -73,6 +77,13 @@ def _at_least(arm: str, design: Design, found: Analysis) -> str:
     )
 
 
+def _cannot_be_cut(metric: Metric) -> str:
+    return (
+        f"Percentile {metric.cap_percentile} of {metric.name} is not above 0: cutting off there would leave nothing, so it decides nothing."
+        " Begin another experiment with a higher capPercentile, or without one."
+    )
+
+
 def _next(spec: ExperimentSpec, status: ExperimentStatus, said: statistics.Look, *, now: datetime) -> str:
     traffic = status.traffic
     if status.decision is not None or traffic is None or said.verdict == "Unhealthy":
@@ -82,5 +93,7 @@ def _next(spec: ExperimentSpec, status: ExperimentStatus, said: statistics.Look,
         upper = spec.steps[traffic.step].percent
         if traffic.since is not None and (now - datetime.fromisoformat(traffic.since)).total_seconds() < step.hold_seconds:
             return f"Step {traffic.step} of {len(spec.steps)}, {traffic.percent} % of the units; {upper} % follow when its time is over."
+        if divisions.next_step_asked_for(spec, status):
+            return f"Step {traffic.step} of {len(spec.steps)}, {traffic.percent} % of the units; {upper} % follow when the arms have pods for it."
         return f"Step {traffic.step} of {len(spec.steps)}, {traffic.percent} % of the units; {upper} % follow when harm could have been seen."
     return ""

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import uvloop
 
-from slipway_inference import configuration_file, logs, server
+from slipway_inference import configuration_file, server
 from slipway_inference.protocol.datatypes import Tensors
 from slipway_inference.settings import Settings
+from slipway_service import logs
 
 
 class First:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from aiohttp import web
 from slipway_operator.cluster import ledger as ledgers
 from slipway_operator.cluster.ledger import Ledger
 from slipway_operator.errors import LedgerError
+from slipway_operator.state.experiment import Registration
 from slipway_statistics import record
 from slipway_statistics.experiment import Memory
 from slipway_statistics.sums import Sums
@@ -118,6 +120,13 @@ async def test_caps_are_asked_for_by_metric_and_may_not_be_known_yet() -> None:
         f"{PATH}/metrics/revenue/quantile?q=0.999",
         f"{PATH}/metrics/clicks.total/quantile?q=0.99",
     ]
+
+
+async def test_a_cap_that_the_ledger_has_is_the_cap_whatever_the_percentile_is_by_now() -> None:
+    """It was told, and the status that says so could not be written; an event that came late has moved the percentile since."""
+    capped = [SUMS["metrics"][0] | {"cap": 99.5}]
+    async with asking(Answers(sums=SUMS | {"metrics": capped}, quantile=[{"value": 101.0}])) as ledger:
+        assert (await ledger.sums("shop", "ranker-1a2b3c4d", quantiles={"revenue": 0.999})).quantiles == {"revenue": 99.5}
 
 
 @pytest.mark.parametrize(
@@ -268,3 +277,39 @@ async def test_looks_of_another_shape_are_the_ledgers_fault(answer: Any) -> None
     async with asking(Answers(looks=answer)) as ledger:
         with pytest.raises(LedgerError, match=r"looks of experiment shop/ranker-1a2b3c4d cannot be read.*one version"):
             await asyncio.wait_for(ledger.journal("shop", "ranker-1a2b3c4d", after=0), timeout=2)
+
+
+async def test_the_list_of_experiments_says_whose_they_are_and_which_take_events() -> None:
+    listed = [
+        {"name": "shop/ranker-1a2b3c4d", "service": "shop/ranker", "state": "Running", "registeredAt": "2026-11-20T09:00:00Z", "endedAt": None},
+        {"name": "market/checkout", "service": "market/checkout", "state": "Ended", "registeredAt": "2026-11-20T09:00:00Z", "endedAt": "2026-11-21"},
+    ]
+    async with asking(Answers(experiments={"experiments": listed})) as ledger:
+        assert await ledger.registrations() == (
+            Registration(namespace="shop", name="ranker-1a2b3c4d", running=True),
+            Registration(namespace="market", name="checkout", running=False),
+        )
+
+
+@pytest.mark.parametrize("answer", [{}, {"experiments": [{"name": "ranker", "state": "Running"}]}, {"experiments": [{"name": "shop/a"}]}, "none"])
+async def test_a_list_that_cannot_be_read_is_an_error_and_no_empty_one(answer: Any) -> None:
+    async with asking(Answers(experiments=answer)) as ledger:
+        with pytest.raises(LedgerError, match="The experiments of the ledger cannot be read"):
+            await ledger.registrations()
+
+
+@pytest.mark.parametrize(("newest", "expected"), [("2026-11-24T11:59:59Z", 1.25), ("2026-11-24T12:30:00+02:00", 5_400.25), (None, math.inf)])
+async def test_how_long_routers_have_told_of_nobody_is_by_the_clock_of_the_ledger(newest: str | None, expected: float) -> None:
+    async with asking(Answers(sums=SUMS | {"newest": {"exposure": newest, "outcome": None}})) as ledger:
+        assert await ledger.quiet_s("shop", "ranker-1a2b3c4d") == expected
+
+
+async def test_of_an_experiment_that_is_not_there_nobody_tells() -> None:
+    async with asking(Answers()) as ledger:
+        assert await ledger.quiet_s("shop", "ranker-1a2b3c4d") == math.inf
+
+
+async def test_a_time_that_cannot_be_read_is_an_error() -> None:
+    async with asking(Answers(sums={"now": "soon"})) as ledger:
+        with pytest.raises(LedgerError, match=r"The sums of experiment shop/ranker-1a2b3c4d cannot be read"):
+            await ledger.quiet_s("shop", "ranker-1a2b3c4d")

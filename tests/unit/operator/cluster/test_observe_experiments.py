@@ -14,6 +14,7 @@ from slipway_operator.errors import LedgerAbsent, LedgerError
 from slipway_operator.reconcile.experiment import plan
 from slipway_operator.state import observed as targets
 from slipway_operator.state.experiment import Journal, Observed, Rival, Sums
+from slipway_statistics.counts import Counts
 from slipway_statistics.experiment import Memory
 from slipway_testing import experiments as xp
 
@@ -62,6 +63,9 @@ class Stage:
     def __init__(self, *others: dict[str, Any], ledger: Ledger | None = None, target: dict[str, Any] | None = TARGET) -> None:
         self.ledger, self.memories, self.others = ledger, Memories(), others
         self.target = target
+        self.counts: dict[str, Counts] = {}
+        """What routers say of revisions."""
+
         self.observer = Observer(
             targets=self,  # type: ignore[arg-type]
             find=self.find,
@@ -72,7 +76,7 @@ class Stage:
 
     async def observe(self, found: Any) -> targets.Observed:
         assert found == self.target
-        return xp.target()
+        return xp.target(counts=self.counts)
 
     def find(self, namespace: str, name: str) -> dict[str, Any] | None:
         return self.target if (namespace, name) == ("shop", "digits") else None
@@ -159,6 +163,54 @@ async def test_a_look_is_due_at_first_and_then_every_interval(monkeypatch: pytes
     assert (await stage.look(body(known))).sums is not None
     assert stage.ledger
     assert [what for what, *_ in stage.ledger.asked] == ["journal", "sums", "sums"], "the journal is read once"
+
+
+GUARDED: dict[str, Any] = {"metrics": [xp.CONVERSION, xp.ERRORS]}
+
+
+async def test_a_guardrail_of_the_routers_that_is_crossed_between_looks_asks_for_one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = running(spec=xp.spec(**GUARDED))
+    stage, clock = Stage(ledger=Ledger(xp.sums(known))), _Clock(monkeypatch)
+    stage.counts = xp.counted(v8=0.0)
+    await stage.look(body(known, written=xp.written(**GUARDED)))
+    clock.now = 2.0
+    assert (await stage.look(body(known, written=xp.written(**GUARDED)))).look_in_s == pytest.approx(28.0)
+    stage.counts, clock.now = xp.counted(v8=1.0), 4.0
+    found = await stage.look(body(known, written=xp.written(**GUARDED)))
+    assert (found.sums, found.journal) == (xp.sums(known), HELD)
+    assert plan.plan(found).look, "it is kept with its inputs, as any other"
+    clock.now = 33.0
+    assert (await stage.look(body(_harmful(known), written=xp.written(**GUARDED)))).look_in_s == pytest.approx(1.0), "the next one is counted from it"
+
+
+async def test_an_arm_that_was_called_harmful_and_is_kept_asks_for_no_further_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    of: dict[str, Any] = GUARDED | {"decision": {"onHarm": "Hold"}}
+    known = running(spec=xp.spec(**of))
+    stage, clock = Stage(ledger=Ledger(xp.sums(known))), _Clock(monkeypatch)
+    stage.counts = xp.counted(v8=1.0)
+    held = xp.status(plan.plan(await stage.look(body(known, written=xp.written(**of)))))
+    assert held.decision is None
+    clock.now = 2.0
+    assert (await stage.look(body(held, written=xp.written(**of)))).sums is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "on_harm", "asked"), [(1.0, "RollBack", ["journal", "sums"]), (0.0, "RollBack", []), (1.0, "Hold", [])], ids=["dead", "well", "held"]
+)
+async def test_before_every_router_has_the_division_only_harm_asks_for_a_look(bad: float, on_harm: str, asked: list[str]) -> None:
+    """Units meet the arm at those that have it."""
+    of: dict[str, Any] = GUARDED | {"decision": {"onHarm": on_harm}}
+    known = xp.divided(spec=xp.spec(**of))
+    ledger = Ledger(xp.sums(known))
+    stage = Stage(ledger=ledger)
+    stage.counts = xp.counted(v8=bad)
+    found = await stage.look(body(known, written=xp.written(**of)))
+    assert [what for what, *_ in ledger.asked] == asked
+    assert (found.sums is not None) is bool(asked)
+
+
+def _harmful(known: ExperimentStatus) -> ExperimentStatus:
+    return known.model_copy(update={"arms": tuple(arm.model_copy(update={"verdict": "Harmful"}) for arm in known.arms)})
 
 
 @pytest.mark.parametrize(("interval_s", "again_s"), [(30, 5.0), (3_600, 5.0), (2, 2.0)])

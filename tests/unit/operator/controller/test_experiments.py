@@ -63,7 +63,8 @@ class World:
         self.told: list[str] = []
         self.status_refused: Exception | None = None
         self.memories = Memories()
-        meters = metrics.Metrics.on(CollectorRegistry())
+        self.registry = CollectorRegistry()
+        meters = metrics.Metrics.on(self.registry)
         self.keys: queue.WorkQueue[store.Key] = queue.WorkQueue(name="test", meters=meters)
         self.objects = store.Store()
         self.objects.put(self.body)
@@ -111,6 +112,13 @@ class World:
 
     async def one_pass(self) -> None:
         await self.worker._one(KEY)
+
+    def counted(self, name: str) -> dict[str, float]:
+        """Of a counter with one label: what is not 0."""
+        (family,) = (family for family in self.registry.collect() if family.name == name)
+        return {
+            value: sample.value for sample in family.samples if sample.name == f"{name}_total" and sample.value for value in sample.labels.values()
+        }
 
     async def gone(self) -> None:
         self.objects.remove(self.body)
@@ -249,6 +257,17 @@ async def test_a_harmful_arm_is_stopped_though_the_ledger_refuses_the_look(arms:
     assert told.look is None
 
 
+async def test_a_harmful_arm_is_stopped_though_the_ledger_refuses_what_it_is_told_of_the_experiment() -> None:
+    known = xp.begun()
+    world = World(xp.observed(known, sums=xp.sums(known, units=40_000, rates={"v8": 0.0})))
+    world.ledger.refuses["register"] = errors.LedgerError("The ledger refuses PUT with 400: this is no definition of an experiment.")
+    await world.one_pass()
+    (told,) = world.statuses
+    assert (told.decision and told.decision.action, told.traffic, told.look) == ("RollBack", None, None)
+    recorded = next(each for each in told.conditions if each.type == conditions.RECORDED)
+    assert (recorded.reason, recorded.message) == (conditions.LEDGER_UNAVAILABLE, str(world.ledger.refuses["register"]))
+
+
 @pytest.mark.parametrize("error", [errors.Conflict("edited"), errors.Unavailable("away"), TimeoutError()])
 async def test_a_look_whose_status_could_not_be_written_is_taken_again_at_once(error: Exception) -> None:
     world = World(looking())
@@ -262,6 +281,30 @@ async def test_a_look_whose_status_could_not_be_written_is_taken_again_at_once(e
     await world.one_pass()
     assert [look["sequence"] for look in world.ledger.looks] == [1], "it is kept already"
     assert [told.look and told.look.sequence for told in world.statuses] == [1]
+
+
+@pytest.mark.parametrize(
+    ("edited", "written"),
+    [
+        ({"metadata": {"generation": 2}}, 0),
+        ({"status": {"verdict": "Pending", "reason": "of another operator"}}, 0),
+        ({"metadata": {"labels": {"team": "search"}}}, 1),
+    ],
+    ids=["its spec", "its status", "a label"],
+)
+async def test_what_was_edited_while_it_was_looked_at_gets_no_status_of_before(edited: dict[str, Any], written: int) -> None:
+    """The first step of arms that are not those of the spec any more would make the spec immutable with them."""
+    world = World(xp.observed(xp.divided()))
+    later = world.body
+    later["metadata"] |= {"resourceVersion": "7"} | edited.get("metadata", {})
+
+    async def observing(body: Any) -> Observed:
+        world.objects.put({**later, **({"status": edited["status"]} if "status" in edited else {})})
+        return world.seen
+
+    world.observe = observing  # type: ignore[method-assign]
+    await world.one_pass()
+    assert (len(world.statuses), world.keys.failures(KEY)) == (written, 1 - written)
 
 
 async def test_a_pass_that_goes_well_leaves_the_time_of_the_look_alone() -> None:
@@ -283,6 +326,20 @@ async def test_an_experiment_that_is_over_ends_at_the_ledger_before_its_status_s
     await world.one_pass()
     assert world.statuses[-1].decision
     assert not world.statuses[-1].decision.done
+
+
+async def test_one_that_ended_while_the_ledger_was_away_is_ready_once_the_ledger_has_its_end() -> None:
+    known = xp.begun()
+    world = World(xp.observed(known, sums=xp.sums(known, units=40_000, rates={"v8": 0.0})))
+    world.ledger.refuses["append"] = AWAY
+    await world.one_pass()
+    world.seen = xp.observed(world.statuses[-1])
+    for _ in range(2):
+        await world.one_pass()
+        told = {each.type: (each.status, each.reason) for each in world.statuses[-1].conditions}
+        assert told[conditions.RECORDED] == ("True", conditions.LEDGER_ANSWERS)
+        assert told[conditions.READY] == ("True", conditions.CONCLUDED)
+        world.seen = xp.observed(world.statuses[-1])
 
 
 async def test_what_vanished_ends_at_the_ledger_until_it_has() -> None:
@@ -320,3 +377,60 @@ async def test_without_a_ledger_the_status_says_so_and_nobody_is_asked() -> None
 )
 def test_the_target_of_a_body(body: dict[str, Any], expected: tuple[str, str] | None) -> None:
     assert experiments.target_key(body) == expected
+
+
+LOOKS, DECISIONS = "slipway_experiment_looks", "slipway_experiment_decisions"
+
+
+async def test_looks_are_counted_by_what_the_ledger_made_of_them() -> None:
+    world = World(looking())
+    await world.one_pass()
+    assert world.counted(LOOKS) == {"kept": 1}
+
+    known = world.statuses[0]
+    world.seen = xp.observed(known, sums=xp.sums(known, units=520, now=builders.at(40)), journal=world.kept.journal, now=builders.at(40))
+    await world.one_pass()
+    assert world.counted(LOOKS) == {"kept": 1, "unchanged": 1}
+
+    world.seen = xp.observed(known, trouble="It does not answer.")
+    await world.one_pass()
+    assert world.counted(LOOKS) == {"kept": 1, "unchanged": 1, "failed": 1}
+
+
+async def test_a_look_that_the_ledger_does_not_take_is_counted_as_failed_and_not_carried_out() -> None:
+    world = World(looking())
+    world.ledger.refuses["append"] = AWAY
+    await world.one_pass()
+    assert world.counted(LOOKS) == {"failed": 1}
+    assert world.kept.carried_out_at is None
+
+
+async def test_a_pass_without_a_look_leaves_the_time_of_the_last_one() -> None:
+    world = World(looking())
+    await world.one_pass()
+    assert world.kept.carried_out_at is not None
+    world.kept.carried_out_at = 7.0
+    world.seen = xp.observed(world.statuses[0], trouble="It does not answer.")
+    await world.one_pass()
+    assert world.kept.carried_out_at == 7.0
+
+
+async def test_a_decision_is_counted_when_the_status_has_it() -> None:
+    world = World(xp.observed(xp.begun(), command="rollback"))
+    world.status_refused = errors.NotLeading("Another operator leads.")
+    await world.one_pass()
+    assert world.counted(DECISIONS) == {}
+
+    world.status_refused = None
+    await world.one_pass()
+    assert world.counted(DECISIONS) == {"RollBack": 1}
+
+
+def test_looks_and_decisions_are_told_of_before_there_are_any() -> None:
+    world = World(starting())
+
+    for name, label, values in (
+        (LOOKS, "result", ("kept", "unchanged", "failed")),
+        (DECISIONS, "action", ("Promote", "RollBack", "KeepControl", "StopArm")),
+    ):
+        assert [world.registry.get_sample_value(f"{name}_total", {label: value}) for value in values] == [0] * len(values)

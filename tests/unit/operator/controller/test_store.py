@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from slipway_operator.controller.store import Store
+from slipway_operator.controller.store import _REMOVED, Store
 
 
 def obj(version: int, *, uid: str = "a", **metadata: Any) -> dict[str, Any]:
@@ -41,6 +41,26 @@ def test_a_late_deletion_does_not_take_the_new_object_of_that_name() -> None:
     assert store.keys() == (("shop", "digits"),)
     store.remove(obj(6, uid="b"))
     assert (store.keys(), store.get(("shop", "digits"))) == ((), None)
+
+
+def test_an_answer_that_comes_after_the_deletion_brings_nothing_back() -> None:
+    """Of a write, or a read, that was answered before the object was deleted, and heard of after the watch had told that."""
+    store = Store()
+    store.put(obj(5))
+
+    store.remove(obj(6))
+
+    assert (store.put(obj(5)), store.put(obj(6)), store.keys(), store.count("shop")) == (False, False, (), 0)
+    assert store.put(obj(7, uid="b")), "another one of that name"
+
+
+def test_no_more_deletions_are_remembered_than_answers_are_under_way() -> None:
+    store = Store()
+    for number in range(3 * _REMOVED):
+        store.remove(obj(number, uid=f"{number}"))
+
+    assert len(store._removed) == _REMOVED
+    assert not store.put(obj(1, uid=f"{3 * _REMOVED - 1}"))
 
 
 def test_managed_fields_are_not_kept() -> None:

@@ -96,6 +96,18 @@ async def test_a_deleted_experiment_wakes_who_waited_for_it() -> None:
     assert told.experiments.get(("shop", "runs")) is None
 
 
+async def test_an_experiment_that_went_unheard_of_wakes_its_namespace() -> None:
+    told = operator()
+    app.notice(told, heard("ADDED", "a"))
+    app.notice_experiment(told, heard_experiment("ADDED", "waits"))
+    await asked(told.experiment_keys)
+    await asked(told.keys)
+    app.ask_without(told, "shop")
+    assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"waits"}, {"a"})
+    app.ask_without(told, "elsewhere")
+    assert (await asked(told.experiment_keys), await asked(told.keys)) == (set(), set())
+
+
 async def test_a_list_that_brings_no_news_asks_for_nothing() -> None:
     told = operator()
     app.notice_experiment(told, heard_experiment("ADDED", "runs"))

@@ -186,6 +186,35 @@ def test_of_two_experiments_each_has_its_turn_and_one_promotion_follows(seed: in
     _at_rest(market, *entries.values())
 
 
+@pytest.mark.parametrize(("command", "stable"), [("promote v9", xp.V9.name), ("rollback", xp.CONTROL.name)])
+def test_a_suspended_experiment_ends_by_what_somebody_says(command: str, stable: str) -> None:
+    """By the user's word: v9 is the worse one."""
+    market = lives.opened(replicas={"min": 2})
+    entry = market.experiment("x9", written(arms=("v9",), analysis={"maxDurationSeconds": 2_000_000}))
+    for _ in range(30):
+        market.target_pass()
+        for router in lives.ROUTERS:
+            market.follow(router)
+        market.experiment_pass(entry, looks_too=False)
+        entry.seen = len(entry.versions) - 1
+        market.pass_time(1)
+    assert entry.status.started_at
+    entry.suspend(True)
+    market.settle()
+    assert entry.status.decision is None
+
+    entry.command = command
+    market.settle()
+
+    decision = entry.status.decision
+    assert decision
+    assert (decision.done, market.stables[-1], market.ledger[f"shop/{entry.status.ledger_name}"].ended) == (True, stable, True)
+    for table in market.tables.values():
+        assert table
+        assert table.division.split.allocation == lives.everything(stable)
+    _at_rest(market, entry)
+
+
 def _at_rest(market: Market, *entries: Entry) -> None:
     """Another pass, much later, by an operator that remembers nothing, writes nothing."""
     before = (market.status, dict(market.children), [entry.status for entry in entries], [len(kept.looks) for kept in market.ledger.values()])

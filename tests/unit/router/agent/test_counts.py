@@ -251,9 +251,9 @@ def test_an_hour_of_a_busy_model_is_answered_in_a_moment() -> None:
         counts.add(request(block=BLOCK + block, bucket=(block + bin_) % 64, bin_=bin_, revision=revision, n=10))
 
     def once() -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         _COMPACT.encode(counts.answer("ranker", 7, edges={"a": 160, "c": 162}))
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     assert min(once() for _ in range(20)) < 0.002
 

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from slipway_box import ports
 from slipway_testing.fake_nginx import FakeNginx, eventually, routes_json
 
 INFERENCE = Path(__file__).parents[4] / "inference"
@@ -109,9 +110,10 @@ def resident_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-async def test_a_hundred_models_with_traffic_and_their_exposures_fit_into_its_memory(tmp_path: Path, unused_tcp_port: int) -> None:
+async def test_a_hundred_models_with_traffic_and_their_exposures_fit_into_its_memory(tmp_path: Path) -> None:
     nginx = FakeNginx(tmp_path / "nginx.sock")
-    async with agent(tmp_path, nginx, SLIPWAY_AGENT_PORT=str(unused_tcp_port)) as process:
+    (port,) = ports.free(1)
+    async with agent(tmp_path, nginx, SLIPWAY_AGENT_PORT=str(port)) as process:
         await eventually(lambda: len(nginx.routes) == MODELS)
         assert nginx.pods["m7-0a1b2c3d"] == [f"10.88.0.{k}" for k in range(8)]
         for answer in taken():
@@ -120,7 +122,7 @@ async def test_a_hundred_models_with_traffic_and_their_exposures_fit_into_its_me
         takes = nginx.takes
         await eventually(lambda: nginx.takes > takes)  # it has added up what it took before
         async with aiohttp.ClientSession() as session:
-            url = f"http://127.0.0.1:{unused_tcp_port}"
+            url = f"http://127.0.0.1:{port}"
             async with session.get(f"{url}/v1/counts?model=m7&epoch=7") as counts:
                 blocks = (await counts.json())["revisions"]["m7-0a1b2c3d"]["blocks"]
             async with session.get(f"{url}/metrics") as metrics:

@@ -9,7 +9,8 @@ import pytest
 
 from slipway_router.agent import credentials, settings
 from slipway_router.agent.credentials import Bearer, Credentials, CredentialsError
-from slipway_router.agent.settings import Settings, SettingsError
+from slipway_router.agent.settings import Settings
+from slipway_service.variables import SettingsError
 
 NEEDED = {"SLIPWAY_ROUTER_NAME": "slipway-router"}
 

@@ -94,6 +94,21 @@ def test_simpson_is_told_on_the_page(pages: Callable[[str], Page]) -> None:
     assert "The ramp would have deceived" not in pages("alike").text
 
 
+def test_numbers_stay_with_what_they_are_per_cent_or_points_of(pages: Callable[[str], Page]) -> None:
+    texts = [text for text in pages("win").texts if "%" in text or "points" in text]
+    assert any("\u00a0%" in text for text in texts)
+    assert not any(re.search(r"[0-9] (%|points)", text) for text in texts)
+
+
+def test_many_strata_are_folded_and_few_are_not(pages: Callable[[str], Page]) -> None:
+    assert [pages(story).text.count("strata in numbers") for story in ("bandit", "win")] == [1, 0]
+
+
+def test_where_no_window_is_over_there_is_no_p_of_the_primary(pages: Callable[[str], Page]) -> None:
+    """Harm by outcomes to date beside "p of no effect: 1" would seem to contradict itself."""
+    assert ["Always-valid p" in pages(story).text for story in ("harm", "win")] == [False, True]
+
+
 def test_names_cannot_become_tags(bodies: Callable[[str], list[dict[str, Any]]]) -> None:
     """YAML and JSON can say anything; the ledger's rules are not trusted here."""
     evil = '<script>alert("1")</script><b onclick=x>&amp;\'"'

@@ -34,8 +34,8 @@ class Server:
         if self.answers.get(bare):
             return self.answers[bare].pop(0)
         if bare in (LOOKS, PROXY + LOOKS):
-            after = int(query.removeprefix("after="))
-            return 200, {}, {"looks": self.looks[after : after + 100], "last": len(self.looks)}
+            after, limit = (int(part.partition("=")[2]) for part in query.split("&"))
+            return 200, {}, {"looks": self.looks[after : after + limit], "last": len(self.looks)}
         if bare == OBJECT:
             metadata = {"name": "ranker-v8", "namespace": "shop", "uid": UID}
             return 200, {}, {"apiVersion": "slipway.dev/v1alpha1", "kind": "Experiment", "metadata": metadata, "spec": {}}
@@ -114,7 +114,7 @@ def test_through_the_api_server(run: Any, server: Server, kubeconfig: str) -> No
     assert made["kind"] == "TokenRequest"
     assert made["spec"] == {"audiences": ["slipway-ledger"], "expirationSeconds": 600}
     read = [asked for asked in server.asked if asked[1].startswith(PROXY)]
-    assert [path for _, path, _, _ in read] == [f"{PROXY}{LOOKS}?after={after}" for after in (0, 100, 200)]
+    assert [path for _, path, _, _ in read] == [f"{PROXY}{LOOKS}?after={after}&limit=100" for after in (0, 100, 200)]
     assert {(headers["authorization"], headers["x-slipway-authorization"]) for _, _, headers, _ in read} == {
         ("Bearer token-of-the-cluster", "Bearer token-of-the-ledger")
     }
@@ -134,7 +134,7 @@ def test_the_environment_says_where_the_ledger_is(
     monkeypatch.setenv("SLIPWAY_LEDGER_TOKEN_FILE", token_file)
     status, out, _ = run("looks", "ranker-v8", "--kubeconfig", kubeconfig)
     assert (status, _written(out)) == (0, server.looks)
-    assert [path for _, path, _, _ in server.asked] == [OBJECT, *(f"{LOOKS}?after={after}" for after in (0, 100, 200))]
+    assert [path for _, path, _, _ in server.asked] == [OBJECT, *(f"{LOOKS}?after={after}&limit=100" for after in (0, 100, 200))]
 
 
 def test_a_busy_ledger_is_waited_for(run: Any, server: Server, token_file: str) -> None:
@@ -153,7 +153,7 @@ def test_a_busy_ledger_is_waited_for(run: Any, server: Server, token_file: str) 
         ((403, {}, {"error": "not here", "reason": "role"}), "answers 403: not here; the token needs the role reader in that namespace"),
         ((404, {}, {"error": "no such experiment", "reason": "experiment"}), "answers 404: no such experiment; it has not begun"),
         ((500, {}, "oh"), "answers 500: oh; try again; the ledger's log says more"),
-        ((200, {}, {"items": []}), "answers 200: {'items': []}; try again"),
+        ((200, {}, {"items": []}), 'answers 200: {"items": []}; try again'),
         ((200, {}, "no JSON"), "answers 200: no JSON; try again"),
         ((200, {}, {"looks": [], "last": 0}), "the ledger's shop/ranker-v8-1a2b3c4d holds no look: "),
         ((200, {}, {"looks": [{"sequence": 1}], "last": 1}), "a look of shop/ranker-v8-1a2b3c4d is no look: it lacks at, version"),

@@ -106,6 +106,47 @@ def test_an_arm_without_pods_waits_with_its_share() -> None:
     assert shares(found) == pytest.approx({"control": 1 / 3, "v8": 1 / 3, "waiting": 1 / 3}, abs=2e-4)
 
 
+def test_an_arm_that_has_its_pods_again_has_its_share_and_its_units_again() -> None:
+    of = spec(arms=("v8", "v9"), bandit={"stepPercent": 15, "floorPercent": 5}, decision={"onHarm": "Hold", "onWin": "KeepControl"})
+    known = xp.status(looked(xp.begun(spec=of), of, rates={"v9": 0.12}))
+    assert shares(known)["v9"] > 0.4
+    lost = xp.status(plans.plan(xp.observed(known, spec=of, target=xp.target(xp.split(known), pods={"v9": 0}), now=builders.at(HOUR))))
+    back = xp.status(plans.plan(xp.observed(lost, spec=of, now=builders.at(HOUR))))
+    assert back.traffic
+    assert known.traffic
+    assert (back.traffic.slots, back.traffic.stratum) == (known.traffic.slots, known.traffic.stratum + 2)
+
+
+def numbered(known: ExperimentStatus, stratum: int) -> ExperimentStatus:
+    """As if there had been as many strata."""
+    traffic, (first, *_) = known.traffic, known.strata
+    assert traffic
+    strata = tuple(first.model_copy(update={"name": str(number)}) for number in range(1, stratum + 1))
+    return known.model_copy(update={"traffic": traffic.model_copy(update={"stratum": stratum}), "strata": strata})
+
+
+def test_a_bandit_with_as_many_updates_as_there_may_be_has_strata_for_pods_that_go_and_come_to_its_end() -> None:
+    """Ninety updates of a minute and some strata more, which are there after every update; and no arm is taken out that could not be let in again."""
+    of = spec(arms=("v8", "v9"), bandit={"updateSeconds": 60}, analysis={"maxDurationSeconds": 5_400})
+    for updates in (0, 10, 45, 89):
+        known, now = numbered(xp.begun(spec=of), 1 + updates), builders.at(60 * updates)
+        lost = xp.status(plans.plan(xp.observed(known, spec=of, target=xp.target(xp.split(known), pods={"v9": 0}), now=now)))
+        assert shares(lost)["waiting"] == pytest.approx(1 / 3, abs=2e-4)
+        back = xp.status(plans.plan(xp.observed(lost, spec=of, now=now)))
+        assert shares(back) == shares(known)
+
+
+def test_strata_that_pods_may_not_have_are_left_for_updates_and_for_arms_that_are_stopped() -> None:
+    of = spec(arms=("v8", "v9"), bandit={"updateSeconds": 60, "floorPercent": 5}, analysis={"maxDurationSeconds": 5_400})
+    known = numbered(xp.begun(spec=of), 7)
+    kept = xp.status(plans.plan(xp.observed(known, spec=of, target=xp.target(xp.split(known), pods={"v9": 0}))))
+    assert shares(kept) == shares(known)
+    last = numbered(xp.begun(spec=of), 97)
+    assert shares(xp.status(looked(last, of, rates={"v8": 0.12}))) == shares(last)
+    stopped = xp.status(looked(last, of, rates={"v9": 0.02}, units=30_000))
+    assert (len(stopped.strata), [arm.name for arm in stopped.arms if arm.stopped]) == (98, ["v9"])
+
+
 def test_seen_in_two_arms_is_what_a_bandit_does_and_no_broken_join() -> None:
     of = spec(bandit={"floorPercent": 5})
     known = xp.begun(spec=of)

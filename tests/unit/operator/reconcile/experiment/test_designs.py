@@ -1,5 +1,6 @@
 """What an experiment settles once, what it has the ledger measure, and what a look is taken by."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -69,6 +70,29 @@ def test_a_cap_goes_to_the_ledger_once_it_is_known() -> None:
     assert found["revenue"].cap == "99.5"
     assert designs.uncapped(of, found) == ()
     assert designs.definition(of, settled=found)["metrics"][1]["cap"] == 99.5
+
+
+@pytest.mark.parametrize(
+    ("percentile", "cap", "flat"), [(0.0, None, ["revenue"]), (-2.5, None, ["revenue"]), (1e-6, "1e-06", []), (3e12, "1000000000", [])]
+)
+def test_a_cap_that_the_ledger_would_refuse_is_none(percentile: float, cap: str | None, flat: list[str]) -> None:
+    of = spec(REVENUE)
+    found = settled(of, seen(quantiles={"revenue": percentile}))
+    assert found["revenue"].cap == cap
+    assert [metric.name for metric in designs.flat(of, {}, seen(quantiles={"revenue": percentile}))] == flat
+
+
+def test_a_cap_that_nobody_can_tell_yet_is_not_flat() -> None:
+    assert designs.flat(spec(REVENUE), {}, seen()) == ()
+
+
+def test_no_plan_is_for_more_units_than_a_status_can_tell() -> None:
+    tiny = {"minimumEffect": {"absolute": "0.000001"}, "type": "Mean", "baseline": None}
+    of = spec({"name": "refunds", "role": "Guardrail", "type": "Mean", "direction": "Down", "margin": "0.000001"}, primary=tiny)
+    rich = statistics.of_units([(number * 1e6,) for number in range(1_000)])
+    heap = {name: {"control": {"1": rich}, "v8": {"1": rich}} for name in ("conversion", "refunds")}
+    found = settled(of, dataclasses.replace(seen(), open=heap))
+    assert [found[name].planned_units_per_arm for name in heap] == [10**15, 10**15]
 
 
 def test_what_was_settled_is_never_found_again() -> None:
@@ -149,7 +173,25 @@ def test_before_it_is_settled_no_interval_is_within_the_least_effect() -> None:
     assert found.primary.planned_units_per_arm == of.analysis.min_units_per_arm
 
 
-@pytest.mark.parametrize(("arms", "steps", "strata"), [(("v8",), 3, 3), (("v8", "v9", "v10"), 3, 5), (("v8",), 0, 1)])
-def test_strata_are_steps_and_arms_that_may_be_stopped_on_the_way(arms: tuple[str, ...], steps: int, strata: int) -> None:
-    of = spec(arms=arms, ramp=list(xp.RAMP)[:steps] or None)
+@pytest.mark.parametrize(
+    ("arms", "steps", "confirm_s", "strata"), [(("v8",), 3, 0, 3), (("v8", "v9", "v10"), 3, 0, 5), (("v8",), 0, 0, 1), (("v8",), 0, 60, 2)]
+)
+def test_strata_are_steps_a_fresh_estimate_and_arms_that_may_be_stopped_on_the_way(
+    arms: tuple[str, ...], steps: int, confirm_s: int, strata: int
+) -> None:
+    of = spec(arms=arms, ramp=list(xp.RAMP)[:steps] or None, decision={"confirmSeconds": confirm_s})
     assert designs.most_strata(of) == strata
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"ramp": None}, {"arms": ("v8", "v9")}, {"ramp": None, "mode": "Bandit", "bandit": {"updateSeconds": 960}}],
+    ids=["a ramp", "one step", "two arms", "ninety updates"],
+)
+def test_however_often_pods_go_and_come_a_guardrail_of_routers_errs_no_more_than_it_may(changes: dict[str, Any]) -> None:
+    of = spec(xp.ERRORS | {"alpha": "0.02"}, **changes)
+    whole = designs.design(of, {})
+    (metric,) = whole.guardrails
+    spent = [designs.alpha_of_stratum(of, whole, metric, number=number) for number in range(1, 100_001)]
+    assert 0.999 * 0.02 < len(of.treatments) * sum(spent) <= 0.02
+    assert spent == sorted(spent, reverse=True)

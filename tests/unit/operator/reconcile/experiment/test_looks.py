@@ -47,7 +47,7 @@ def test_conversions_that_come_after_a_step_count_for_the_stratum_that_was_seen(
 
 
 def test_of_metrics_that_nobody_reads_to_date_only_closed_windows_are_kept() -> None:
-    """Six arms, twenty metrics and ten strata make 280 kB of both, and the ledger takes 256 KiB."""
+    """Six arms, twenty metrics and ten strata make 280 kB of both."""
     more = [
         xp.CONVERSION | {"name": name, "role": role, "minimumEffect": None, "baseline": None} for name, role in (("a", "Secondary"), ("b", "Observe"))
     ]
@@ -107,6 +107,14 @@ def test_where_less_is_better_the_best_arm_is_the_lowest() -> None:
     assert str(xp.status(made).lift).startswith("v8 -30% (")
 
 
+def test_the_longest_name_of_an_arm_fits_before_its_lift(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "v" + 62 * "8"
+    monkeypatch.setitem(xp.REVISIONS, long, builders.revision(builders.spec(uri=f"pvc://models/digits/{62 * '8'}"), number=8))
+    of = xp.spec(arms=(long, "v9"))
+    made = looked(xp.climbed(3, spec=of), spec=of, rates={"control": 0.0123, long: 0.234, "v9": 0.0123})
+    assert str(xp.status(made).lift).startswith(f"{long} +1")
+
+
 def test_before_anything_is_known_there_is_no_lift() -> None:
     known = xp.begun()
     empty = dataclasses.replace(xp.sums(known), closed={}, open={}, units={})
@@ -144,3 +152,38 @@ def test_a_failure_is_an_event_when_somebody_must_act_and_it_is_news() -> None:
     assert (event.type, event.reason) == ("Warning", conditions.REJECTED)
     after = dataclasses.replace(seen, status=failure.status_after(seen, reason=conditions.REJECTED, message="May not."))
     assert failures.warning(after, reason=conditions.REJECTED, message="May not.") == ()
+
+
+# What asks for a look before its time.
+
+
+GUARDED = xp.spec(arms=("v8", "v9"), metrics=[xp.CONVERSION, xp.ERRORS])
+
+
+@pytest.mark.parametrize(
+    ("counted", "told", "expected"),
+    [
+        ({"v8": 0.0, "v9": 0.0}, {}, False),
+        ({"v8": 1.0, "v9": 0.0}, {}, True),
+        ({"v8": 1.0, "v9": 0.0}, {"v8": "Collecting"}, True),
+        ({"v8": 1.0, "v9": 0.0}, {"v8": "Harmful"}, False),
+        ({"v8": 1.0, "v9": 1.0}, {"v8": "Harmful"}, True),
+        ({}, {}, False),
+    ],
+)
+def test_an_arm_that_crosses_a_guardrail_is_reason_for_a_look_until_one_has_called_it_harmful(
+    counted: dict[str, float], told: dict[str, str], expected: bool
+) -> None:
+    known = xp.begun(spec=GUARDED)
+    arms = tuple(arm.model_copy(update={"verdict": told.get(arm.name)}) for arm in known.arms)
+    known = known.model_copy(update={"arms": arms})
+    seen = xp.observed(known, spec=GUARDED, target=xp.target(xp.split(known), counts=xp.counted(**counted)))
+    assert looks.alarmed(seen, GUARDED) is expected
+
+
+def test_nobody_is_alarmed_by_an_arm_that_was_stopped_or_by_a_target_that_is_not_there() -> None:
+    known = xp.begun(spec=GUARDED)
+    stopped = known.model_copy(update={"arms": tuple(arm.model_copy(update={"stopped": arm.name == "v8"}) for arm in known.arms)})
+    counted = xp.counted(v8=1.0, v9=0.0)
+    assert not looks.alarmed(xp.observed(stopped, spec=GUARDED, target=xp.target(xp.split(known), counts=counted)), GUARDED)
+    assert not looks.alarmed(xp.observed(known, spec=GUARDED, target=None), GUARDED)

@@ -9,8 +9,8 @@ import pytest
 
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus
+from slipway_operator.reconcile.experiment import designs, scenes
 from slipway_operator.reconcile.experiment import plan as plans
-from slipway_operator.reconcile.experiment import scenes
 from slipway_operator.state import revision as revisions
 from slipway_operator.state.experiment import Plan, Rival
 from slipway_operator.state.observed import Failure, Workload
@@ -110,6 +110,30 @@ def test_a_refusal_leaves_what_runs_as_it_is_and_is_told_once() -> None:
     assert (xp.status(made).traffic, xp.status(made).verdict, said(made)) == (running.traffic, running.verdict, ("False", conditions.NO_LEDGER))
     again = plan(xp.status(made), ledger=False)
     assert (again.status, again.events) == (made.status, ())
+
+
+def test_one_that_is_refused_before_it_has_begun_gives_its_turn_back_and_takes_up_no_arm_of_before() -> None:
+    edited: dict[str, Any] = {"spec": xp.spec(arms=("v0",)), "identity": xp.identity(generation=2)}
+    for known in (xp.admitted(), xp.divided()):
+        found = xp.status(plan(known, **edited))
+        assert (found.reason, found.admitted_at, found.target, found.traffic, found.arms) == (conditions.ARM_IS_CONTROL, None, None, None, ())
+
+
+def test_the_target_that_a_turn_was_of_may_be_exchanged_for_one_that_is_not_there_yet() -> None:
+    edited: dict[str, Any] = {"spec": xp.spec(targetRef={"name": "other"}), "identity": xp.identity(generation=2)}
+    waiting = xp.status(plan(xp.admitted(), **edited, target=None))
+    assert (waiting.reason, waiting.admitted_at, waiting.target, waiting.arms) == (conditions.TARGET_MISSING, None, None, ())
+    there = xp.target(Split.whole(xp.V9.name))
+    found = xp.status(plan(waiting, **edited, target=there))
+    assert (found.decision, found.target and found.target.revision) == (None, xp.V9.name)
+
+
+@pytest.mark.parametrize("known", [None, xp.admitted()], ids=["before its turn", "while its arms get pods"])
+def test_what_takes_a_long_sentence_to_tell_fits_into_the_status(known: ExperimentStatus | None) -> None:
+    broken = Workload(settled=True, replicas=1, failures=(Failure(reason=conditions.MODEL_LOAD_FAILED, message=3_000 * "x"),))
+    target = xp.target(workloads={xp.CONTROL.name: builders.running(replicas=4), xp.V8.name: broken})
+    made = plan(known, target=target) if known else plan(spec=None, spec_error=3_000 * "x")
+    assert len(xp.status(made).summary or "") == 1024
 
 
 # Whose turn it is.
@@ -339,6 +363,19 @@ def test_pods_for_the_next_step_are_asked_for_before_it() -> None:
     assert ready.traffic.step == 3
 
 
+def test_a_step_that_waits_for_pods_says_so_until_it_has_them() -> None:
+    known = xp.climbed(2)
+    few = xp.target(xp.split(known), pods={"v8": 1})
+    waiting = looked(known, now=builders.at(60), target=few)
+    told = f"Step 2 of 3: 20 % of the units get v8. The next step waits for pods. Arm v8: 1 of 2 pods of revision {xp.V8.name} are ready."
+    assert (said(waiting), message(waiting)) == (("True", conditions.RUNNING), told)
+    assert (xp.status(waiting).summary or "").endswith("50 % follow when the arms have pods for it.")
+    between_looks = plan(xp.status(waiting), now=builders.at(62), look_in_s=5.0, target=few)
+    assert xp.status(between_looks) == xp.status(waiting)
+    early = looked(known, now=builders.at(59), target=few)
+    assert message(early) == "Step 2 of 3: 20 % of the units get v8."
+
+
 def test_the_last_step_lasts() -> None:
     known = xp.climbed(3)
     made = looked(known, units=2_000, now=builders.at(3_600))
@@ -486,6 +523,21 @@ def test_what_waits_for_somebody_is_said_between_looks_too() -> None:
     held = xp.status(looked(xp.begun(spec=of), spec=of, rates=WORSE))
     made = plan(held, spec=of, look_in_s=10.0, now=builders.at(5))
     assert made.status == held
+
+
+def test_what_is_held_stays_as_it_is_until_somebody_decides() -> None:
+    of = xp.spec(decision={"onHarm": "Hold"})
+    known = xp.begun(spec=of)
+    held = xp.status(looked(known, spec=of, rates=WORSE))
+    unclear = xp.status(looked(held, spec=of, now=builders.at(61)))
+    assert (unclear.verdict, unclear.traffic) == ("Collecting", held.traffic), "the next step would be due"
+    lost = xp.status(plan(unclear, spec=of, target=xp.target(xp.split(unclear), pods={"v8": 0})))
+    back = xp.status(plan(lost, spec=of))
+    begun = xp.status(plan(back, spec=of, now=builders.at(70)))
+    won = looked(begun, spec=of, rates=BETTER, now=builders.at(140))
+    assert (decided(won), said(won, conditions.DECIDED)) == (None, ("False", conditions.HELD))
+    assert message(won, conditions.DECIDED).startswith("Held, because an arm is harmful")
+    assert decided(plan(xp.status(won), spec=of, command="promote v8")) == ("Promote", "v8")
 
 
 # Data that cannot be believed.
@@ -684,6 +736,18 @@ def test_what_follows_without_an_effect_is_said_by_the_spec(decision: dict[str, 
     assert decided(made) == expected
 
 
+def test_control_that_is_written_to_git_meanwhile_takes_nothing_from_a_win() -> None:
+    """It was promoted by the experiment before, and spec.model named the model that served before that."""
+    older = builders.spec(uri="pvc://models/digits/7")
+    begun = xp.climbed(3)
+    assert begun.target
+    behind = begun.model_copy(update={"target": begun.target.model_copy(update={"model_digest": revisions.model_digest(older.model)})})
+    assert decided(looked(behind, rates=BETTER, target=xp.target(xp.split(behind), spec=older))) == ("Promote", "v8")
+    made = looked(behind, rates=BETTER)
+    found = xp.status(made).target
+    assert (decided(made), found and found.model_digest) == (("Promote", "v8"), revisions.model_digest(xp.TARGET_SPEC.model))
+
+
 def test_consent_promotes_an_arm_without_effect() -> None:
     of = xp.spec(decision={"onNoEffect": "Promote", "approval": "Manual"})
     first = looked(xp.climbed(3, spec=of), spec=of, units=40_000)
@@ -734,6 +798,128 @@ def test_a_stopped_arm_is_not_promoted_by_command() -> None:
     of = xp.spec(arms=TWO)
     stopped = xp.status(looked(xp.begun(spec=of), spec=of, units=40_000, rates={"v9": 0.0}))
     assert decided(plan(stopped, spec=of, command="promote v9")) is None
+
+
+QUEUED: dict[str, Any] = {"rivals": (rival(admitted_at="2026-11-24T11:50:00Z"),)}
+SUSPENDED: dict[str, Any] = {"spec": xp.spec(suspend=True)}
+
+
+def given_back() -> ExperimentStatus:
+    """Suspended when routers may have had its first step."""
+    return xp.status(plan(xp.divided(), **SUSPENDED, target=xp.target()))
+
+
+def stopped_for_now() -> ExperimentStatus:
+    """Suspended when it had begun."""
+    return xp.status(plan(xp.begun(), **SUSPENDED, target=xp.target()))
+
+
+NOT_BEGUN = pytest.mark.parametrize(
+    ("known", "changes"),
+    [
+        (ExperimentStatus, QUEUED),
+        (ExperimentStatus, SUSPENDED),
+        (ExperimentStatus, {"target": None}),
+        (ExperimentStatus, {"target": xp.target(told={"observedGeneration": 0})}),
+        (xp.admitted, {}),
+        (xp.admitted, QUEUED),
+        (xp.divided, SUSPENDED),
+        (xp.divided, QUEUED),
+        (given_back, SUSPENDED),
+    ],
+    ids=["queued", "suspended", "no target", "target on its way", "arms start", "gives way", "suspended at once", "gives way at once", "given back"],
+)
+
+
+@NOT_BEGUN
+def test_who_is_rolled_back_before_it_has_begun_is_over(known: Any, changes: dict[str, Any]) -> None:
+    made = plan(known(), command="rollback", **changes)
+    assert (decided(made), xp.status(made).handled) == (("RollBack", None), "rollback")
+    assert said(made, conditions.DECIDED) == ("True", conditions.ARM_ROLLED_BACK)
+    assert message(made, conditions.DECIDED) == "Annotation slipway.dev/experiment asked for it: rollback."
+    after = plan(xp.status(made), command="rollback", **changes | {"target": xp.target()})
+    assert (xp.status(after).verdict, said(after), after.outcome) == ("RolledBack", ("True", conditions.CONCLUDED), Done())
+
+
+def test_who_never_divided_anybody_waits_for_no_router() -> None:
+    of = plan(command="rollback", **QUEUED)
+    after = plan(xp.status(of), command="rollback", target=xp.target(follow=False), **QUEUED)
+    assert (xp.status(after).verdict, after.outcome) == ("RolledBack", Done())
+
+
+@NOT_BEGUN
+def test_nobody_is_promoted_whom_no_unit_has_met(known: Any, changes: dict[str, Any]) -> None:
+    made = plan(known(), command="promote v8", **changes)
+    assert (decided(made), said(made, conditions.DECIDED)) == (None, ("False", conditions.COMMAND_REFUSED))
+    assert message(made, conditions.DECIDED) == (
+        "Annotation slipway.dev/experiment says 'promote v8', which came before any unit had met the arm: it has no pods and nothing speaks for it."
+        " Write its model to spec.model of ModelDeployment digits, or say it again when units are divided ('promote v8 again')."
+    )
+    refusals = [(event.type, event.message) for event in made.events if event.reason == conditions.COMMAND_REFUSED]
+    assert refusals == [("Warning", message(made, conditions.DECIDED))]
+    assert (said(made)[1], xp.status(made).handled) == (said(plan(known(), **changes))[1], "promote v8"), "nothing else is different"
+
+
+@NOT_BEGUN
+def test_a_refusal_stands_as_long_as_its_cause_and_is_told_once(known: Any, changes: dict[str, Any]) -> None:
+    told = xp.status(plan(known(), command="promote v8", **changes))
+    again = plan(told, command="promote v8", **changes)
+    assert (said(again, conditions.DECIDED), conditions.COMMAND_REFUSED in {event.reason for event in again.events}) == (
+        ("False", conditions.COMMAND_REFUSED),
+        False,
+    )
+    made = xp.status(plan(told, **changes))
+    assert conditions.DECIDED not in {each.type for each in made.conditions}
+
+
+def test_what_was_refused_before_it_had_begun_promotes_nobody_afterwards() -> None:
+    begun = xp.begun().model_copy(update={"handled": "promote v8"})
+    made = plan(begun, command="promote v8")
+    assert (decided(made), said(made, conditions.DECIDED)) == (None, ("False", conditions.COMMAND_REFUSED))
+    assert decided(plan(begun, command="promote v8 again")) == ("Promote", "v8")
+    silent = xp.status(plan(xp.status(made)))
+    assert conditions.DECIDED not in {each.type for each in silent.conditions}, "between looks too it is gone with the annotation"
+
+
+def test_an_arm_that_was_put_right_and_has_no_pods_yet_is_not_promoted() -> None:
+    """The division that routers may have is of the model that was named before."""
+    of = xp.spec(arms=("v9",))
+    made = plan(xp.divided(), spec=of, identity=xp.identity(generation=2), command="promote v9")
+    assert (decided(made), said(made, conditions.DECIDED)) == (None, ("False", conditions.COMMAND_REFUSED))
+
+
+@pytest.mark.parametrize(("command", "expected"), [("rollback", ("RollBack", None)), ("promote v8", ("Promote", "v8"))])
+def test_somebody_may_decide_while_it_is_suspended(command: str, expected: tuple[str, str | None]) -> None:
+    made = plan(stopped_for_now(), command=command, target=xp.target(), **SUSPENDED)
+    assert (decided(made), xp.status(made).handled) == (expected, command)
+
+
+def test_a_suspended_experiment_that_is_rolled_back_is_over_and_ends_at_the_ledger() -> None:
+    first = xp.status(plan(stopped_for_now(), command="rollback", target=xp.target(), **SUSPENDED))
+    made = plan(first, command="rollback", target=xp.target(), **SUSPENDED)
+    assert (xp.status(made).verdict, said(made), made.end) == ("RolledBack", ("True", conditions.CONCLUDED), True)
+
+
+@pytest.mark.parametrize("changes", [{"target": None}, QUEUED], ids=["no target", "another has it"])
+def test_a_promotion_waits_for_a_target_that_is_not_there_for_it(changes: dict[str, Any]) -> None:
+    made = plan(xp.begun(), command="promote v8", **changes)
+    assert (decided(made), xp.status(made).handled, conditions.DECIDED in {each.type for each in xp.status(made).conditions}) == (None, None, False)
+    assert decided(plan(xp.status(made), command="promote v8")) == ("Promote", "v8")
+
+
+def test_nobody_is_promoted_over_another_control_while_it_is_suspended() -> None:
+    made = plan(stopped_for_now(), command="promote v8", target=xp.target(selected=xp.V9.name), **SUSPENDED)
+    assert (decided(made), message(made, conditions.DECIDED)) == (
+        ("KeepControl", None),
+        "ModelDeployment digits serves another revision than the control.",
+    )
+
+
+def test_who_is_stopped_is_not_among_those_that_may_be_named() -> None:
+    of = xp.spec(arms=TWO)
+    stopped = xp.status(looked(xp.begun(spec=of), spec=of, units=40_000, rates={"v9": 0.0}))
+    made = plan(stopped, spec=of, command="promote v9")
+    assert message(made, conditions.DECIDED).endswith("which is neither 'promote <arm>' with an arm of v8 nor 'rollback'.")
 
 
 # Suspended.
@@ -856,13 +1042,8 @@ def test_a_spec_that_was_changed_behind_the_server_harms_nobody() -> None:
 # Guardrails that routers count.
 
 
-def counts(requests: int, *, bad: float = 0.0) -> Counts:
-    each, block = requests // 64, requests // 20
-    return Counts(buckets=((each, round(each * bad), 0),) * 64, blocks=dict.fromkeys(range(20), (block, round(block * bad), 0)), latency={})
-
-
-BROKEN = {xp.CONTROL.name: counts(640_000), xp.V8.name: counts(6_400, bad=1.0)}
-SOUND = {xp.CONTROL.name: counts(640_000), xp.V8.name: counts(640_000)}
+BROKEN = xp.counted() | {xp.V8.name: xp.requests(6_400, bad=1.0)}
+SOUND = xp.counted(v8=0.0)
 
 
 def guarded(**decision: str) -> ExperimentSpec:
@@ -884,10 +1065,23 @@ def test_a_guardrail_of_the_routers_acts_while_the_ledger_is_away() -> None:
     assert (decided(made), made.look, said(made, conditions.RECORDED)) == (("RollBack", None), None, ("False", conditions.LEDGER_UNAVAILABLE))
 
 
+@pytest.mark.parametrize("known", [xp.divided, xp.begun])
+@pytest.mark.parametrize("away", [False, True])
+def test_a_router_that_does_not_follow_keeps_no_harmful_arm_where_it_is(known: Any, away: bool) -> None:
+    """Its other routers have the division, and units meet the arm there."""
+    of = guarded()
+    found = known(spec=of)
+    if found.traffic.since:
+        found = found.model_copy(update={"traffic": found.traffic.model_copy(update={"since": None})})
+    seen = {"trouble": "The ledger does not answer."} if away else {"sums": xp.sums(found, units=0)}
+    made = plan(found, spec=of, target=xp.target(xp.split(found), follow=False, counts=BROKEN), **seen)
+    assert (decided(made), made.look is None) == (("RollBack", None), away)
+
+
 def test_an_arm_is_stopped_once_though_its_counts_are_still_there() -> None:
     of = xp.spec(arms=TWO, metrics=[xp.CONVERSION, xp.ERRORS])
     known = xp.begun(spec=of)
-    broken = BROKEN | {xp.V9.name: counts(640_000)}
+    broken = BROKEN | xp.counted(v9=0.0)
     first = xp.status(plan(known, spec=of, trouble="Away.", target=xp.target(xp.split(known), counts=broken)))
     assert [arm.name for arm in first.arms if arm.stopped] == ["v8"]
     begun = xp.status(plan(first, spec=of))
@@ -901,6 +1095,29 @@ def test_without_the_ledger_nothing_else_happens(of: ExperimentSpec, counted: di
     made = plan(known, spec=of, trouble="The ledger does not answer.", target=xp.target(xp.split(known), counts=counted), now=builders.at(3_600))
     assert (decided(made), xp.status(made).traffic) == (None, known.traffic)
     assert said(made) == ("False", conditions.LEDGER_UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    ("of", "look_in_s", "next_s"),
+    [
+        (xp.spec(), 20.0, 20.0),
+        (guarded(), 20.0, scenes.WATCH_S),
+        (guarded(), 0.5, 0.5),
+        (guarded(onHarm="Hold"), 20.0, scenes.WATCH_S),
+    ],
+)
+def test_between_looks_routers_are_read_again_and_again_where_a_guardrail_goes_by_them(of: ExperimentSpec, look_in_s: float, next_s: float) -> None:
+    known = xp.begun(spec=of)
+    made = plan(known, spec=of, look_in_s=look_in_s, target=xp.target(xp.split(known), counts=SOUND))
+    assert (xp.status(made), made.look, made.outcome) == (known, None, Wait(next_s))
+
+
+@pytest.mark.parametrize(("of", "next_s"), [(xp.spec(), 30), (guarded(), scenes.WATCH_S)])
+def test_after_a_look_they_are_read_as_soon(of: ExperimentSpec, next_s: float) -> None:
+    known = xp.begun(spec=of)
+    assert looked(known, spec=of, target=xp.target(xp.split(known), counts=SOUND)).outcome == Wait(next_s)
+    away = plan(known, spec=of, trouble="Away.", target=xp.target(xp.split(known), counts=SOUND))
+    assert away.outcome == Wait(min(next_s, scenes.RETRY_S))
 
 
 def test_a_win_needs_every_guardrail_shown() -> None:
@@ -939,3 +1156,53 @@ def test_the_largest_status_fits_and_is_read_again() -> None:
     assert [len(arm.metrics) for arm in written.arms] == [0, 20, 20, 20, 20, 20]
     assert len(json.dumps(written.model_dump(mode="json", by_alias=True, exclude_none=True), separators=(",", ":"))) < 65_536
     assert len(json.dumps(final.look)) < 262_144
+
+
+@pytest.mark.parametrize(
+    ("changes", "told", "by_hand", "expected"),
+    [
+        ({}, {}, {}, ("RollBack", None)),
+        ({}, {}, {"handled": "promote v7"}, ("RollBack", None)),
+        ({}, {"promoted": promoted()}, {}, ("Promote", "v8")),
+        ({}, {}, {"handled": "promote v8", "proposal": None}, ("Promote", "v8")),
+        ({"decision": {"onHarm": "Hold"}}, {}, {}, ("Promote", "v8")),
+    ],
+    ids=["it waits for pods", "somebody had said another thing", "it serves already", "somebody promoted it", "harm is held"],
+)
+def test_guardrails_of_routers_act_on_a_winner_until_it_takes_over(
+    changes: dict[str, Any], told: dict[str, Any], by_hand: dict[str, Any], expected: Any
+) -> None:
+    of = xp.spec(metrics=[xp.CONVERSION, xp.ERRORS], **changes)
+    known = xp.climbed(3, spec=of)
+    won = xp.status(looked(known, spec=of, rates=BETTER, target=xp.target(xp.split(known), counts=SOUND))).model_copy(update=by_hand)
+    assert decided(plan(won, spec=of, target=xp.target(xp.split(won), counts=SOUND))) == ("Promote", "v8")
+    made = plan(won, spec=of, target=xp.target(xp.split(won), counts=BROKEN, told=told))
+    assert decided(made) == expected
+    if expected[0] == "RollBack":
+        assert xp.status(made).traffic is None
+        assert message(made, conditions.DECIDED) == "Arm v8 won at look 1. Before it took over it crossed guardrail error-rate."
+
+
+def test_harm_takes_a_win_back_though_a_harmful_arm_is_held() -> None:
+    of = xp.spec(decision={"onHarm": "Hold", "confirmSeconds": 600})
+    won = xp.status(looked(xp.climbed(3, spec=of), rates=BETTER, spec=of))
+    afresh = xp.status(plan(won, spec=of, now=builders.at(2)))
+    assert (afresh.proposal and afresh.proposal.arm, afresh.winning_since) == ("v8", "2026-11-24T12:00:01Z")
+    harmful = xp.sums(afresh, rates=WORSE, now=builders.at(100))
+    held = xp.status(plan(afresh, spec=of, sums=harmful, now=builders.at(100)))
+    assert (held.verdict, held.proposal, held.winning_since, held.decision) == ("Harmful", None, None, None)
+    unclear = xp.status(plan(held, spec=of, sums=xp.sums(held, now=builders.at(700)), now=builders.at(700)))
+    assert unclear.decision is None
+
+
+def test_a_metric_that_cannot_be_cut_off_is_told_of_and_holds_nobody_else_up() -> None:
+    revenue = {"name": "revenue", "role": "Secondary", "type": "Mean", "capPercentile": "95"}
+    of = xp.spec(metrics=[xp.CONVERSION, revenue])
+    known = xp.climbed(3, spec=of)
+    units = xp.sums(known).closed["conversion"]
+    seen = {"conversion": xp.sums(known, rates=BETTER).closed["conversion"], "revenue": units}
+    made = looked(known, spec=of, sums=xp.sums(known, closed=seen, open=seen, quantiles={"revenue": 0.0}, now=builders.at(1)))
+    found = xp.status(made)
+    assert decided(made) == ("Promote", "v8")
+    assert made.register == designs.definition(of, settled={})
+    assert "Percentile 95 of revenue is not above 0" in (found.summary or "")
