@@ -691,6 +691,17 @@ def test_whose_win_is_confirmed_is_who_won_first() -> None:
     assert decided(made) == ("Promote", "v8"), "v9 had no fresh estimate"
 
 
+def test_a_model_that_comes_meanwhile_is_told_of_before_anybody_wins() -> None:
+    known = xp.climbed(3)
+    changed = xp.target(xp.split(known), spec=builders.spec(uri="pvc://models/digits/7"))
+    made = looked(known, target=changed)
+    assert (decided(made), message(made)) == (
+        None,
+        "Step 3 of 3: 50 % of the units get v8."
+        " spec.model of ModelDeployment digits was changed meanwhile: it follows when this is over, and no arm is promoted.",
+    )
+
+
 def test_nobody_is_promoted_over_a_model_that_came_meanwhile() -> None:
     known = xp.climbed(3)
     changed = xp.target(xp.split(known), spec=builders.spec(uri="pvc://models/digits/7"))
