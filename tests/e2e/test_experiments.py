@@ -234,10 +234,19 @@ def reader(stage: Stage, tmp_path: Path) -> Callable[[str], str]:
     return types
 
 
+def typed(guide: str, *having: str) -> list[str]:
+    """Of each of these texts, the block of a guide that has it: there is one."""
+    found = pages.commands(layout.REPOSITORY / "docs/guides" / guide)
+    chosen = [[block for block in found if text in block] for text in having]
+    assert [len(blocks) for blocks in chosen] == [1] * len(having)
+    return [blocks[0] for blocks in chosen]
+
+
 def test_what_the_guide_and_the_runbook_type_works_as_it_stands(stage: Stage, control: str, reader: Callable[[str], str]) -> None:
     """On an experiment that is called as theirs: while it runs, when its arm is promoted, when that is undone, and when it is gone."""
-    _, _, look, behind = pages.commands(layout.REPOSITORY / "docs/guides/experiments.md")
-    questions, kept, routers, ledger, arms, undo, forget = pages.commands(layout.REPOSITORY / "docs/guides/experiments-runbook.md")
+    look, behind = typed("experiments.md", "slipway experiment report", "SpecBehind")
+    questions, kept, routers = typed("experiments-runbook.md", "{.status.verdict}", "sums.json", "proxy/metrics")
+    ledger, arms, undo, forget = typed("experiments-runbook.md", "logs slipway-ledger-0", "{range .status.revisions", "'discard 1'", "-X DELETE")
     before = stage.live(TARGET)["status"]["revision"]
     apply(stage, "ranker-v8", arms={"v8": 8}, analysis=ANALYSIS | {"minDurationSeconds": 300})
     started(stage, "ranker-v8")
