@@ -1002,6 +1002,37 @@ def test_an_experiment_at_its_end_is_at_rest() -> None:
     assert (made.status, made.events, made.outcome, made.end) == (done, (), Done(), False)
 
 
+def ended_unhealthy() -> ExperimentStatus:
+    """Exposures of one arm went missing until the time was over."""
+    known = xp.climbed(3)
+    counted = dataclasses.replace(lossy(known), now=builders.at(86_400))
+    return xp.status(plan(known, sums=counted, now=builders.at(86_400)))
+
+
+def test_one_that_ended_with_data_that_cannot_be_believed_needs_nobody_and_still_says_so() -> None:
+    made = plan(ended_unhealthy())
+    for _ in range(2):
+        found = xp.status(made)
+        assert (said(made), said(made, conditions.STALLED)) == (("True", conditions.CONCLUDED), ("False", conditions.SETTLED))
+        assert (found.verdict, found.reason, said(made, conditions.TRUSTED)[0]) == ("Unhealthy", "SampleRatio", "False")
+        made = plan(found)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ledger": False},
+        {"spec": None, "spec_error": "spec.mode: unknown."},
+        {"target": xp.target(routers=None)},
+        {"identity": xp.identity(generation=2), "spec": None, "spec_error": "spec.mode: unknown."},
+    ],
+)
+def test_one_that_is_over_is_ready_whatever_the_operator_could_do_with_its_spec(changes: dict[str, Any]) -> None:
+    done = xp.status(plan(xp.status(looked(xp.begun(), rates=WORSE))))
+    made = plan(done, **changes)
+    assert (said(made), made.outcome, xp.status(made).summary) == (("True", conditions.CONCLUDED), Done(), done.summary)
+
+
 def test_what_was_decided_before_the_first_step_was_live_ends_as_well() -> None:
     won = xp.status(plan(xp.divided(), command="promote v8"))
     target = xp.target(Split.whole(xp.V8.name), told={"promoted": promoted()})
