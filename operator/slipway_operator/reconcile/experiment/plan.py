@@ -5,6 +5,7 @@ and a crash before or after it ends in the same world.
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -32,6 +33,17 @@ from slipway_statistics.adaptive import Moves
 from slipway_statistics.experiment import Design
 
 _NO_TURN: Final[Mapping[str, Any]] = {"admitted_at": None, "target": None, "traffic": None, "arms": ()}
+_NOTHING_SEEN: Final[Mapping[str, Any]] = {
+    "verdict": "Pending",
+    "metrics": (),
+    "units": None,
+    "lift": None,
+    "sample_ratio": None,
+    "look": None,
+    "winning_since": None,
+    "proposal": None,
+}
+"""What a look may have found before every router had the first step, by units of another turn."""
 
 
 def plan(observed: Observed) -> Plan:
@@ -123,9 +135,11 @@ def _admitted(scene: scenes.Scene, target: targets.Observed) -> Plan:
     percent = divisions.first_capacity_percent(spec)
     made = checks.revisions(spec, target, control=control)
     told = failed(conditions.STARTING, "The arms get their pods.")
+    strata = scene.status.strata
     scene = scene.with_status(
+        **_NOTHING_SEEN,
         admitted_at=scene.now,
-        ledger_name=ledger_name(identity.name, identity.uid),
+        ledger_name=ledger_name(identity.name, identity.uid, after=strata[-1].name if strata else None),
         target=ExperimentTarget(
             revision=control.name, model_digest=model_digest(target.spec.model), replicas=target.workload(control.name).replicas or 1
         ),
@@ -152,9 +166,14 @@ def _with_what_git_says(scene: scenes.Scene, target: targets.Observed) -> scenes
     return scene.with_status(target=known.model_copy(update={"model_digest": digest})) if digest == model_digest(control.model) else scene
 
 
-def ledger_name(name: str, uid: str) -> str:
-    """Of an object, in its namespace at the ledger: a namesake that comes later is another experiment."""
-    return f"{name}-{uid[:8]}"
+def ledger_name(name: str, uid: str, *, after: str | None = None) -> str:
+    """Of an object, in its namespace at the ledger: a namesake that comes later is another experiment.
+
+    ``after``: the last stratum of a turn that was given back before it began. Units may have met its arms, which need not be those of the next turn;
+    they count under the name of that one, and the next has another.
+    """
+    digits = uid if after is None else hashlib.sha256(f"{uid}/{after}".encode()).hexdigest()
+    return f"{name}-{digits[:8]}"
 
 
 def _starting(scene: scenes.Scene, target: targets.Observed) -> Plan:

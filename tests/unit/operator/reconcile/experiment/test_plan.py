@@ -933,6 +933,45 @@ def test_a_first_step_that_routers_may_have_had_is_not_numbered_again() -> None:
     assert [(stratum.name, stratum.slots[1].slots) for stratum in again.strata] == [("1", 200), ("2", 1_000)]
 
 
+OTHER_SPECS = pytest.mark.parametrize(
+    "of",
+    [xp.spec(metrics=[xp.CONVERSION | {"windowSeconds": 61}]), xp.spec(arms=("v9",)), xp.spec(arms=TWO)],
+    ids=["another metric", "another arm", "one more arm"],
+)
+
+
+@OTHER_SPECS
+def test_what_is_changed_when_units_may_have_met_an_arm_is_another_experiment_at_the_ledger(of: ExperimentSpec) -> None:
+    """Its exposures are of the arms and metrics of before: the ledger takes no other definition of that name, and the next must not have them."""
+    first = xp.divided()
+    changed = xp.identity(generation=2)
+    again = xp.status(plan(first, spec=of, identity=changed))
+    assert again.ledger_name != first.ledger_name
+    assert re.fullmatch(r"digits-v8-[0-9a-f]{8}", str(again.ledger_name))
+    assert xp.status(plan(first, spec=of, identity=changed)) == again, "a pass that is done twice comes to the same name"
+    divided = xp.status(plan(again, spec=of, identity=changed))
+    assert (divided.ledger_name, divided.traffic and divided.traffic.stratum) == (again.ledger_name, 2)
+    begun = xp.status(plan(divided, spec=of, identity=changed))
+    found = xp.status(looked(begun, spec=of, identity=changed))
+    assert (begun.started_at is not None, found.verdict, found.sample_ratio and found.sample_ratio.summary) == (True, "Collecting", "OK")
+
+
+def test_what_is_changed_before_anybody_was_divided_keeps_its_name() -> None:
+    first = xp.admitted()
+    again = xp.status(plan(first, spec=xp.spec(arms=("v9",)), identity=xp.identity(generation=2)))
+    assert (again.ledger_name, again.arms[1].name) == (first.ledger_name, "v9")
+
+
+def test_nothing_that_was_found_of_units_of_a_turn_before_is_known_in_the_next() -> None:
+    """A look before the first step is live comes of harm that routers see."""
+    known = xp.divided(spec=guarded(onHarm="Hold"))
+    target = xp.target(xp.split(known), follow=False, counts=xp.counted(v8=0.05))
+    seen = xp.status(plan(known, spec=guarded(onHarm="Hold"), target=target, sums=xp.sums(known)))
+    assert (seen.verdict, seen.started_at, bool(seen.metrics), bool(seen.units)) == ("Harmful", None, True, True)
+    again = xp.status(plan(seen, identity=xp.identity(generation=2)))
+    assert (again.verdict, again.metrics, again.units, again.lift, again.sample_ratio) == ("Pending", (), None, None, None)
+
+
 def test_a_suspended_experiment_goes_on_with_the_same_division() -> None:
     known = xp.climbed(2)
     stopped = xp.status(plan(known, spec=xp.spec(suspend=True), target=xp.target()))
