@@ -162,6 +162,12 @@ _REFUSED: Final = (
     _refused("a win rolls back", "spec.decision.onWin", valid(decision={"onWin": "RollBack"})),
     _refused("harm is promoted", "spec.decision.onHarm", valid(decision={"onHarm": "Promote"})),
     _refused("approval is by majority", "spec.decision.approval", valid(decision={"approval": "Majority"})),
+    _refused("a win is confirmed by units whose window is not over", "spec.decision", valid(decision={"confirmSeconds": 86_400})),
+    _refused(
+        "a win is confirmed before a window of its own is over",
+        "spec.decision",
+        valid(metrics=primary(windowSeconds=3600), decision={"confirmSeconds": 3600}),
+    ),
     _refused("shares follow rewards in a test", "spec.mode", valid(bandit={})),
     _refused("a bandit has a ramp", "spec.mode", bandit(ramp=[{"percent": 2}])),
     _refused("a bandit confirms", "spec.mode", bandit(decision={"confirmSeconds": 60})),
@@ -197,6 +203,10 @@ ACCEPTED: Final = {
     "a ratio that is the primary": valid(metrics=primary(type="Ratio", denominator="impressions")),
     "an outcome as guardrail": valid(metrics=beside(role="Guardrail", direction="Down", margin="0.5", alpha="0.001")),
     "guardrails of routers": valid(metrics=[PRIMARY, ERRORS | {"alpha": "0.01"}, LATENCY]),
+    "a win that is confirmed by units of a second": valid(decision={"confirmSeconds": 86_401}),
+    "a win that is confirmed while a guardrail's windows are open": valid(
+        metrics=[metric(PRIMARY, windowSeconds=60), *beside(role="Guardrail", margin="0.5")[1:]], decision={"confirmSeconds": 61}
+    ),
     "as long at least as at most": valid(analysis={"minDurationSeconds": 99, "maxDurationSeconds": 99}),
     "a bandit of defaults": bandit(),
     "a bandit whose floors are all there is": bandit(
@@ -234,7 +244,7 @@ ACCEPTED: Final = {
             "onNoEffect": "Promote",
             "onInconclusive": "Hold",
             "approval": "Manual",
-            "confirmSeconds": 60,
+            "confirmSeconds": 7200,
         },
         suspend=True,
     ),

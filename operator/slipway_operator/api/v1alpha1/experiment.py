@@ -128,8 +128,7 @@ Role = Literal["Primary", "Secondary", "Guardrail", "Observe"]
 _RATIO = "a metric has a denominator exactly when its type is Ratio, and it is not the metric itself"
 _PRIMARY = "the metric of role Primary needs minimumEffect, and no other has one; baseline is for a primary that is a Proportion"
 _REACHABLE = (
-    "the least effect on a Proportion must be below 1: absolute, or baseline times relativePercent; shares differ by no more, and nothing would ever be"
-    " won"
+    "the least effect on a Proportion must be below 1: absolute, or baseline times relativePercent; shares differ by no more, and nothing is ever won"
 )
 _GUARDRAIL = "a metric of role Guardrail needs exactly one of margin and marginPercent, and no other has margin, marginPercent or alpha"
 _ROUTER = (
@@ -339,7 +338,7 @@ class Decision(Model):
         ge=0,
         le=7_776_000,
         description="How long a winner keeps its share before it is promoted, so that its effect is estimated afresh, by units that had no part in"
-        " calling it the winner. 0: not at all.",
+        " calling it the winner: more than the primary's windowSeconds. 0: not at all.",
     )
 
 
@@ -369,6 +368,7 @@ _BANDIT = "spec.bandit belongs to mode Bandit, whose primary is a Proportion or 
 _BANDIT_FLOORS = "bandit.floorPercent times the number of arms must not be over 100"
 _BANDIT_UPDATES = "maxDurationSeconds is more than 90 times bandit.updateSeconds: update less often, or end earlier"
 _MOST_UPDATES = 90
+_CONFIRMED = "confirmSeconds must be 0, or more than the primary's windowSeconds (by default 86400): the estimate is of units whose window is over"
 
 
 class ExperimentSpec(Model):
@@ -416,6 +416,12 @@ class ExperimentSpec(Model):
         shares = [step.percent for step in self.ramp]
         if shares != sorted(set(shares)):
             raise ValueError(_RAMP_RISES)
+        return self
+
+    @model_validator(mode="after")
+    def _fresh_units_are_seen(self) -> Self:
+        if self.mode == "Test" and 0 < self.decision.confirm_seconds <= self.primary.window_s:
+            raise ValueError(_CONFIRMED)
         return self
 
     @model_validator(mode="after")
@@ -487,6 +493,15 @@ SPEC_RULES = all_of(
             _BANDIT_UPDATES,
         ),
         field=".mode",
+    ),
+    rules(
+        (
+            f"({_BANDIT_IS}) || !has(self.decision) || !has(self.decision.confirmSeconds) || self.decision.confirmSeconds == 0"
+            " || self.metrics.all(metric, metric.role != 'Primary'"
+            " || self.decision.confirmSeconds > (has(metric.windowSeconds) ? metric.windowSeconds : 86400))",
+            _CONFIRMED,
+        ),
+        field=".decision",
     ),
 )
 

@@ -650,7 +650,7 @@ def test_consent_to_one_arm_is_none_to_another() -> None:
 
 
 def test_a_proposed_arm_that_turns_out_harmful_is_proposed_no_longer() -> None:
-    of = xp.spec(arms=TWO, decision={"approval": "Manual", "confirmSeconds": 60})
+    of = xp.spec(arms=TWO, decision={"approval": "Manual", "confirmSeconds": 61})
     first = xp.status(looked(xp.climbed(3, spec=of), spec=of, units=40_000, rates={"v8": 0.13}))
     assert (first.proposal is not None, first.winning_since) == (True, "2026-11-24T12:00:01Z")
     begun = xp.status(plan(first, spec=of))
