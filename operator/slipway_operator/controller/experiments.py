@@ -90,6 +90,9 @@ class Worker(Passes[Observed]):
             await self._leave(key, observed, name)
             if planned.register is not None:
                 await self._register(key, observed, name, planned.register)
+            if planned.look is not None and status.proposal is not None and status.proposal.sequence == planned.look["sequence"]:
+                # Whoever consents reads this look: it is kept, though one whose status could not be written may have said the same.
+                self._memories.of(observed.identity.uid).fingerprint = None
             sequence = await self._append(observed, name, planned.look) if planned.look is not None else 0
         except errors.LedgerError as error:
             if not _takes_units_away(observed.status, status):

@@ -312,6 +312,23 @@ async def test_a_look_whose_status_could_not_be_written_is_taken_again_at_once(e
     assert [told.look and told.look.sequence for told in world.statuses] == [1]
 
 
+async def test_a_proposal_names_a_look_that_is_kept_though_the_status_of_the_first_could_not_be_written() -> None:
+    of = xp.spec(decision={"approval": "Manual"})
+    known = xp.climbed(3, spec=of)
+    won: dict[str, Any] = {"spec": of, "sums": xp.sums(known, rates={"v8": 0.12})}
+    world = World(xp.observed(known, **won))
+    world.status_refused = errors.Unavailable("away")
+    await world.one_pass()
+    world.status_refused = None
+    for _ in range(2):
+        world.seen = xp.observed(world.statuses[-1] if world.statuses else known, **won, journal=world.kept.journal)
+        await world.one_pass()
+    proposed, look = world.statuses[-1].proposal, world.statuses[-1].look
+    assert proposed
+    assert look
+    assert (proposed.sequence, look.sequence, [kept["sequence"] for kept in world.ledger.looks]) == (2, 2, [1, 2])
+
+
 @pytest.mark.parametrize(
     ("edited", "written"),
     [
