@@ -282,8 +282,9 @@ QUEUED = false("Admitted", "Queued")
         ({series("condition", experiment="v7", condition="Admitted", status="True", reason="Dividing"): "1x200"}, False),
         ({false("Trusted", "SampleRatioMismatch", experiment="v7", model="other"): "1x200"}, False),
         ({false("Admitted", "Queued", experiment="v7"): "1x200"}, False),
+        ({false("Decided", "CommandRefused", experiment="v7"): "1x200"}, False),
     ],
-    ids=["not to be believed", "held", "suspended amid it", "suspended before it began", "running", "of another model", "queued as well"],
+    ids=["not to be believed", "held", "suspended amid it", "suspended before it began", "running", "of another model", "queued as well", "refused"],
 )
 def test_a_queue_behind_one_that_does_not_go_on_is_in_the_digest(rules: Path, ahead: dict[str, str], fires: bool) -> None:
     told(rules, "SlipwayExperimentQueueStuck", fires, of={QUEUED: "1x200"} | ahead, at="13h", severity="digest")
@@ -313,8 +314,9 @@ def test_an_experiment_that_has_too_little_data_is_in_the_digest(rules: Path, of
         ({false("Decided", "AwaitsApproval"): "1x20"}, True),
         ({false("Decided", "Held"): "1x20", series("verdict", verdict="Harmful"): "1x20"}, False),
         ({series("condition", condition="Decided", status="True", reason="ArmPromoted"): "1x20"}, False),
+        ({false("Decided", "CommandRefused"): "1x20"}, False),
     ],
-    ids=["consent", "harm, which pages", "decided"],
+    ids=["consent", "harm, which pages", "decided", "an annotation that was refused"],
 )
 def test_an_experiment_that_waits_for_a_word_is_in_the_digest(rules: Path, of: dict[str, str], fires: bool) -> None:
     told(rules, "SlipwayExperimentAwaitsWord", fires, of=of, at="65m", severity="digest")

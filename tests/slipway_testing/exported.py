@@ -69,7 +69,7 @@ EXPERIMENT_REASONS: Mapping[str, tuple[str, ...]] = {
     conditions.ADMITTED: (conditions.QUEUED, conditions.ROUTING, conditions.SUSPENDED),
     conditions.RECORDED: (conditions.LEDGER_UNAVAILABLE,),
     conditions.TRUSTED: (conditions.SAMPLE_RATIO_MISMATCH,),
-    conditions.DECIDED: (conditions.HELD,),
+    conditions.DECIDED: (conditions.HELD, conditions.COMMAND_REFUSED),
 }
 """Why conditions are False, as far as queries ask for it."""
 OUTCOMES = ("2xx", "4xx", "5xx", "none", "gone")

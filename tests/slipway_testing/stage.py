@@ -62,9 +62,14 @@ class Stage:
         self.run("wait", "--for=condition=Ready", f"pod/{self.uploader}", "--timeout=60s")
 
     def tear_down(self) -> None:
-        """Everything goes; waits for pods and objects, so that the next test finds machine and operator at rest. The namespace may take longer."""
+        """Everything goes; waits for pods and objects, so that the next test finds machine and operator at rest. The namespace may take longer.
+
+        Its controller deletes pods first, and anything else after half of the longest time that one of them may drain.
+        """
         self.run("delete", "namespace", self.namespace, "--wait=false")
-        self.run("delete", "pods", "--all", "--grace-period=1", "--wait=false")  # who drains for half a minute drains for nobody
+        for kind in (resources.EXPERIMENTS, resources.MODEL_DEPLOYMENTS):
+            self.kube.request("DELETE", kind.path(namespace=self.namespace))
+        self.kube.request("DELETE", f"{resources.PODS.path(namespace=self.namespace)}?gracePeriodSeconds=1")  # who drains drains for nobody
         for kind in (resources.PODS, resources.MODEL_DEPLOYMENTS):
             eventually(lambda kind=kind: not self.kube.list(kind, namespace=self.namespace), within_s=120)  # type: ignore[misc]
 

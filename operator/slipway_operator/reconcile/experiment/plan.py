@@ -59,7 +59,7 @@ def plan(observed: Observed) -> Plan:
     scene = scenes.Scene(observed=observed, spec=spec, status=observed.status)
     if observed.status.decision is not None:
         return _decided(scene, observed.status.decision)
-    found = commands.heard(scene)
+    found = commands.heard(_with_what_git_says(scene, observed.target))
     return _undecided(found) if isinstance(found, scenes.Scene) else found
 
 
@@ -78,7 +78,6 @@ def _undecided(scene: scenes.Scene) -> Plan:
         return _admitted(scene, observed.target)
     if not checks.control_serves(scene.status, observed.target):
         return following.control_gone(scene)
-    scene = _with_what_git_says(scene, observed.target)
     if scene.status.traffic is None:
         return _starting(scene, observed.target)
     return _running(scene, observed.target)
@@ -156,11 +155,11 @@ def _admitted(scene: scenes.Scene, target: targets.Observed) -> Plan:
     return scenes.planned(scenes.said_by(scene, told), told, outcome=Wait(scenes.ARMS_LOOK_S))
 
 
-def _with_what_git_says(scene: scenes.Scene, target: targets.Observed) -> scenes.Scene:
+def _with_what_git_says(scene: scenes.Scene, target: targets.Observed | None) -> scenes.Scene:
     """The winner of the experiment before may be written to Git while this one runs, as SpecBehind asks for: the control, by another digest."""
     known = scene.status.target
-    control = target.revision(known.revision) if known else None
-    if known is None or control is None or target.spec is None:
+    control = target.revision(known.revision) if known and target else None
+    if known is None or control is None or target is None or target.spec is None:
         return scene
     digest = model_digest(target.spec.model)
     return scene.with_status(target=known.model_copy(update={"model_digest": digest})) if digest == model_digest(control.model) else scene

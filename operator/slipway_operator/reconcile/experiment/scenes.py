@@ -212,9 +212,10 @@ def full_name(scene: Scene) -> str:
 
 
 def dividing(scene: Scene) -> Verdict:
-    """That routers divide the units, and which pods the next step waits for, if it does."""
+    """That routers divide the units; which pods the next step waits for, and that nothing will be promoted, where that is so already."""
     lacking = _lacking(scene)
-    return passed(conditions.DIVIDING, f"{step_told(scene)} The next step waits for pods. {lacking}" if lacking else step_told(scene))
+    waits = f"The next step waits for pods. {lacking}" if lacking else None
+    return passed(conditions.DIVIDING, " ".join(told for told in (step_told(scene), waits, _overtaken(scene)) if told))
 
 
 def _lacking(scene: Scene) -> str | None:
@@ -223,6 +224,13 @@ def _lacking(scene: Scene) -> str | None:
         return None
     ready = checks.arms_ready(target, pods_wanted(scene))
     return ready.message if ready.status != "True" else None
+
+
+def _overtaken(scene: Scene) -> str | None:
+    target, name = scene.observed.target, scene.spec.target_ref.name
+    if target is None or unchanged(scene, target):
+        return None
+    return f"spec.model of ModelDeployment {name} was changed meanwhile: it follows when this is over, and no arm is promoted."
 
 
 def unchanged(scene: Scene, target: targets.Observed) -> bool:

@@ -691,6 +691,17 @@ def test_whose_win_is_confirmed_is_who_won_first() -> None:
     assert decided(made) == ("Promote", "v8"), "v9 had no fresh estimate"
 
 
+def test_a_model_that_comes_meanwhile_is_told_of_before_anybody_wins() -> None:
+    known = xp.climbed(3)
+    changed = xp.target(xp.split(known), spec=builders.spec(uri="pvc://models/digits/7"))
+    made = looked(known, target=changed)
+    assert (decided(made), message(made)) == (
+        None,
+        "Step 3 of 3: 50 % of the units get v8."
+        " spec.model of ModelDeployment digits was changed meanwhile: it follows when this is over, and no arm is promoted.",
+    )
+
+
 def test_nobody_is_promoted_over_a_model_that_came_meanwhile() -> None:
     known = xp.climbed(3)
     changed = xp.target(xp.split(known), spec=builders.spec(uri="pvc://models/digits/7"))
@@ -902,6 +913,14 @@ def test_nobody_is_promoted_over_another_control_while_it_is_suspended() -> None
         ("KeepControl", None),
         "ModelDeployment digits serves another revision than the control.",
     )
+
+
+def test_control_that_is_written_to_git_while_it_is_suspended_takes_nothing_from_a_promotion() -> None:
+    known = stopped_for_now()
+    assert known.target
+    behind = known.model_copy(update={"target": known.target.model_copy(update={"model_digest": "of a model that served before"})})
+    made = plan(behind, command="promote v8", target=xp.target(), **SUSPENDED)
+    assert decided(made) == ("Promote", "v8")
 
 
 def test_who_is_stopped_is_not_among_those_that_may_be_named() -> None:
