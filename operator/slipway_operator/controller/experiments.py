@@ -87,8 +87,12 @@ class Worker(Passes[Observed]):
         if self._ledger is None or status is None or name is None:
             return planned
         try:
+            await self._leave(key, observed, name)
             if planned.register is not None:
                 await self._register(key, observed, name, planned.register)
+            if planned.look is not None and status.proposal is not None and status.proposal.sequence == planned.look["sequence"]:
+                # Whoever consents reads this look: it is kept, though one whose status could not be written may have said the same.
+                self._memories.of(observed.identity.uid).fingerprint = None
             sequence = await self._append(observed, name, planned.look) if planned.look is not None else 0
         except errors.LedgerError as error:
             if not _takes_units_away(observed.status, status):
@@ -106,6 +110,16 @@ class Worker(Passes[Observed]):
             await self._ledger.end(key[0], name)
             self._registered.pop(key, None)
         return planned
+
+    async def _leave(self, key: Key, observed: Observed, name: str) -> None:
+        """End what the object was called in a turn that it gave back, before its status forgets that name; what is called by another object's is not
+        its own to end."""
+        left = observed.status.ledger_name
+        if self._ledger is None or left in (None, name) or str(left).rpartition("-")[0] != observed.identity.name:
+            return
+        await self._ledger.end(key[0], str(left))
+        self._registered.pop(key, None)
+        self._memories.forget(observed.identity.uid)
 
     async def _register(self, key: Key, observed: Observed, name: str, definition: Mapping[str, Any]) -> None:
         kept, text = self._memories.of(observed.identity.uid), json.dumps(definition, sort_keys=True)

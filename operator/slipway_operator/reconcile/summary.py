@@ -81,10 +81,12 @@ def summarize(
 
 
 def _derived(judged: Mapping[str, Verdict], outline: Outline) -> dict[str, Verdict]:
-    blocking = next((verdict for verdict in judged.values() if verdict.status != "True"), None)
+    speaks = judged[outline.speaks]
+    over = speaks.status == "True" and speaks.reason == conditions.CONCLUDED
+    # What was wrong before the end is nobody's to mend any more.
+    blocking = None if over else next((verdict for verdict in judged.values() if verdict.status != "True"), None)
     if blocking is None:
-        speaks = judged[outline.speaks]
-        ready = passed(speaks.reason if speaks.reason == conditions.CONCLUDED else outline.ready, speaks.message)
+        ready = passed(conditions.CONCLUDED if over else outline.ready, speaks.message)
         settled = failed(conditions.SETTLED, "Nothing is left to do.")
         return {conditions.READY: ready, conditions.RECONCILING: settled, conditions.STALLED: settled}
     stalled = blocking.reason in conditions.STALLING_REASONS

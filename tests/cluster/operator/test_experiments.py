@@ -100,6 +100,30 @@ def test_an_experiment_begins_when_its_arms_have_pods_and_every_router_follows(t
     assert trial.status()["ledgerName"] == trial.ledger_name.partition("/")[2]
 
 
+def test_one_that_is_changed_when_units_have_met_its_arm_begins_anew_and_counts_none_of_them(trial: Trial, ledger: Ledger, kube: Kube) -> None:
+    """The ledger takes no other definition of a name that has data."""
+    trial.apply()
+    trial.shop.roll_out(trial.revision())
+    with FakeRouter(kube, trial.shop.namespace, "slipway-router-2") as late:
+        eventually(trial.shop.ready)
+        late.freeze()
+        eventually(lambda: trial.groups() == {"control": 5_000, "v2": 5_000})
+        feed(ledger, trial, control=(50, 10), v2=(50, 10))
+
+        trial.apply(metrics=[trials.PRIMARY | {"windowSeconds": 61}])
+
+        eventually(lambda: trial.groups() == {})
+        late.thaw()
+        eventually(lambda: "startedAt" in trial.status())
+    first, name = trial.ledger_name, f"{trial.shop.namespace}/{trial.status()['ledgerName']}"
+    states = {entry["name"]: entry["state"] for entry in ledger.get("/v1/experiments").said["experiments"]}
+    assert (states[first], states[name]) == ("Ended", "Running")
+    assert trial.shop.table()["exposures"]["experiment"] == name
+    assert ledger.get(f"/v1/experiments/{name}/sums").said["metrics"][0]["name"] == "bought"
+    assert eventually(lambda: trial.reason("Ready") == "Running")
+    assert trial.status().get("units", 0) == 0
+
+
 def test_a_winner_is_promoted_and_git_may_write_it_without_a_restart(trial: Trial, ledger: Ledger, kube: Kube) -> None:
     trial.apply()
     winner = trial.serve()

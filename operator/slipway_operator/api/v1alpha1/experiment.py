@@ -127,6 +127,9 @@ Role = Literal["Primary", "Secondary", "Guardrail", "Observe"]
 
 _RATIO = "a metric has a denominator exactly when its type is Ratio, and it is not the metric itself"
 _PRIMARY = "the metric of role Primary needs minimumEffect, and no other has one; baseline is for a primary that is a Proportion"
+_REACHABLE = (
+    "the least effect on a Proportion must be below 1: absolute, or baseline times relativePercent; shares differ by no more, and nothing is ever won"
+)
 _GUARDRAIL = "a metric of role Guardrail needs exactly one of margin and marginPercent, and no other has margin, marginPercent or alpha"
 _ROUTER = (
     "source Router measures guardrails error-rate (margin, at most 1) and latency-p95 (marginPercent), direction Down, and takes no windowSeconds,"
@@ -190,6 +193,7 @@ class Metric(Model):
         wrong = (
             (_RATIO, (self.type == "Ratio") != (self.denominator is not None) or self.denominator == self.name),
             (_PRIMARY, (self.role == "Primary") != (self.minimum_effect is not None) or self._knows_wrongly()),
+            (_REACHABLE, not self._effect_is_reachable()),
             (_GUARDRAIL, self._guards_wrongly()),
             (_ROUTER, self.source == "Router" and not self._routed_well()),
             (_OUTCOMES, self.source == "Outcomes" and (self.type is None or self.margin_percent is not None)),
@@ -203,6 +207,14 @@ class Metric(Model):
 
     def _knows_wrongly(self) -> bool:
         return self.baseline is not None and (self.role != "Primary" or self.type != "Proportion" or not 0 < float(self.baseline) < 1)
+
+    def _effect_is_reachable(self) -> bool:
+        least = self.minimum_effect
+        if self.type != "Proportion" or least is None:
+            return True
+        if least.absolute is not None:
+            return float(least.absolute) < 1
+        return self.baseline is None or float(self.baseline) * float(least.relative_percent or 0) < 100
 
     def _guards_wrongly(self) -> bool:
         margins = sum(margin is not None for margin in (self.margin, self.margin_percent))
@@ -229,6 +241,13 @@ METRIC_RULES = rules(
         "(self.role == 'Primary') == has(self.minimumEffect) && (!has(self.baseline)"
         " || (self.role == 'Primary' && has(self.type) && self.type == 'Proportion' && double(self.baseline) > 0.0 && double(self.baseline) < 1.0))",
         _PRIMARY,
+    ),
+    (
+        "!has(self.type) || self.type != 'Proportion' || !has(self.minimumEffect)"
+        " || ((!has(self.minimumEffect.absolute) || double(self.minimumEffect.absolute) < 1.0)"
+        " && (!has(self.minimumEffect.relativePercent) || !has(self.baseline)"
+        " || double(self.baseline) * double(self.minimumEffect.relativePercent) < 100.0))",
+        _REACHABLE,
     ),
     (
         "self.role == 'Guardrail' ? has(self.margin) != has(self.marginPercent) : !has(self.margin) && !has(self.marginPercent) && !has(self.alpha)",
@@ -319,7 +338,7 @@ class Decision(Model):
         ge=0,
         le=7_776_000,
         description="How long a winner keeps its share before it is promoted, so that its effect is estimated afresh, by units that had no part in"
-        " calling it the winner. 0: not at all.",
+        " calling it the winner: more than the primary's windowSeconds. 0: not at all.",
     )
 
 
@@ -349,6 +368,7 @@ _BANDIT = "spec.bandit belongs to mode Bandit, whose primary is a Proportion or 
 _BANDIT_FLOORS = "bandit.floorPercent times the number of arms must not be over 100"
 _BANDIT_UPDATES = "maxDurationSeconds is more than 90 times bandit.updateSeconds: update less often, or end earlier"
 _MOST_UPDATES = 90
+_CONFIRMED = "confirmSeconds must be 0, or more than the primary's windowSeconds (by default 86400): the estimate is of units whose window is over"
 
 
 class ExperimentSpec(Model):
@@ -396,6 +416,12 @@ class ExperimentSpec(Model):
         shares = [step.percent for step in self.ramp]
         if shares != sorted(set(shares)):
             raise ValueError(_RAMP_RISES)
+        return self
+
+    @model_validator(mode="after")
+    def _fresh_units_are_seen(self) -> Self:
+        if self.mode == "Test" and 0 < self.decision.confirm_seconds <= self.primary.window_s:
+            raise ValueError(_CONFIRMED)
         return self
 
     @model_validator(mode="after")
@@ -467,6 +493,15 @@ SPEC_RULES = all_of(
             _BANDIT_UPDATES,
         ),
         field=".mode",
+    ),
+    rules(
+        (
+            f"({_BANDIT_IS}) || !has(self.decision) || !has(self.decision.confirmSeconds) || self.decision.confirmSeconds == 0"
+            " || self.metrics.all(metric, metric.role != 'Primary'"
+            " || self.decision.confirmSeconds > (has(metric.windowSeconds) ? metric.windowSeconds : 86400))",
+            _CONFIRMED,
+        ),
+        field=".decision",
     ),
 )
 

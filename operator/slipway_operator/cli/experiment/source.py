@@ -96,20 +96,24 @@ def _of(arguments: argparse.Namespace, found: tuple[Recorded, ...]) -> tuple[Rec
 async def _asked(arguments: argparse.Namespace, environment: Mapping[str, str]) -> tuple[Recorded, ...]:
     url, token_file = arguments.ledger or environment.get(URL), arguments.token_file or environment.get(TOKEN_FILE)
     if url:
-        namespace, uid = await _known(arguments)
-        return await ledger.direct(url, token_file=token_file, namespace=namespace, name=plan.ledger_name(arguments.name, uid))
+        namespace, name = await _known(arguments)
+        return await ledger.direct(url, token_file=token_file, namespace=namespace, name=name)
     found = credentials.load(arguments.kubeconfig)
-    namespace, uid = await _known(arguments)
-    return await ledger.through(found, namespace=namespace, name=plan.ledger_name(arguments.name, uid))
+    namespace, name = await _known(arguments)
+    return await ledger.through(found, namespace=namespace, name=name)
 
 
 async def _known(arguments: argparse.Namespace) -> tuple[str, str]:
-    """Namespace and uid: the arguments', else asked for."""
+    """Namespace, and name at the ledger: what the arguments say, else asked for."""
     if arguments.uid and arguments.namespace:
-        return arguments.namespace, arguments.uid
+        return arguments.namespace, plan.ledger_name(arguments.name, arguments.uid)
     found = credentials.load(arguments.kubeconfig)
     namespace = arguments.namespace or found.namespace
-    return namespace, arguments.uid or (await _object(found, namespace=namespace, name=arguments.name))["metadata"]["uid"]
+    if arguments.uid:
+        return namespace, plan.ledger_name(arguments.name, arguments.uid)
+    body = await _object(found, namespace=namespace, name=arguments.name)
+    told = (body.get("status") or {}).get("ledgerName")
+    return namespace, str(told or plan.ledger_name(arguments.name, body["metadata"]["uid"]))
 
 
 async def _object(found: credentials.Credentials, *, namespace: str, name: str) -> Any:

@@ -5,6 +5,7 @@ and a crash before or after it ends in the same world.
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -32,12 +33,25 @@ from slipway_statistics.adaptive import Moves
 from slipway_statistics.experiment import Design
 
 _NO_TURN: Final[Mapping[str, Any]] = {"admitted_at": None, "target": None, "traffic": None, "arms": ()}
+_NOTHING_SEEN: Final[Mapping[str, Any]] = {
+    "verdict": "Pending",
+    "metrics": (),
+    "units": None,
+    "lift": None,
+    "sample_ratio": None,
+    "look": None,
+    "winning_since": None,
+    "proposal": None,
+}
+"""What a look may have found before every router had the first step, by units of another turn."""
 
 
 def plan(observed: Observed) -> Plan:
     """Decide what follows, from what is. Pure: the same value gives the same plan."""
     if observed.identity.deleting:
         return Plan()
+    if observed.status.decision is not None and observed.status.decision.done:
+        return _at_rest(observed, observed.status.decision)
     accepted = checks.accepted(observed)
     spec = observed.spec
     if spec is None or accepted.status != "True":
@@ -120,9 +134,11 @@ def _admitted(scene: scenes.Scene, target: targets.Observed) -> Plan:
     percent = divisions.first_capacity_percent(spec)
     made = checks.revisions(spec, target, control=control)
     told = failed(conditions.STARTING, "The arms get their pods.")
+    strata = scene.status.strata
     scene = scene.with_status(
+        **_NOTHING_SEEN,
         admitted_at=scene.now,
-        ledger_name=ledger_name(identity.name, identity.uid),
+        ledger_name=ledger_name(identity.name, identity.uid, after=strata[-1].name if strata else None),
         target=ExperimentTarget(
             revision=control.name, model_digest=model_digest(target.spec.model), replicas=target.workload(control.name).replicas or 1
         ),
@@ -149,9 +165,14 @@ def _with_what_git_says(scene: scenes.Scene, target: targets.Observed | None) ->
     return scene.with_status(target=known.model_copy(update={"model_digest": digest})) if digest == model_digest(control.model) else scene
 
 
-def ledger_name(name: str, uid: str) -> str:
-    """Of an object, in its namespace at the ledger: a namesake that comes later is another experiment."""
-    return f"{name}-{uid[:8]}"
+def ledger_name(name: str, uid: str, *, after: str | None = None) -> str:
+    """Of an object, in its namespace at the ledger: a namesake that comes later is another experiment.
+
+    ``after``: the last stratum of a turn that was given back before it began. Units may have met its arms, which need not be those of the next turn;
+    they count under the name of that one, and the next has another.
+    """
+    digits = uid if after is None else hashlib.sha256(f"{uid}/{after}".encode()).hexdigest()
+    return f"{name}-{digits[:8]}"
 
 
 def _starting(scene: scenes.Scene, target: targets.Observed) -> Plan:
@@ -324,12 +345,8 @@ def _told(before: ExperimentStatus, after: ExperimentStatus | None) -> dict[str,
 
 
 def _decided(scene: scenes.Scene, decision: DecisionStatus) -> Plan:
-    """On the way to what was decided, or at rest there."""
-    decided = {conditions.DECIDED: passed(following.REASONS[decision.action], decision.message)}
-    # The ledger hears of the end before the status says that it is one: whatever it could not be asked before is over.
-    concluded = decided | {conditions.RECORDED: passed(conditions.LEDGER_ANSWERS, "The ledger has all that it is to have.")}
-    if decision.done:
-        return scenes.planned(scene, passed(conditions.CONCLUDED, decision.message), beside=concluded, outcome=Done())
+    """On the way to what was decided."""
+    decided = _decided_told(decision)
     target = scene.observed.target
     if decision.action == "Promote" and target is not None and not _taken_over(scene, target) and not scenes.unchanged(scene, target):
         changed = f"{decision.message} spec.model of ModelDeployment {scene.spec.target_ref.name} was changed meanwhile and is what follows."[:1024]
@@ -347,7 +364,24 @@ def _decided(scene: scenes.Scene, decision: DecisionStatus) -> Plan:
         return scenes.planned(scene, told, beside=decided, outcome=Wait(scenes.FOLLOW_S if decision.action != "Promote" else 1.0))
     final = {"Promote": "Won", "RollBack": "RolledBack"}.get(decision.action) or ("Won" if decision.arm else scene.status.verdict)
     scene = scene.with_status(verdict=final, traffic=None, decision=decision.model_copy(update={"done": True}))
-    return scenes.planned(scene, passed(conditions.CONCLUDED, decision.message), beside=concluded, outcome=Done(), end=True)
+    return scenes.planned(scene, passed(conditions.CONCLUDED, decision.message), beside=_concluded_told(decision), outcome=Done(), end=True)
+
+
+def _at_rest(observed: Observed, decision: DecisionStatus) -> Plan:
+    """It is over: nothing of it is to be carried out, so neither its spec nor what the operator could do with one is asked about."""
+    accepted = passed(conditions.SPEC_ACCEPTED, "The spec can be carried out.")
+    told = {conditions.ACCEPTED: accepted, conditions.ADMITTED: passed(conditions.CONCLUDED, decision.message)} | _concluded_told(decision)
+    found = {"observed_generation": observed.identity.generation, "conditions": scenes.conditions_of(observed, observed.status, told)}
+    return Plan(status=observed.status.model_copy(update=found), outcome=Done())
+
+
+def _decided_told(decision: DecisionStatus) -> dict[str, Verdict]:
+    return {conditions.DECIDED: passed(following.REASONS[decision.action], decision.message)}
+
+
+def _concluded_told(decision: DecisionStatus) -> dict[str, Verdict]:
+    """The ledger hears of the end before the status says that it is one: whatever it could not be asked before is over."""
+    return _decided_told(decision) | {conditions.RECORDED: passed(conditions.LEDGER_ANSWERS, "The ledger has all that it is to have.")}
 
 
 def _broken_meanwhile(scene: scenes.Scene, target: targets.Observed | None, decision: DecisionStatus) -> str | None:

@@ -31,6 +31,8 @@ class Ledger:
         self.looks: list[dict[str, Any]] = []
         self.other = False
         """Whether it has another definition under that name."""
+        self.names = [LEDGER_NAME]
+        """Of the object, the newest last: what is called by none of them is not ended, and by the last alone registered."""
 
     async def register(self, namespace: str, name: str, definition: Mapping[str, Any]) -> None:
         if self.other:
@@ -46,7 +48,7 @@ class Ledger:
         self.other = False
 
     def _called(self, what: str, namespace: str, name: str) -> None:
-        assert (namespace, name) == ("shop", LEDGER_NAME)
+        assert (namespace, name) in [("shop", each) for each in (self.names if what == "end" else self.names[-1:])]
         if what in self.refuses:
             raise self.refuses[what]
         self.calls.append(what)
@@ -167,6 +169,33 @@ async def test_a_definition_that_was_put_right_before_anybody_met_an_arm_takes_t
     assert world.calls == ["end", "register", "status"]
 
 
+async def test_what_was_changed_when_units_may_have_met_an_arm_ends_under_its_name_and_begins_under_another() -> None:
+    world = World(starting())
+    await world.one_pass()
+    changed: dict[str, Any] = {"spec": xp.spec(metrics=[xp.CONVERSION | {"windowSeconds": 61}]), "identity": xp.identity(generation=2)}
+    world.seen = xp.observed(world.statuses[-1], **changed)
+    world.ledger.refuses["end"] = AWAY
+    await world.one_pass()
+    assert world.statuses[-1].ledger_name == LEDGER_NAME, "a name that was forgotten would never be ended"
+    del world.ledger.refuses["end"]
+    world.calls.clear()
+    await world.one_pass()
+    again = world.statuses[-1]
+    world.ledger.names.append(str(again.ledger_name))
+    world.seen = xp.observed(again, **changed)
+    await world.one_pass()
+    assert (world.calls, again.ledger_name != LEDGER_NAME) == (["end", "status", "register", "status"], True)
+    await world.gone()
+    assert world.calls[-1] == "end"
+
+
+async def test_the_name_that_a_status_has_of_another_object_is_not_ended() -> None:
+    known = xp.divided().model_copy(update={"ledger_name": "namesake-0a1b2c3d"})
+    world = World(xp.observed(known, identity=xp.identity(generation=2)))
+    await world.one_pass()
+    assert (world.calls, world.statuses[-1].ledger_name != "namesake-0a1b2c3d") == (["status"], True)
+
+
 async def test_of_an_experiment_that_runs_no_definition_is_replaced() -> None:
     world = World(looking())
     world.ledger.other = True
@@ -281,6 +310,23 @@ async def test_a_look_whose_status_could_not_be_written_is_taken_again_at_once(e
     await world.one_pass()
     assert [look["sequence"] for look in world.ledger.looks] == [1], "it is kept already"
     assert [told.look and told.look.sequence for told in world.statuses] == [1]
+
+
+async def test_a_proposal_names_a_look_that_is_kept_though_the_status_of_the_first_could_not_be_written() -> None:
+    of = xp.spec(decision={"approval": "Manual"})
+    known = xp.climbed(3, spec=of)
+    won: dict[str, Any] = {"spec": of, "sums": xp.sums(known, rates={"v8": 0.12})}
+    world = World(xp.observed(known, **won))
+    world.status_refused = errors.Unavailable("away")
+    await world.one_pass()
+    world.status_refused = None
+    for _ in range(2):
+        world.seen = xp.observed(world.statuses[-1] if world.statuses else known, **won, journal=world.kept.journal)
+        await world.one_pass()
+    proposed, look = world.statuses[-1].proposal, world.statuses[-1].look
+    assert proposed
+    assert look
+    assert (proposed.sequence, look.sequence, [kept["sequence"] for kept in world.ledger.looks]) == (2, 2, [1, 2])
 
 
 @pytest.mark.parametrize(

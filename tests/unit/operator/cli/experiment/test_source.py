@@ -222,6 +222,15 @@ def test_a_token_file_without_a_token(run: Any, tmp_path: Path) -> None:
     assert (status, err) == (2, "slipway: empty holds no token; give the file of a token with the role reader\n")
 
 
+def test_looks_are_of_the_name_that_the_status_tells(run: Any, server: Server, token_file: str, kubeconfig: str) -> None:
+    """One that was changed before it had begun is called otherwise than its uid says."""
+    metadata = {"name": "ranker-v8", "namespace": "shop", "uid": UID}
+    body = {"apiVersion": "slipway.dev/v1alpha1", "kind": "Experiment", "metadata": metadata, "status": {"ledgerName": "ranker-v8-0a1b2c3d"}}
+    server.answers[OBJECT] = [(200, {}, body)]
+    status, _, err = run("looks", "ranker-v8", "--kubeconfig", kubeconfig, "--ledger", f"http://127.0.0.1:{server.port}", "--token-file", token_file)
+    assert (status, "shop/ranker-v8-0a1b2c3d" in err) == (2, True), err
+
+
 def test_status_asks_the_api_server(run: Any, server: Server, kubeconfig: str) -> None:
     spec = {
         "targetRef": {"name": "ranker"},

@@ -15,7 +15,7 @@ SPEC: dict[str, Any] = {
     "metrics": [
         {"name": "revenue", "role": "Secondary", "type": "Mean"},
         {"name": "error-rate", "role": "Guardrail", "source": "Router", "direction": "Down", "margin": "0.002"},
-        {"name": "conversion", "role": "Primary", "type": "Proportion", "minimumEffect": {"absolute": "0.01"}},
+        {"name": "conversion", "role": "Primary", "type": "Proportion", "windowSeconds": 3600, "minimumEffect": {"absolute": "0.01"}},
     ],
     "analysis": {"maxDurationSeconds": 864_000},
     "decision": {"confirmSeconds": 7200},

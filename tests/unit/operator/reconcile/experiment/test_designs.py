@@ -174,7 +174,7 @@ def test_before_it_is_settled_no_interval_is_within_the_least_effect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arms", "steps", "confirm_s", "strata"), [(("v8",), 3, 0, 3), (("v8", "v9", "v10"), 3, 0, 5), (("v8",), 0, 0, 1), (("v8",), 0, 60, 2)]
+    ("arms", "steps", "confirm_s", "strata"), [(("v8",), 3, 0, 3), (("v8", "v9", "v10"), 3, 0, 5), (("v8",), 0, 0, 1), (("v8",), 0, 61, 2)]
 )
 def test_strata_are_steps_a_fresh_estimate_and_arms_that_may_be_stopped_on_the_way(
     arms: tuple[str, ...], steps: int, confirm_s: int, strata: int

@@ -650,7 +650,7 @@ def test_consent_to_one_arm_is_none_to_another() -> None:
 
 
 def test_a_proposed_arm_that_turns_out_harmful_is_proposed_no_longer() -> None:
-    of = xp.spec(arms=TWO, decision={"approval": "Manual", "confirmSeconds": 60})
+    of = xp.spec(arms=TWO, decision={"approval": "Manual", "confirmSeconds": 61})
     first = xp.status(looked(xp.climbed(3, spec=of), spec=of, units=40_000, rates={"v8": 0.13}))
     assert (first.proposal is not None, first.winning_since) == (True, "2026-11-24T12:00:01Z")
     begun = xp.status(plan(first, spec=of))
@@ -952,6 +952,45 @@ def test_a_first_step_that_routers_may_have_had_is_not_numbered_again() -> None:
     assert [(stratum.name, stratum.slots[1].slots) for stratum in again.strata] == [("1", 200), ("2", 1_000)]
 
 
+OTHER_SPECS = pytest.mark.parametrize(
+    "of",
+    [xp.spec(metrics=[xp.CONVERSION | {"windowSeconds": 61}]), xp.spec(arms=("v9",)), xp.spec(arms=TWO)],
+    ids=["another metric", "another arm", "one more arm"],
+)
+
+
+@OTHER_SPECS
+def test_what_is_changed_when_units_may_have_met_an_arm_is_another_experiment_at_the_ledger(of: ExperimentSpec) -> None:
+    """Its exposures are of the arms and metrics of before: the ledger takes no other definition of that name, and the next must not have them."""
+    first = xp.divided()
+    changed = xp.identity(generation=2)
+    again = xp.status(plan(first, spec=of, identity=changed))
+    assert again.ledger_name != first.ledger_name
+    assert re.fullmatch(r"digits-v8-[0-9a-f]{8}", str(again.ledger_name))
+    assert xp.status(plan(first, spec=of, identity=changed)) == again, "a pass that is done twice comes to the same name"
+    divided = xp.status(plan(again, spec=of, identity=changed))
+    assert (divided.ledger_name, divided.traffic and divided.traffic.stratum) == (again.ledger_name, 2)
+    begun = xp.status(plan(divided, spec=of, identity=changed))
+    found = xp.status(looked(begun, spec=of, identity=changed))
+    assert (begun.started_at is not None, found.verdict, found.sample_ratio and found.sample_ratio.summary) == (True, "Collecting", "OK")
+
+
+def test_what_is_changed_before_anybody_was_divided_keeps_its_name() -> None:
+    first = xp.admitted()
+    again = xp.status(plan(first, spec=xp.spec(arms=("v9",)), identity=xp.identity(generation=2)))
+    assert (again.ledger_name, again.arms[1].name) == (first.ledger_name, "v9")
+
+
+def test_nothing_that_was_found_of_units_of_a_turn_before_is_known_in_the_next() -> None:
+    """A look before the first step is live comes of harm that routers see."""
+    known = xp.divided(spec=guarded(onHarm="Hold"))
+    target = xp.target(xp.split(known), follow=False, counts=xp.counted(v8=0.05))
+    seen = xp.status(plan(known, spec=guarded(onHarm="Hold"), target=target, sums=xp.sums(known)))
+    assert (seen.verdict, seen.started_at, bool(seen.metrics), bool(seen.units)) == ("Harmful", None, True, True)
+    again = xp.status(plan(seen, identity=xp.identity(generation=2)))
+    assert (again.verdict, again.metrics, again.units, again.lift, again.sample_ratio) == ("Pending", (), None, None, None)
+
+
 def test_a_suspended_experiment_goes_on_with_the_same_division() -> None:
     known = xp.climbed(2)
     stopped = xp.status(plan(known, spec=xp.spec(suspend=True), target=xp.target()))
@@ -1019,6 +1058,37 @@ def test_an_experiment_at_its_end_is_at_rest() -> None:
     done = xp.status(plan(xp.status(looked(xp.begun(), rates=WORSE))))
     made = plan(done, now=builders.at(100_000), command="promote v8", spec=xp.spec(suspend=True))
     assert (made.status, made.events, made.outcome, made.end) == (done, (), Done(), False)
+
+
+def ended_unhealthy() -> ExperimentStatus:
+    """Exposures of one arm went missing until the time was over."""
+    known = xp.climbed(3)
+    counted = dataclasses.replace(lossy(known), now=builders.at(86_400))
+    return xp.status(plan(known, sums=counted, now=builders.at(86_400)))
+
+
+def test_one_that_ended_with_data_that_cannot_be_believed_needs_nobody_and_still_says_so() -> None:
+    made = plan(ended_unhealthy())
+    for _ in range(2):
+        found = xp.status(made)
+        assert (said(made), said(made, conditions.STALLED)) == (("True", conditions.CONCLUDED), ("False", conditions.SETTLED))
+        assert (found.verdict, found.reason, said(made, conditions.TRUSTED)[0]) == ("Unhealthy", "SampleRatio", "False")
+        made = plan(found)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ledger": False},
+        {"spec": None, "spec_error": "spec.mode: unknown."},
+        {"target": xp.target(routers=None)},
+        {"identity": xp.identity(generation=2), "spec": None, "spec_error": "spec.mode: unknown."},
+    ],
+)
+def test_one_that_is_over_is_ready_whatever_the_operator_could_do_with_its_spec(changes: dict[str, Any]) -> None:
+    done = xp.status(plan(xp.status(looked(xp.begun(), rates=WORSE))))
+    made = plan(done, **changes)
+    assert (said(made), made.outcome, xp.status(made).summary) == (("True", conditions.CONCLUDED), Done(), done.summary)
 
 
 def test_what_was_decided_before_the_first_step_was_live_ends_as_well() -> None:
