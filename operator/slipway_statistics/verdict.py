@@ -28,6 +28,7 @@ Reason = Literal[
     "TooFewUnits",
     "TooFewConversions",
     "MinDuration",
+    "GuardrailSilent",
     "GuardrailNotShown",
     "FloorTooLow",
     "NotClear",
@@ -37,10 +38,11 @@ Reason = Literal[
     "ArmsStopped",
 ]
 """PrimaryHarm: the primary is worse, outcomes to date. GuardrailCrossed: worse by more than its margin. SampleRatio: arms did not get the units of
-their slots. BrokenJoin: too many units in two arms. NoOutcomes: no outcome for too long. CapUnresolved: where to cut a metric off is not known
-yet. TooFewUnits, TooFewConversions: below the minimum. MinDuration: not long enough. GuardrailNotShown: not known yet to be within its margin.
-FloorTooLow: shares of a bandit may fall so low that nothing is called better. NotClear: the interval of the primary has zero in it. Better: it
-has not. WithinMinimumEffect: it is inside ± the minimum effect. MaxDuration: the time is over. ArmsStopped: no arm is left."""
+their slots. BrokenJoin: too many units in two arms. NoOutcomes: no outcome for too long. CapUnresolved: where to cut a metric off is not known yet.
+TooFewUnits, TooFewConversions: below the minimum. MinDuration: not long enough. GuardrailSilent: no unit of any arm has had it. GuardrailNotShown:
+not known yet to be within its margin. FloorTooLow: shares of a bandit may fall so low that nothing is called better. NotClear: the interval of the
+primary has zero in it. Better: it has not. WithinMinimumEffect: it is inside ± the minimum effect. MaxDuration: the time is over. ArmsStopped: no
+arm is left."""
 
 GuardrailState = Literal["Crossed", "Shown", "NotShown"]
 """Crossed: worse by more than the margin. Shown: better than that. NotShown: neither is known. Of what routers count all three are said of the live
@@ -141,10 +143,11 @@ def look(design: Design, observed: Observed, *, evidence: Mapping[str, Evidence 
         metric.name: _Data.of(metric, observed.open) if metric.name in observed.open else closed[metric.name]
         for metric in (design.primary, *design.guardrails)
     }
+    silent = frozenset(metric.name for metric in design.guardrails if metric.source == "Outcomes" and to_date[metric.name].never_seen)
     arms = {
         seen.arm: _arm(seen, unhealthy=unhealthy)
         for seen in (
-            _seen(arm, design=design, observed=observed, closed=closed, to_date=to_date, evidence=evidence)
+            _seen(arm, design=design, observed=observed, closed=closed, to_date=to_date, evidence=evidence, silent=silent)
             for arm in design.treatments
             if arm not in observed.stopped
         )
@@ -174,6 +177,11 @@ class _Data:
         arms = sums.get(metric.name, {}) if metric.source == "Outcomes" else {}
         return cls(metric=metric, arms=arms, theta=strata.theta(arms.values()))
 
+    @property
+    def never_seen(self) -> bool:
+        """Whether no unit has had anything of it: it may be that nobody sends it."""
+        return not any(each.products[0] for steps in self.arms.values() for each in steps.values())
+
     def analyse(self, arm: str, design: Design) -> Analysis | None:
         return analysis.analyse(self.metric, self.arms, arm=arm, design=design, theta=self.theta)
 
@@ -188,6 +196,8 @@ class _Seen:
     closed: Mapping[str, Analysis | None]
     to_date: Mapping[str, Analysis | None]
     evidence: Evidence | Finding | None
+    silent: frozenset[str]
+    """Guardrails that no unit of any arm has had."""
 
     @property
     def claim(self) -> Evidence | None:
@@ -221,7 +231,7 @@ class _Seen:
         to_date, closed = self.to_date[metric.name], self.closed[metric.name]
         if to_date is not None and self.decides(metric, to_date) and -to_date.best(metric) > margin:
             return "Crossed"
-        if closed is None or metric.name in self.observed.unresolved_caps or not self._would_show(metric, closed):
+        if closed is None or metric.name in self.observed.unresolved_caps or metric.name in self.silent or not self._would_show(metric, closed):
             return "NotShown"
         return "Shown" if closed.worst(metric) < margin else "NotShown"
 
@@ -255,6 +265,7 @@ def _seen(
     closed: Mapping[str, _Data],
     to_date: Mapping[str, _Data],
     evidence: Mapping[str, Evidence | Finding] | None,
+    silent: frozenset[str],
 ) -> _Seen:
     analyses = {metric: data.analyse(name, design) for metric, data in closed.items()}
     primary = analyses[design.primary.name]
@@ -265,6 +276,7 @@ def _seen(
         closed=analyses,
         to_date={metric: analyses[metric] if data is closed[metric] else data.analyse(name, design) for metric, data in to_date.items()},
         evidence=evidence.get(name) if evidence is not None else Evidence.of(primary) if primary is not None else None,
+        silent=silent,
     )
 
 
@@ -341,7 +353,10 @@ def _missing_for_a_win(seen: _Seen, guardrails: Mapping[str, GuardrailState]) ->
         yield seen.evidence
     elif claim is None or min(primary.sign * claim.lower, primary.sign * claim.upper) <= 0:
         yield Finding(reason="NotClear", about=(primary.name,))
-    waiting = tuple(name for name, state in guardrails.items() if state != "Shown")
+    silent = tuple(name for name in guardrails if name in seen.silent)
+    if silent:
+        yield Finding(reason="GuardrailSilent", about=silent)
+    waiting = tuple(name for name, state in guardrails.items() if state != "Shown" and name not in silent)
     if waiting:
         yield Finding(reason="GuardrailNotShown", about=waiting)
 

@@ -142,8 +142,10 @@ def guarded(conversions: float, errors: float, *, control: float = 0.01, units: 
         (guarded(0.13, 0.03), ("Harmful", ["GuardrailCrossed"])),
         (guarded(0.07, 0.03), ("Harmful", ["PrimaryHarm", "GuardrailCrossed"])),
         (guarded(0.1, 0.01, units=5000), ("Collecting", ["NotClear", "GuardrailNotShown"])),
-        (guarded(0.13, 0.0, control=0.0), ("Winning", ["Better"])),
-        (guarded(0.2, 0.0, control=0.0, units=1000), ("Collecting", ["GuardrailNotShown"])),
+        (guarded(0.13, 0.0, control=0.01), ("Winning", ["Better"])),
+        (guarded(0.13, 0.0001, control=0.0), ("Winning", ["Better"])),
+        (guarded(0.13, 0.0, control=0.0), ("Collecting", ["GuardrailSilent"])),
+        (guarded(0.1, 0.0, control=0.0, units=1000), ("Collecting", ["NotClear", "GuardrailSilent"])),
     ],
 )
 def test_guardrails(found: tuple[str, list[str]], expected: tuple[str, list[str]]) -> None:

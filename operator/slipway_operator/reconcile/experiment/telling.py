@@ -21,6 +21,7 @@ REASONS: Final[Mapping[str, str]] = {
     "TooFewUnits": "there are fewer units with closed windows than the minimum",
     "TooFewConversions": "there are too few expected events to compare",
     "MinDuration": "it has not lasted as long as it should",
+    "GuardrailSilent": "no unit of any arm has had a guardrail, so nobody may be sending it under this name",
     "GuardrailNotShown": "it is not known yet whether a guardrail is within its margin",
     "FloorTooLow": "shares of the bandit may fall so low that nothing is called better",
     "NotClear": "the interval of the primary metric has zero in it",
