@@ -53,7 +53,8 @@ class Settings:
     """Seconds that a revision keeps its pods after the Service moved away: kube-proxy needs about one, clients with open connections the rest."""
 
     route_seconds: float = 2.0
-    """Seconds between moving a Service and calling it moved: kube-proxy writes its rules once a second, on each node for itself, and tells nobody."""
+    """Seconds between moving a Service, or the first endpoint of a new one, and calling it routed: kube-proxy writes its rules once a second, on each
+    node for itself, and tells nobody."""
 
     poll_seconds: float = 3.0
     """Seconds between two looks at a revision that loads its model. Triton's load errors are seen by asking, nothing announces them."""

@@ -58,7 +58,10 @@ class Pod:
 
     def endpoint_slice(self, *, ready: bool) -> dict[str, Any]:
         """As the controller of endpoints writes it for the Service over the router's pods, which it copies the labels of."""
-        service = f"{self.router}-pods"
+        return self.endpoint_slice_of(f"{self.router}-pods", labels=self.labels, ready=ready)
+
+    def endpoint_slice_of(self, service: str, *, labels: Mapping[str, str], ready: bool) -> dict[str, Any]:
+        """As it writes it for any Service that selects this pod."""
         target = {"kind": "Pod", "name": self.name, "namespace": self.namespace}
         return {
             "apiVersion": "discovery.k8s.io/v1",
@@ -66,7 +69,7 @@ class Pod:
             "metadata": {
                 "name": f"{service}-{self.name}",
                 "namespace": self.namespace,
-                "labels": {"kubernetes.io/service-name": service} | self.labels,
+                "labels": {"kubernetes.io/service-name": service, **labels},
             },
             "addressType": "IPv4",
             # An address of loopback would be refused here.
@@ -136,6 +139,11 @@ class FakeRouter:
     def announce(self, whether: bool = True) -> None:
         """What the controller of endpoints would write."""
         self.kube.apply(self._pod.endpoint_slice(ready=whether))
+
+    def reach(self, model: str = "digits") -> None:
+        """What it would write for the stable Service of a ModelDeployment."""
+        labels = {"app.kubernetes.io/managed-by": "slipway", "slipway.dev/modeldeployment": model}
+        self.kube.apply(self._pod.endpoint_slice_of(model, labels=labels, ready=True))
 
     def freeze(self) -> None:
         """Act on no newer table."""

@@ -14,6 +14,7 @@ from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Rollout
 from slipway_operator.cluster import diagnosis, informer, triton
 from slipway_operator.cluster import routers as routers_
+from slipway_operator.cluster.recent import Recent
 from slipway_operator.cluster.resources import Object
 from slipway_operator.render import revision as revision_objects
 from slipway_operator.render import router as router_objects
@@ -90,6 +91,8 @@ class Observer:
         self._troubles = troubles
         self._settings = settings
         self._trials = trials
+        self._reached: Recent[tuple[str, str], float] = Recent(limit=50_000)
+        """By uid and router: since when, on the loop's clock, the stable Service is known to have a ready pod of the router for an endpoint."""
 
     async def observe(self, body: Object) -> Observed:
         """Everything about the ModelDeployment ``body``."""
@@ -183,6 +186,7 @@ class Observer:
             name=name,
             addressed=selected == name,
             announced=self._announced(identity.namespace, name) >= {pod["metadata"]["name"] for pod in ready},
+            reached_s=self._reached_s(identity, name),
             leaving=leaving,
             lingering=own if name != own and self._caches.pods.by_index(router_key(identity.namespace, own)) else None,
             image=self._settings.router_image or "",
@@ -237,6 +241,17 @@ class Observer:
     def _leads_to(self, identity: Identity, router: str) -> bool:
         """Whether the stable Service has an endpoint that is a pod of the router, ready or not."""
         return any(pod.startswith(f"{router}-") for pod, _ in self._endpoint_pods(identity))
+
+    def _reached_s(self, identity: Identity, router: str) -> float:
+        """Seconds since a look first found a ready pod of the router among the endpoints of the stable Service; 0 where there is none."""
+        key, now = (identity.uid, router), asyncio.get_running_loop().time()
+        if not any(ready and pod.startswith(f"{router}-") for pod, ready in self._endpoint_pods(identity)):
+            self._reached.forget(key)
+            return 0.0
+        since = self._reached.get(key)
+        if since is None:
+            self._reached.put(key, since := now)
+        return now - since
 
     def _announced(self, namespace: str, router: str) -> frozenset[str]:
         """Names of a router's pods that Kubernetes' controller of endpoints knows to be ready."""

@@ -114,6 +114,8 @@ def _routers_follow(observed: Observed, routers: Routers, serving: str) -> Verdi
     if table is None or table.division.split.stable != serving or not observed.followed or not routers.addressed:
         follow = sum(1 for live in routers.digests.values() if table is not None and live == table.digest)
         return failed(conditions.ROUTING, f"{follow} of {len(routers.digests)} pods of router {routers.name} send requests to revision {serving}.")
+    if not reached(observed, routers):
+        return failed(conditions.ROUTING, f"Nodes learn that the address leads to router {routers.name}.")
     tokens = observed.spec.traffic.tokens if observed.spec else None
     if tokens is not None and not table.tokens:
         trouble = f" {routers.trouble.rstrip('.')}." if routers.trouble else ""
@@ -121,6 +123,12 @@ def _routers_follow(observed: Observed, routers: Routers, serving: str) -> Verdi
             conditions.ROUTING, f"Pods of router {routers.name} mount Secret {tokens.name}; until all have it, requests need no token.{trouble}"
         )
     return passed(conditions.REVISION_ROUTED, f"The address leads to revision {serving}.")
+
+
+def reached(observed: Observed, routers: Routers) -> bool:
+    """Whether nodes send what comes to the address on to the router. Once they have, endpoints that come and go are their business alone."""
+    routed_before = any(each.type == conditions.ROUTED and each.status == "True" for each in observed.status.conditions)
+    return routed_before or routers.reached_s >= observed.route_s
 
 
 def available(observed: Observed, roles: Cast) -> Verdict:

@@ -239,7 +239,11 @@ def _followed_in(observed: Observed, roles: Cast) -> float:
         return left_s + 0.1 if left_s > 0 else 0.0
     # A pod of the router that gets ready is seen.
     waiting = observed.routers.digests and not (observed.followed and observed.routers.addressed)
-    return ROUTER_LOOK_S if waiting or roles.moved else 0.0
+    if waiting or roles.moved:
+        return ROUTER_LOOK_S
+    # That there are endpoints is seen as well; how long nodes have known of them is not.
+    reached = not observed.routers.digests or checks.reached(observed, observed.routers)
+    return 0.0 if reached else max(observed.route_s - observed.routers.reached_s, 0.0) + 0.1
 
 
 def _looked_at_in(observed: Observed, revision: Revision | None) -> float:

@@ -1,5 +1,6 @@
 """What a decision is made from: one frozen value, gathered before anything is decided."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -74,6 +75,10 @@ class Routers:
     announced: bool = True
     """Whether all pods that are ready are endpoints already. A Service that is moved to pods that the controller of endpoints takes for not ready yet
     has none until it hears of them."""
+
+    reached_s: float = math.inf
+    """Seconds since it was first seen that the stable Service has an endpoint which is a ready pod of this router; 0 where it has none. Nodes learn of
+    endpoints within seconds, and tell nobody."""
 
     leaving: str | None = None
     """Another router that the stable Service still selects, or that its endpoints still lead to."""

@@ -1,5 +1,6 @@
 """Requests through a shared router, with the real API server and the real KServe; the router's pods are played."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,21 @@ def test_a_new_object_is_ready_when_routers_lead_to_its_pods(shop: Shop, router:
     assert routed_to(shop) == revision
     assert shop.condition("Routed")["reason"] == "RevisionRouted"
     assert shop.status()["traffic"]["slots"] == [{"before": 10_000, "revision": revision}]
+
+
+def test_a_new_object_is_ready_when_nodes_can_know_its_address(kubeconfig: Path, shop: Shop, kube: Kube, routing_operator: RunningOperator) -> None:
+    routing_operator.stop()
+    slow = RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=ROUTER_IMAGE, route_seconds=1.0)
+    with slow, FakeRouter(kube, shop.namespace) as router:
+        shop.apply(uri=ONE)
+        shop.roll_out(shop.candidate())
+        eventually(lambda: shop.condition("Routed")["message"] == "Nodes learn that the address leads to router slipway-router.")
+        assert not steady(shop.ready, for_s=2), "its Service has no endpoint"
+
+        began = time.monotonic()
+        router.reach()
+        eventually(shop.ready)
+        assert time.monotonic() - began >= 1.0
 
 
 def test_a_namespace_gets_its_router_with_its_first_object_and_loses_it_with_its_last(shop: Shop, kube: Kube) -> None:

@@ -98,6 +98,30 @@ def test_it_is_routed_when_every_router_says_so() -> None:
     )
 
 
+@pytest.mark.parametrize(("reached_s", "look_in_s"), [(0.0, 2.1), (1.5, 0.6)])
+def test_a_new_address_is_routed_when_nodes_have_had_time_to_learn_of_it(reached_s: float, look_in_s: float) -> None:
+    live = table(NEW.name)
+    found = routers(live.digest, reached_s=reached_s)
+
+    plan = modeldeployment.plan(serving(live, routers=found))
+
+    assert condition(plan, conditions.ROUTED) == ("False", conditions.ROUTING, f"Nodes learn that the address leads to router {ROUTER}.")
+    assert isinstance(plan.outcome, Wait)
+    assert plan.outcome.seconds == pytest.approx(look_in_s)
+    assert condition(modeldeployment.plan(serving(live, routers=routers(live.digest, reached_s=2.0))), conditions.ROUTED)[0] == "True"
+
+
+def test_an_address_that_nodes_knew_stays_routed_while_its_endpoints_come_and_go() -> None:
+    live = table(NEW.name)
+    known = modeldeployment.plan(serving(live)).status
+    assert known
+
+    plan = modeldeployment.plan(serving(live, status=known, routers=routers(live.digest, reached_s=0.0)))
+
+    assert condition(plan, conditions.ROUTED)[0] == "True"
+    assert not isinstance(plan.outcome, Wait)
+
+
 def test_a_world_at_rest_asks_for_nothing() -> None:
     live = table(NEW.name)
     first = modeldeployment.plan(serving(live))
