@@ -77,8 +77,8 @@ class Routers:
     has none until it hears of them."""
 
     reached_s: float = math.inf
-    """Seconds since it was first seen that the stable Service has an endpoint which is a ready pod of this router; 0 where it has none. Nodes learn of
-    endpoints within seconds, and tell nobody."""
+    """Seconds since it was first seen that a ready pod of this router is an endpoint of the stable Service; 0 where none is. Nodes learn of endpoints
+    within seconds, and tell nobody."""
 
     leaving: str | None = None
     """Another router that the stable Service still selects, or that its endpoints still lead to."""
