@@ -29,6 +29,9 @@ from slipway_testing.stage import DOUBLED, Stage
 from slipway_testing.users import Users
 
 NAME = "ranker"
+PROJECT = "e2e"
+"""Not the demo's, whose rows are older and would not replace these when it is run again."""
+
 USERS = Schema.of([("ctr", "float32"), ("age", "int64")], ttl_s=3600)
 SMALL = {"requests": {"cpu": "50m", "memory": "96Mi"}}
 REQUEST = [{"name": "user", "dtype": "INT64", "shape": [1]}, {"name": "price", "dtype": "FP32", "shape": [1]}]
@@ -50,10 +53,10 @@ def store() -> Iterator[redis.Redis]:
 
 def fill(client: redis.Redis) -> None:
     """User n has a ctr of n / 2 and is 20 + n years old."""
-    client.set(keys.schema_key("shop", "users"), USERS.json())
+    client.set(keys.schema_key(PROJECT, "users"), USERS.json())
     writer = Writer(USERS)
     for user in range(100):
-        client.set(keys.row_key("shop", "users", {"user": user}), writer.row({"ctr": user / 2, "age": 20 + user}, time.time_ns() // 1000))
+        client.set(keys.row_key(PROJECT, "users", {"user": user}), writer.row({"ctr": user / 2, "age": 20 + user}, time.time_ns() // 1000))
 
 
 def transformer(**changes: Any) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def transformer(**changes: Any) -> dict[str, Any]:
         "validation": {"rules": [{"input": "price", "minimum": "0", "maximum": "1000", "nullable": False}]},
         "features": {
             "redis": box_redis.url(Box().site),
-            "project": "shop",
+            "project": PROJECT,
             "into": "x",
             "columns": [{"view": "users", "feature": "ctr"}, {"input": "price"}],
             "entities": [{"view": "users", "keys": [{"name": "user", "input": "user"}]}],
@@ -232,7 +235,7 @@ def kept_bytes(stage: Stage) -> int:
 
 @pytest.mark.usefixtures("serving")
 def test_a_store_that_is_wiped_has_nobody(stage: Stage, store: redis.Redis) -> None:
-    view = [keys.row_key("shop", "users", {"user": user}) for user in range(100)]
+    view = [keys.row_key(PROJECT, "users", {"user": user}) for user in range(100)]
     store.delete(*view)
     assert doubled(stage, 3) == [14.0, 3.0]
     fill(store)
