@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -43,10 +43,8 @@ class Ledger:
     async def registrations(self) -> tuple[Registration, ...]:
         """Every experiment of the namespaces that the token may read, ended ones that still have data among them: a thousand at most."""
         answer = await self._ask("GET", "/v1/experiments")
-        try:
+        with _reading("experiments of the ledger"):
             return tuple(_registration(entry) for entry in answer["experiments"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise LedgerError(f"The experiments of the ledger cannot be read: {error!r}. Do operator and ledger have one version?") from error
 
     async def quiet_s(self, namespace: str, name: str) -> float:
         """Seconds, by the ledger's clock, since a router last told of a unit of an experiment; infinite where none ever did, or there is none."""
@@ -54,13 +52,9 @@ class Ledger:
             answer = await self._ask("GET", f"{path(namespace, name)}/sums")
         except LedgerAbsent:
             return math.inf
-        try:
+        with _reading(f"sums of experiment {namespace}/{name}"):
             newest = answer["newest"]["exposure"]
             return (_time(answer["now"]) - _time(newest)).total_seconds() if newest else math.inf
-        except (KeyError, TypeError, ValueError) as error:
-            raise LedgerError(
-                f"The sums of experiment {namespace}/{name} cannot be read: {error!r}. Do operator and ledger have one version?"
-            ) from error
 
     async def sums(self, namespace: str, name: str, *, quantiles: Mapping[str, float]) -> Sums:
         """What is known now; and for the metrics of ``quantiles`` what their caps are made of, where it is known."""
@@ -71,24 +65,16 @@ class Ledger:
             told = await self._ask("GET", f"{path(namespace, name)}/metrics/{quote(metric, safe='')}/quantile?{query}")
             if told.get("value") is not None:
                 found[metric] = float(told["value"])
-        try:
+        with _reading(f"sums of experiment {namespace}/{name}"):
             return parsed(answer, quantiles=found)
-        except (KeyError, TypeError, ValueError) as error:
-            raise LedgerError(
-                f"The sums of experiment {namespace}/{name} cannot be read: {error!r}. Do operator and ledger have one version?"
-            ) from error
 
     async def journal(self, namespace: str, name: str, *, after: int) -> Journal:
         """How far the looks go; ``after`` is a number that is known to be there, less one."""
         found: Journal | int = after
         while not isinstance(found, Journal):
             answer = await self._ask("GET", looks_path(namespace, name, after=found))
-            try:
+            with _reading(f"looks of experiment {namespace}/{name}"):
                 found = _newest(answer, after=found)
-            except (KeyError, IndexError, TypeError, ValueError) as error:
-                raise LedgerError(
-                    f"The looks of experiment {namespace}/{name} cannot be read: {error!r}. Do operator and ledger have one version?"
-                ) from error
         return found
 
     async def append(self, namespace: str, name: str, look: Mapping[str, Any]) -> None:
@@ -101,6 +87,15 @@ class Ledger:
             return answer.body
         message = f"The ledger at {self._url} refuses {method} with {answer.status}: {answer.said}."
         raise {404: LedgerAbsent, 409: LedgerConflict}.get(answer.status, LedgerError)(message)
+
+
+@contextlib.contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """LedgerError for an answer that is none of its kind."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise LedgerError(f"The {what} cannot be read: {error!r}. Do operator and ledger have one version?") from error
 
 
 def _registration(entry: Mapping[str, Any]) -> Registration:

@@ -38,7 +38,7 @@ class _Read:
 class Exporter(Collector):
     """Series of every Experiment, while this process leads: a follower would tell the same, twice.
 
-    Scrapes come on a thread of their own. Objects are replaced and never changed, and a tuple of keys is made at one go, so nothing is locked.
+    Scrapes come on a thread of their own. Objects are replaced and never changed, and a tuple of them is made at one go, so nothing is locked.
     """
 
     def __init__(self, experiments: store.Store, *, memories: observe_experiments.Memories, leads: Callable[[], bool]) -> None:
@@ -50,8 +50,8 @@ class Exporter(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """All series there are; no family where there is none, so that of several operators of one process the one that leads is heard."""
-        bodies = map(self._experiments.get, self._experiments.keys()) if self._leads() else ()
-        self._known = {body["metadata"]["uid"]: self._read(body) for body in bodies if body is not None}
+        bodies = self._experiments.all() if self._leads() else ()
+        self._known = {body["metadata"]["uid"]: self._read(body) for body in bodies}
         found: dict[str, GaugeMetricFamily] = {}
         for uid, read in self._known.items():
             for figure in (*read.figures, *self._last_look(uid, read)):

@@ -4,7 +4,7 @@ from slipway_operator.api import conditions, metadata
 from slipway_operator.api.v1alpha1.modeldeployment import Fallback, ModelDeploymentSpec, PromotedStatus, RolloutStatus
 from slipway_operator.reconcile.casting import Cast
 from slipway_operator.reconcile.rollout import Course
-from slipway_operator.reconcile.summary import NOT_JUDGED, Verdict, failed, passed
+from slipway_operator.reconcile.summary import NOT_JUDGED, SPEC_ACCEPTED, Verdict, failed, passed
 from slipway_operator.state.observed import Identity, Observed, Routers, Workload
 from slipway_operator.state.revision import Revision
 from slipway_operator.state.routes import FixedResponse
@@ -39,7 +39,7 @@ def _names_fit(identity: Identity) -> Verdict:
             f"The names {identity.name!r} and {identity.namespace!r} (the namespace) are together {-spare} characters too long for KServe's labels:"
             f" use a shorter name or namespace, {len(identity.name) + len(identity.namespace) + spare} characters in all.",
         )
-    return passed(conditions.SPEC_ACCEPTED, "The spec can be carried out.")
+    return SPEC_ACCEPTED
 
 
 def model_ready(observed: Observed, roles: Cast) -> Verdict:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.condition import Condition, ConditionStatus
@@ -23,6 +24,10 @@ class Verdict:
 def passed(reason: str, message: str) -> Verdict:
     """A concern that is as it should be."""
     return Verdict(status="True", reason=reason, message=message)
+
+
+SPEC_ACCEPTED: Final = passed(conditions.SPEC_ACCEPTED, "The spec can be carried out.")
+"""Of either kind."""
 
 
 def failed(reason: str, message: str) -> Verdict:

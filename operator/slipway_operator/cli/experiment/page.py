@@ -14,9 +14,10 @@ _GOOD: Final = frozenset({"Winning", "Won", "Shown"})
 _BAD: Final = frozenset({"Harmful", "Unhealthy", "RolledBack", "Crossed"})
 
 _TABLE_OF_LOOKS: Final = 12
+"""Looks that are told in numbers below a picture; the picture and ``--json`` have more."""
+
 _ROWS_AT_ONCE: Final = 24
 """Of the table of strata; one of more rows, as a bandit's, is folded. On a phone these are a screen."""
-"""Looks that are told in numbers below a picture; the picture and ``--json`` have more."""
 
 _OF: Final = {"Closed": "closed windows", "ToDate": "outcomes to date", "Scores": "by scores"}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus
 from slipway_operator.reconcile import arms
-from slipway_operator.reconcile.summary import Verdict, failed, passed
+from slipway_operator.reconcile.summary import SPEC_ACCEPTED, Verdict, failed, passed
 from slipway_operator.state import observed as targets
 from slipway_operator.state.experiment import Observed, Rival
 from slipway_operator.state.revision import Revision
@@ -33,7 +33,7 @@ def accepted(observed: Observed) -> Verdict:
     if target is not None and observed.status.started_at is None and observed.status.decision is None:
         for verdict in _unfit(spec, target):
             return verdict
-    return passed(conditions.SPEC_ACCEPTED, "The spec can be carried out.")
+    return SPEC_ACCEPTED
 
 
 def _unfit(spec: ExperimentSpec, target: targets.Observed) -> Iterator[Verdict]:

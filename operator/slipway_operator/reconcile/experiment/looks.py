@@ -101,6 +101,11 @@ def crossed(found: Mapping[str, Mapping[str, ratios.Look]]) -> dict[str, tuple[s
     return {arm: metrics for arm, metrics in broken.items() if metrics}
 
 
+def crossing(observed: Observed, spec: ExperimentSpec, status: ExperimentStatus) -> dict[str, tuple[str, ...]]:
+    """The same by what routers have counted by now and what is settled, without a look."""
+    return crossed(routed(observed, spec, status, design=designs.design(spec, designs.by_name(status.metrics))))
+
+
 def alarmed(observed: Observed, spec: ExperimentSpec) -> bool:
     """Whether a guardrail of the routers is crossed by an arm that no look has called harmful yet: reason enough for a look at once, also while some
     router has not taken the division up.
@@ -109,8 +114,7 @@ def alarmed(observed: Observed, spec: ExperimentSpec) -> bool:
     counts between two looks, and looking because of what they say, costs nothing of what may be claimed.
     """
     status = observed.status
-    found = crossed(routed(observed, spec, status, design=designs.design(spec, designs.by_name(status.metrics))))
-    return bool(found.keys() - {arm.name for arm in status.arms if arm.verdict == "Harmful"})
+    return bool(crossing(observed, spec, status).keys() - {arm.name for arm in status.arms if arm.verdict == "Harmful"})
 
 
 def written(

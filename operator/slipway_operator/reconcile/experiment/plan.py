@@ -274,8 +274,7 @@ def _unlooked(scene: scenes.Scene) -> Plan:
     if trouble is None:
         return scenes.planned(scene, scenes.dividing(scene), beside=told, outcome=Wait(max(scenes.rest_s(scene, scene.observed.look_in_s), 0.05)))
     recorded = {conditions.RECORDED: failed(conditions.LEDGER_UNAVAILABLE, f"{trouble} Units stay where they are, and no look is taken.")}
-    design = designs.design(scene.spec, designs.by_name(scene.status.metrics))
-    broken = looks.crossed(looks.routed(scene.observed, scene.spec, scene.status, design=design))
+    broken = looks.crossing(scene.observed, scene.spec, scene.status)
     if broken and scene.spec.decision.on_harm == "RollBack":
         return following.stop(scene, {arm: f"guardrail {' and '.join(names)} crossed" for arm, names in broken.items()}, beside=recorded)
     register = designs.definition(scene.spec, settled=designs.by_name(scene.status.metrics))
@@ -369,8 +368,9 @@ def _decided(scene: scenes.Scene, decision: DecisionStatus) -> Plan:
 
 def _at_rest(observed: Observed, decision: DecisionStatus) -> Plan:
     """It is over: nothing of it is to be carried out, so neither its spec nor what the operator could do with one is asked about."""
-    accepted = passed(conditions.SPEC_ACCEPTED, "The spec can be carried out.")
-    told = {conditions.ACCEPTED: accepted, conditions.ADMITTED: passed(conditions.CONCLUDED, decision.message)} | _concluded_told(decision)
+    told = {conditions.ACCEPTED: summary.SPEC_ACCEPTED, conditions.ADMITTED: passed(conditions.CONCLUDED, decision.message)} | _concluded_told(
+        decision
+    )
     found = {"observed_generation": observed.identity.generation, "conditions": scenes.conditions_of(observed, observed.status, told)}
     return Plan(status=observed.status.model_copy(update=found), outcome=Done())
 
@@ -393,8 +393,7 @@ def _broken_meanwhile(scene: scenes.Scene, target: targets.Observed | None, deci
     by_a_person = handled.lower().startswith("promote") and (proposal is None or proposal.arm != decision.arm)
     if decision.action != "Promote" or by_a_person or scene.spec.decision.on_harm != "RollBack" or target is None or _taken_over(scene, target):
         return None
-    design = designs.design(scene.spec, designs.by_name(scene.status.metrics))
-    names = looks.crossed(looks.routed(scene.observed, scene.spec, scene.status, design=design)).get(decision.arm or "")
+    names = looks.crossing(scene.observed, scene.spec, scene.status).get(decision.arm or "")
     return f"Before it took over it crossed guardrail {' and '.join(names)}." if names else None
 
 
@@ -410,7 +409,7 @@ def _carried_out(scene: scenes.Scene, target: targets.Observed | None, decision:
     split = target.table.division.split if target.table else None
     if split is None or (split.groups is not None and split.groups.experiment == scenes.full_name(scene)) or not target.followed:
         return False
-    return decision.action != "Promote" or (_taken_over(scene, target))
+    return decision.action != "Promote" or _taken_over(scene, target)
 
 
 def _what_is_missing(scene: scenes.Scene, target: targets.Observed | None, decision: DecisionStatus) -> str:

@@ -100,9 +100,8 @@ def planned(
     scene: Scene, admitted: Verdict, *, outcome: Outcome, beside: Mapping[str, Verdict] | None = None, events: Iterable[Event] = (), **more: Any
 ) -> Plan:
     """The plan of a pass that the spec allows; reason and summary are those of the conditions, unless a look has said more."""
-    accepted = passed(conditions.SPEC_ACCEPTED, "The spec can be carried out.")
     refused = {conditions.DECIDED: scene.refused} if scene.refused else {}
-    concerns = {conditions.ACCEPTED: accepted, conditions.ADMITTED: admitted, **refused, **(beside or {})}
+    concerns = {conditions.ACCEPTED: summary.SPEC_ACCEPTED, conditions.ADMITTED: admitted, **refused, **(beside or {})}
     status = scene.status.model_copy(
         update={
             "observed_generation": scene.observed.identity.generation,
