@@ -6,7 +6,7 @@ import pytest
 
 from ledger.harness import Ledger
 from slipway_box.controlplane import ControlPlane
-from slipway_faults import campaign
+from slipway_faults import campaign, scenario
 from slipway_faults.faults import Fault
 from slipway_faults.lane import Recording
 
@@ -34,6 +34,10 @@ def test_lost_repeated_late_and_cut_watch_events_leave_the_same_world(compared: 
 def test_refused_broken_and_unanswered_requests_leave_the_same_world(compared: Campaign, clean_experiment: Recording) -> None:
     """Which statuses an experiment writes follows the clock of its looks: some of the requests that were recorded do not come again."""
     compared.play(campaign.sample(own(campaign.refusals(clean_experiment)), lanes=2), kind="xp-requests", met=0.35)
+
+
+def test_an_operator_that_starts_with_stale_lists_leaves_the_same_world(compared: Campaign) -> None:
+    compared.play(campaign.sample(own(campaign.stale_starts(scenario.EXPERIMENT_PHASES)), lanes=2), kind="xp-stale")
 
 
 def test_of_two_operators_one_takes_over_when_the_other_is_killed_around_a_write(compared: Campaign, clean_experiment: Recording) -> None:

@@ -165,11 +165,23 @@ def lost_events(clean: Recording) -> list[Fault]:
     return [Fault(moment, act) for moment in told for act in EVENT_ACTS]
 
 
-def stale_starts() -> list[Fault]:
-    """An operator starts after each phase and is told what was before it, about one kind or about all."""
-    kinds = ("everything", "modeldeployments", "inferenceservices", "services", "controllerrevisions", "deployments", "configmaps", "endpointslices")
-    phases = [phase.name for phase in scenario.PHASES[1:]]
-    return [Fault(Moment(phase, f"LIST {kind}", 0), Act.STALE) for kind in kinds for phase in phases]
+def stale_starts(phases: Iterable[scenario.Phase] = scenario.PHASES) -> list[Fault]:
+    """An operator starts after each phase but the first and is told what was before it, about one kind or about all."""
+    names = [phase.name for phase in phases][1:]
+    return [Fault(Moment(name, f"LIST {kind}", 0), Act.STALE) for kind in _LISTED for name in names]
+
+
+_LISTED: Final = (
+    "everything",
+    "experiments",
+    "modeldeployments",
+    "inferenceservices",
+    "services",
+    "controllerrevisions",
+    "deployments",
+    "configmaps",
+    "endpointslices",
+)
 
 
 _CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 import yaml
@@ -359,7 +360,7 @@ class Lane:
         names = [phase.name for phase in self.phases]
         earlier = self._lists[names[names.index(fault.moment.phase) - 1]]
         kinds = fault.moment.what.split()[1:]
-        stale = {path: body for path, body in earlier.items() if kinds == ["everything"] or any(f"/{kind}?" in path for kind in kinds)}
+        stale = {path: body for path, body in earlier.items() if kinds == ["everything"] or urlsplit(path).path.rpartition("/")[2] in kinds}
         for operator in self.operators:
             operator.kill()
         await self._start_again(stale)

@@ -12,10 +12,10 @@ import pydantic
 from slipway_operator import settings as settings_
 from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Rollout
-from slipway_operator.cluster import diagnosis, informer, triton
+from slipway_operator.cluster import diagnosis, informer, resources, triton
 from slipway_operator.cluster import routers as routers_
 from slipway_operator.cluster.recent import Recent
-from slipway_operator.cluster.resources import Object
+from slipway_operator.cluster.resources import Object, Reference
 from slipway_operator.render import revision as revision_objects
 from slipway_operator.render import router as router_objects
 from slipway_operator.render import routes as route_objects
@@ -146,6 +146,11 @@ class Observer:
             caches.deployments,
         )
         return tuple(obj for kind in kinds for obj in kind.by_index((namespace, name)))
+
+    def known(self, body: Object) -> Mapping[Reference, Object]:
+        """The same, of a ModelDeployment, by what each is called."""
+        meta = body["metadata"]
+        return {resources.reference(child): child for child in self.children(meta["namespace"], meta["name"])}
 
     def _ours(self, cache: informer.Informer, identity: Identity) -> tuple[Object, ...]:
         return tuple(obj for obj in cache.by_index((identity.namespace, identity.name)) if owned_by(obj, identity.uid))

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -12,7 +12,7 @@ from slipway_operator.api import conditions, metadata
 from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus
 from slipway_operator.cluster import ledger as ledgers
 from slipway_operator.cluster import observe
-from slipway_operator.cluster.resources import Object
+from slipway_operator.cluster.resources import Object, Reference
 from slipway_operator.reconcile.experiment import designs, looks, scenes
 from slipway_operator.state.experiment import Journal, Observed, Rival
 from slipway_operator.state.trial import Trial
@@ -72,7 +72,7 @@ class Observer:
         identity = observe.identity_of(body)
         spec, spec_error = observe.spec_of(body, ExperimentSpec)
         status = observe.status_of(body, ExperimentStatus)
-        target_body = self._find(identity.namespace, spec.target_ref.name) if spec else None
+        target_body = self.target(body)
         going = target_body is None or "deletionTimestamp" in target_body["metadata"]
         annotations = body["metadata"].get("annotations") or {}
         base = Observed(
@@ -91,6 +91,15 @@ class Observer:
         if spec is None or self._ledger is None or not _divides(spec, status) or status.ledger_name is None:
             return base
         return await self._with_look(base, spec, status.ledger_name, self._ledger)
+
+    def target(self, body: Object) -> Object | None:
+        """The ModelDeployment that an Experiment names, as far as it is known."""
+        name = ((body.get("spec") or {}).get("targetRef") or {}).get("name")
+        return self._find(body["metadata"]["namespace"], str(name)) if name else None
+
+    def parts(self, target: Object | None) -> Mapping[Reference, Object]:
+        """What the caches have of a ModelDeployment."""
+        return self._targets.known(target) if target is not None else {}
 
     async def _with_look(self, base: Observed, spec: ExperimentSpec, name: str, ledger: ledgers.Ledger) -> Observed:
         kept, now = self._memories.of(base.identity.uid), asyncio.get_running_loop().time()

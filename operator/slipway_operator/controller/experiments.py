@@ -4,7 +4,7 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from slipway_operator import errors
@@ -12,11 +12,13 @@ from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import ExperimentStatus, LookStatus
 from slipway_operator.cluster import ledger as ledgers
 from slipway_operator.cluster import observe_experiments, resources
-from slipway_operator.cluster.resources import Object
+from slipway_operator.cluster.resources import Object, Reference
 from slipway_operator.controller import exporter
-from slipway_operator.controller.passes import Attempt, Passes
+from slipway_operator.controller.passes import Attempt, Passes, version
 from slipway_operator.controller.store import Key
 from slipway_operator.reconcile.experiment import failure, looks, plan
+from slipway_operator.render import revision as revision_objects
+from slipway_operator.render import routes
 from slipway_operator.state.experiment import Journal, Observed, Plan
 from slipway_operator.state.plan import Outcome
 
@@ -40,10 +42,12 @@ class Worker(Passes[Observed]):
         observer: observe_experiments.Observer,
         ledger: ledgers.Ledger | None,
         memories: observe_experiments.Memories,
+        relearn: Callable[[Object | None, Object | None], None],
         **shared: Any,
     ) -> None:
-        """``shared``: as of Passes."""
+        """``relearn`` is called with a target as it was known and as the server has it. ``shared``: as of Passes."""
         super().__init__(**shared)
+        self._relearn = relearn
         self._observer = observer
         self._ledger = ledger
         self._memories = memories
@@ -54,6 +58,8 @@ class Worker(Passes[Observed]):
 
     async def _attempt(self, attempt: Attempt[Observed]) -> Outcome | None:
         body = attempt.body
+        target = self._observer.target(body)
+        known = self._observer.parts(target)
         observed = attempt.observed = await self._observer.observe(body)
         if observed.trouble is not None:
             self._looks["failed"].inc()
@@ -61,6 +67,8 @@ class Worker(Passes[Observed]):
         key = (observed.identity.namespace, observed.identity.name)
         carried_out = False
         try:
+            if _binding(observed, planned) and not await self._still_like_that(body, target, observed, known=known):
+                return None
             planned = await self._recorded(key, observed, planned)
             if planned.status is not None:
                 await self._write_status(body, planned.status)
@@ -72,6 +80,15 @@ class Worker(Passes[Observed]):
         self._count(observed, planned)
         self._tell(body, planned.events)
         return planned.outcome
+
+    async def _still_like_that(self, body: Object, target: Object | None, observed: Observed, *, known: Mapping[Reference, Object]) -> bool:
+        """Ask the server whether the experiment, its target and what counts of that one's parts are as they were known."""
+        key = target_key(body)
+        live = await self._live(resources.MODEL_DEPLOYMENTS.reference(*key)) if key else None
+        if version(live) != version(target):
+            self._relearn(target, live)
+            return False
+        return await self._still_so(body, _grounds(observed), known=known)
 
     def _count(self, observed: Observed, planned: Plan) -> None:
         """For metrics: what was carried out."""
@@ -176,6 +193,32 @@ class Worker(Passes[Observed]):
 
     def _status_after(self, observed: Observed, *, reason: str, message: str) -> Any:
         return failure.status_after(observed, reason=reason, message=message)
+
+
+def _binding(observed: Observed, planned: Plan) -> bool:
+    """Whether a plan says who is compared, divides units anew or decides: not to be had from caches that show a world that never was."""
+    return planned.status is not None and _bound(observed.status) != _bound(planned.status)
+
+
+def _bound(status: ExperimentStatus) -> tuple[Any, ...]:
+    decision = status.decision
+    return (
+        status.admitted_at,
+        status.traffic.stratum if status.traffic else None,
+        frozenset(arm.name for arm in status.arms if arm.stopped),
+        (decision.action, decision.arm, decision.done) if decision else None,
+    )
+
+
+def _grounds(observed: Observed) -> Iterator[Reference]:
+    """What that is decided from, the experiment and its target aside: where requests go, and who has pods."""
+    if observed.target is None:
+        return
+    namespace = observed.identity.namespace
+    yield resources.CONFIG_MAPS.reference(namespace, routes.table_name(observed.target.identity.name))
+    for revision in dict.fromkeys(arm.revision for arm in observed.status.arms):
+        yield resources.DEPLOYMENTS.reference(namespace, revision_objects.deployment_name(revision))
+        yield resources.INFERENCE_SERVICES.reference(namespace, revision)
 
 
 def _takes_units_away(before: ExperimentStatus, after: ExperimentStatus) -> bool:

@@ -108,22 +108,23 @@ class Keeper:
             return
         uid = owner["metadata"]["uid"]
         await self._applier.settled(uid)
-        if self._objects.count(namespace) or await self._inhabited(namespace):
-            router = router_objects.Router(
-                name=router_objects.SHARED,
-                namespace=namespace,
-                owner=_reference(owner),
-                image=self._image,
-                replicas=self._replicas,
-                ledger=self._ledger,
-            )
+        router = router_objects.Router(
+            name=router_objects.SHARED,
+            namespace=namespace,
+            owner=_reference(owner),
+            image=self._image,
+            replicas=self._replicas,
+            ledger=self._ledger,
+        )
+        stands = await self._applier.fresh(resources.DEPLOYMENTS, namespace=namespace, name=router.name) is not None
+        if (stands and self._objects.count(namespace)) or await self._inhabited(namespace):
             for body in router_objects.objects(router):
                 await self._applier.apply(body)
         else:
             await self._applier.prune(await self._there(namespace), keep=(), owner_uid=uid)
 
     async def _inhabited(self, namespace: Namespace) -> bool:
-        """Ask the server whether there really is no ModelDeployment: after a start we may not have heard of it yet, and the router serves it."""
+        """Ask the server whether there really is a ModelDeployment, before its router goes or comes: we may not have heard of it, or of its end."""
         return bool((await self._api.list(resources.MODEL_DEPLOYMENTS, namespace=namespace)).items)
 
     async def _there(self, namespace: Namespace) -> Iterable[Object]:

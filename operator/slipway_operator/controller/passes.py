@@ -211,7 +211,7 @@ class Passes(abc.ABC, Generic[Seen]):
         self._objects.put(live)
         if version(live) != version(body):
             return False
-        return all([version(await self._live(one)) == version((known or {}).get(one)) for one in grounds])
+        return all([version(await self._live(one)) == version((known or {}).get(one)) for one in dict.fromkeys(grounds)])
 
     async def _live(self, reference: Reference) -> Object | None:
         try:

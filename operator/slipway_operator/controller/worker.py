@@ -1,13 +1,13 @@
 """The worker over ModelDeployments: observes, plans, applies, writes the status."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentStatus
-from slipway_operator.cluster import observe, resources
+from slipway_operator.cluster import observe, observe_experiments, resources
 from slipway_operator.cluster.resources import Object, Reference
-from slipway_operator.controller.passes import Attempt, Passes
+from slipway_operator.controller.passes import Attempt, Passes, version
 from slipway_operator.controller.store import Key
 from slipway_operator.reconcile import failure, modeldeployment
 from slipway_operator.render import revision as revision_objects
@@ -24,28 +24,47 @@ class Worker(Passes[Observed]):
     controller = CONTROLLER
     resource = resources.MODEL_DEPLOYMENTS
 
-    def __init__(self, *, observer: observe.Observer, **shared: Any) -> None:
-        """``shared``: as of Passes."""
+    def __init__(
+        self,
+        *,
+        observer: observe.Observer,
+        experiments: Callable[[str], Iterable[Object]],
+        relearn: Callable[[str], Awaitable[None]],
+        **shared: Any,
+    ) -> None:
+        """``experiments``: those of a namespace, as far as they are known; ``relearn`` asks the server for them. ``shared``: as of Passes."""
         super().__init__(**shared)
         self._observer = observer
+        self._experiments = experiments
+        self._relearn = relearn
 
     async def _attempt(self, attempt: Attempt[Observed]) -> Outcome | None:
         body = attempt.body
-        known = self._known(body)
+        # Asked before the decision, so that they are no newer than that is.
+        known, compared = self._observer.known(body), self._compared(body)
         observed = attempt.observed = await self._observer.observe(body)
         planned = modeldeployment.plan(observed)
-        if _weighty(observed, planned, known=known) and not await self._still_so(body, _grounds(observed, planned), known=known):
-            return None
+        if _weighty(observed, planned, known=known):
+            if not await self._still_so(body, _grounds(observed, planned), known=known):
+                return None
+            if _divided_by_another(observed) and not await self._still_compared(body, compared):
+                return None
         await self._carry_out(body, planned, known=known)
         return planned.outcome
 
     def _status_after(self, observed: Observed, *, reason: str, message: str) -> Any:
         return failure.status_after(observed, reason=reason, message=message)
 
-    def _known(self, body: Object) -> Mapping[Reference, Object]:
-        """What the caches have of its children, its Deployments among them; asked before a decision, so that it is no newer than that is."""
+    def _compared(self, body: Object) -> Mapping[str, str | None]:
+        """The experiments of a ModelDeployment, each with its version."""
         meta = body["metadata"]
-        return {resources.reference(child): child for child in self._observer.children(meta["namespace"], meta["name"])}
+        own = observe_experiments.of_target(self._experiments(meta["namespace"]), meta["name"])
+        return {one["metadata"]["uid"]: version(one) for one in own}
+
+    async def _still_compared(self, body: Object, compared: Mapping[str, str | None]) -> bool:
+        """Ask the server whether its experiments are as they were known: one that is not known is one that nobody seems to want."""
+        await self._relearn(body["metadata"]["namespace"])
+        return self._compared(body) == compared
 
     async def _carry_out(self, body: Object, planned: Plan, *, known: Mapping[Reference, Object]) -> None:
         for child in planned.objects:
@@ -68,11 +87,24 @@ class Worker(Passes[Observed]):
 
 
 def _weighty(observed: Observed, planned: Plan, *, known: Mapping[Reference, Object]) -> bool:
-    """Whether an object that was looked after before gets or loses children, or its revisions change their roles."""
+    """Whether an object that was looked after before gets or loses children, its revisions change their roles, or its units hands."""
     if observed.status.observed_generation is None or planned.status is None:
         return False
+    if _redivides(observed, planned):
+        return True
     there = {reference for reference, child in known.items() if observe.owned_by(child, observed.identity.uid)}
     return there != {resources.reference(child) for child in planned.objects} or _roles(observed.status) != _roles(planned.status)
+
+
+def _redivides(observed: Observed, planned: Plan) -> bool:
+    wanted = planned.status.traffic if planned.status else None
+    return wanted is not None and (observed.table is None or observed.table.division.epoch != wanted.epoch)
+
+
+def _divided_by_another(observed: Observed) -> bool:
+    """Whether an experiment has a say in where requests go, or had one."""
+    groups = observed.table.division.split.groups if observed.table else None
+    return observed.trial is not None or groups is not None or any(entry.role == "Arm" for entry in observed.status.revisions)
 
 
 def _grounds(observed: Observed, planned: Plan) -> Iterator[Reference]:
@@ -80,7 +112,7 @@ def _grounds(observed: Observed, planned: Plan) -> Iterator[Reference]:
     namespace = observed.identity.namespace
     if observed.routers is not None:
         yield resources.CONFIG_MAPS.reference(namespace, routes.table_name(observed.identity.name))
-    if (revision := _moving_to(observed, planned)) is not None:
+    for revision in _moving(observed, planned):
         yield resources.DEPLOYMENTS.reference(namespace, revision_objects.deployment_name(revision))
         yield resources.INFERENCE_SERVICES.reference(namespace, revision)
 
@@ -89,10 +121,14 @@ def _roles(status: ModelDeploymentStatus) -> frozenset[tuple[str, str]]:
     return frozenset((entry.name, entry.role) for entry in status.revisions)
 
 
-def _moving_to(observed: Observed, planned: Plan) -> str | None:
-    """The revision that the Service moves to."""
+def _moving(observed: Observed, planned: Plan) -> Iterator[str]:
+    """The revision that the Service moves to, and those that get their first units or lose their last."""
     serving = planned.status.revision if planned.status else None
-    return serving if serving != observed.selected else None
+    if serving is not None and serving != observed.selected:
+        yield serving
+    before = {name for name, _ in observed.table.division.split.revisions} if observed.table else set()
+    wanted = planned.status.traffic if planned.status else None
+    yield from sorted(before ^ {run.revision for run in wanted.slots} if wanted else ())
 
 
 def owner_key(child: Mapping[str, Any]) -> Key | None:

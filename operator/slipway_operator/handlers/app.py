@@ -11,15 +11,14 @@ import random
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import kopf
 import prometheus_client
 
-from slipway_operator import metrics, settings
+from slipway_operator import errors, metrics, settings
 from slipway_operator.api import metadata
 from slipway_operator.cluster import (
     apply,
@@ -36,6 +35,7 @@ from slipway_operator.cluster import (
     triton,
 )
 from slipway_operator.controller import experiments, exporter, keeper, passes, queue, registrations, store, worker
+from slipway_operator.handlers import notices
 
 log = logging.getLogger("slipway.operator")
 
@@ -54,23 +54,6 @@ STALE_S: Final = 300.0
 
 
 Crews: TypeAlias = tuple[worker.Worker, experiments.Worker]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operator:
-    """The parts that the handlers reach."""
-
-    configured: settings.Settings
-    access: credentials.Credentials
-    objects: store.Store
-    keys: queue.WorkQueue[store.Key]
-    experiments: store.Store
-    experiment_keys: queue.WorkQueue[store.Key]
-    namespaces: queue.WorkQueue[keeper.Namespace]
-    """Whose shared router is to be seen to."""
-
-    caches: observe.Caches
-    applier: apply.Applier
 
 
 class Indifferent(kopf.DiffBaseStorage):
@@ -97,7 +80,7 @@ class Forever:
         yield from itertools.repeat(informer.BACKOFF_LIMIT_S)
 
 
-def registry_of(operator: Operator, *, home: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
+def registry_of(operator: notices.Operator, *, home: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
     """All that kopf calls, on its own loop; what concerns ours is carried to ``home``."""
     registry = kopf.OperatorRegistry()
 
@@ -111,11 +94,11 @@ def registry_of(operator: Operator, *, home: asyncio.AbstractEventLoop) -> kopf.
 
     @kopf.on.event(metadata.GROUP, metadata.VERSION, "modeldeployments", registry=registry)
     async def changed(event: kopf.RawEvent, **_: Any) -> None:
-        home.call_soon_threadsafe(notice, operator, event)
+        home.call_soon_threadsafe(notices.notice, operator, event)
 
     @kopf.on.event(metadata.GROUP, metadata.VERSION, "experiments", registry=registry)
     async def experiment_changed(event: kopf.RawEvent, **_: Any) -> None:
-        home.call_soon_threadsafe(notice_experiment, operator, event)
+        home.call_soon_threadsafe(notices.notice_experiment, operator, event)
 
     @kopf.on.probe(id="caches", registry=registry)
     async def fresh(**_: Any) -> str:
@@ -135,116 +118,6 @@ async def at(home: asyncio.AbstractEventLoop, look: Callable[[], str]) -> str:
         return look()
 
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(looking(), home))
-
-
-def notice(operator: Operator, event: kopf.RawEvent) -> None:
-    """Remember the object and ask for a pass. An event without type is part of a list: start-up, or after a lost watch."""
-    body: Any = event["object"]
-    if event["type"] == "DELETED":
-        operator.objects.remove(body)
-        operator.applier.forget(body)
-        operator.keys.add(store.key_of(body))
-        see_to_router(operator, body["metadata"]["namespace"])
-        ask_experiments(operator, store.key_of(body))
-    elif operator.objects.put(body):
-        priority = urgency(body) if event["type"] is None else queue.Priority.LIVE
-        # The event of a status that we write may come before the answer to it.
-        ours = functools.partial(operator.applier.wrote, body, subresource="status")
-        operator.keys.add(store.key_of(body), priority=priority, unless=ours)
-        if operator.objects.count(body["metadata"]["namespace"]) == 1:
-            see_to_router(operator, body["metadata"]["namespace"])
-        ask_experiments(operator, store.key_of(body), priority=priority)
-
-
-def notice_experiment(operator: Operator, event: kopf.RawEvent) -> None:
-    """Remember the experiment and ask for a pass over it, over its target and over those that wait for it."""
-    body: Any = event["object"]
-    key, priority = store.key_of(body), queue.Priority.RESYNC if event["type"] is None else queue.Priority.LIVE
-    before = operator.experiments.get(key)
-    if event["type"] == "DELETED":
-        operator.experiments.remove(body)
-        operator.applier.forget(body)
-        operator.experiment_keys.add(key)
-    elif operator.experiments.put(body):
-        ours = functools.partial(operator.applier.wrote, body, subresource="status")
-        operator.experiment_keys.add(key, priority=priority, unless=ours)
-    elif event["type"] is None:
-        return
-    # Also of a status that we wrote ourselves, and that is no news to its own object: another operator may have written it as well.
-    for each in (body, before):
-        ask_about(operator, each, priority=priority)
-
-
-def ask_about(operator: Operator, experiment: resources.Object | None, *, priority: queue.Priority = queue.Priority.LIVE) -> None:
-    """Ask for a pass over the target of an experiment, and over the others that are there for its units."""
-    target = experiments.target_key(experiment) if experiment is not None else None
-    if experiment is not None and target is not None:
-        operator.keys.add(target, priority=priority)
-        ask_experiments(operator, target, priority=priority, but=store.key_of(experiment))
-
-
-def ask_experiments(operator: Operator, target: store.Key, *, priority: queue.Priority = queue.Priority.LIVE, but: store.Key | None = None) -> None:
-    """Ask for a pass over every experiment of a ModelDeployment."""
-    known = (operator.experiments.get(key) for key in operator.experiments.keys_in(target[0]))
-    for body in observe_experiments.of_target((body for body in known if body is not None), target[1]):
-        if store.key_of(body) != but:
-            operator.experiment_keys.add(store.key_of(body), priority=priority)
-
-
-def urgency(body: resources.Object | None) -> queue.Priority:
-    """Of an object found by us when we start or take over: somebody waits for an edit that nobody has looked at, for all else nobody does."""
-    if body is None:
-        return queue.Priority.RESYNC
-    seen = (body.get("status") or {}).get("observedGeneration")
-    return queue.Priority.RESYNC if seen in (None, body["metadata"].get("generation")) else queue.Priority.LIVE
-
-
-def wake(operator: Operator, old: resources.Object | None, new: resources.Object | None) -> None:
-    """Ask for a pass over the ModelDeployment that a changed child belongs to; that we made the child ourselves is no news."""
-    if namespace := keeper.router_of(new or old):
-        notice_router(operator, namespace, old, new)
-        return
-    priority = queue.Priority.LIVE if old is not None else queue.Priority.RESYNC
-    for child in (old, new):
-        if child is not None and (key := worker.owner_key(child)):
-            ours = functools.partial(operator.applier.wrote, child) if old is None else None
-            operator.keys.add(key, priority=priority, unless=ours)
-            if new is None and _going(operator.objects.get(key)):
-                operator.applier.forget(child)
-
-
-def notice_router(operator: Operator, namespace: keeper.Namespace, old: resources.Object | None, new: resources.Object | None) -> None:
-    """Something of a shared router changed: a part of it is put right, and a pod that is ready now, or no more, concerns all whom it serves."""
-    kind = (new or old or {}).get("kind")
-    if kind == resources.ENDPOINT_SLICES.kind:
-        ask_all(operator, namespace)
-    elif kind != resources.PODS.kind:
-        see_to_router(operator, namespace)
-    elif observe.answers(old) != observe.answers(new) or not observe.answers(new):
-        ask_all(operator, namespace)
-
-
-def see_to_router(operator: Operator, namespace: keeper.Namespace) -> None:
-    """Ask for a look at a namespace's router. Where there are none nobody looks, and a key would wait for ever."""
-    if operator.configured.router_image:
-        operator.namespaces.add(namespace)
-
-
-def ask_without(operator: Operator, namespace: str) -> None:
-    """An Experiment of the namespace went and no watch told of it: ask for passes over all that may have been divided, or have waited, for it."""
-    ask_all(operator, namespace)
-    for key in operator.experiments.keys_in(namespace):
-        operator.experiment_keys.add(key)
-
-
-def ask_all(operator: Operator, namespace: keeper.Namespace) -> None:
-    """Ask for a pass over every ModelDeployment of a namespace."""
-    for key in operator.objects.keys_in(namespace):
-        operator.keys.add(key)
-
-
-def _going(body: resources.Object | None) -> bool:
-    return body is None or "deletionTimestamp" in body["metadata"]
 
 
 def freshness(caches: observe.Caches) -> str:
@@ -313,9 +186,9 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
         models = await stack.enter_async_context(triton.Triton())
         asked = await stack.enter_async_context(routers.Routers())
         troubles: observe.Troubles = {}
-        caches = caches_of(reading, lambda old, new: wake(operator, old, new), namespace=configured.namespace)
+        caches = caches_of(reading, lambda old, new: notices.wake(operator, old, new), namespace=configured.namespace)
         applier = apply.Applier(api, informers={cache.resource: cache for cache in caches.all()})
-        operator = Operator(
+        operator = notices.Operator(
             configured=configured,
             access=access,
             objects=store.Store(),
@@ -340,8 +213,10 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             keys=keys,
             objects=operator.objects,
             observer=observer,
-            gone=functools.partial(see_to_router, operator),
-            wrote=lambda body: ask_experiments(operator, store.key_of(body)),
+            experiments=operator.experiments.all_in,
+            relearn=lambda namespace: notices.relearn_experiments(operator, api, namespace),
+            gone=functools.partial(notices.see_to_router, operator),
+            wrote=lambda body: notices.ask_experiments(operator, store.key_of(body)),
             **shared,
         )
         book = await stack.enter_async_context(ledger_of(configured)) if configured.ledger_url else None
@@ -361,8 +236,9 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             ),
             ledger=book,
             memories=memories,
-            gone=functools.partial(ask_without, operator),
-            wrote=lambda body: ask_about(operator, body),
+            relearn=functools.partial(notices.relearn_target, operator),
+            gone=functools.partial(notices.ask_without, operator),
+            wrote=lambda body: notices.ask_about(operator, body),
             **shared,
         )
         registered = (
@@ -387,7 +263,7 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
                 replicas=configured.router_replicas,
                 ledger=configured.ledger_url,
                 troubles=troubles,
-                tell=lambda namespace: ask_all(operator, namespace),
+                tell=lambda namespace: notices.ask_all(operator, namespace),
                 resync_s=configured.resync_seconds,
             )
             if configured.router_image
@@ -397,15 +273,17 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
         async with running(*background), ended() as tasks:
             watching = asyncio.create_task(watch(operator, stop=stop))
             tasks.add(watching)
-            await synced(caches, stop=stop)
+            await unless(stop, informed(operator, reading))
             settle_memory()
-            working = asyncio.create_task(lead(elector, (crew, experimenters), keeping, registered, operator))
-            tasks.add(working)
+            # Who was stopped before has heard of half the world, and begins nothing.
+            working = [] if stop.is_set() else [asyncio.create_task(lead(elector, (crew, experimenters), keeping, registered, operator))]
+            tasks.update(working)
             await stop.wait()
             log.info("stopping: waiting up to %.0f s for passes under way", SHUTDOWN_S)
             await asyncio.gather(*(each.shutdown(drain_s=SHUTDOWN_S) for each in (keys, experiment_keys, namespaces)))
-            working.cancel()
-            await asyncio.wait({working})
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
             # A successor need not wait for our last Events.
             await elector.release()
             await recorder.flush()
@@ -450,14 +328,14 @@ async def lead(
     crews: Crews,
     keeping: keeper.Keeper | None,
     registered: registrations.Registrations | None,
-    operator: Operator,
+    operator: notices.Operator,
 ) -> None:
     """Work while we lead. The caches stay warm in between, so that taking over is a matter of the lease alone."""
     while True:
         await elector.elected()
         # A follower has been asked for everything that the leader did.
-        operator.keys.reorder(lambda key: urgency(operator.objects.get(key)))
-        operator.experiment_keys.reorder(lambda key: urgency(operator.experiments.get(key)))
+        operator.keys.reorder(lambda key: notices.urgency(operator.objects.get(key)))
+        operator.experiment_keys.reorder(lambda key: notices.urgency(operator.experiments.get(key)))
         working = asyncio.create_task(work(crews, keeping, registered, operator))
         deposed = asyncio.create_task(elector.deposed())
         try:
@@ -471,7 +349,7 @@ async def lead(
             return working.result()
 
 
-async def work(crews: Crews, keeping: keeper.Keeper | None, registered: registrations.Registrations | None, operator: Operator) -> None:
+async def work(crews: Crews, keeping: keeper.Keeper | None, registered: registrations.Registrations | None, operator: notices.Operator) -> None:
     """All workers, until the queues are shut down."""
     async with running(*([registered.run()] if registered else [])), asyncio.TaskGroup() as group:
         for crew in crews:
@@ -490,14 +368,43 @@ async def running(*coroutines: Any) -> AsyncIterator[None]:
             task.cancel()
 
 
-async def synced(caches: observe.Caches, *, stop: asyncio.Event) -> None:
-    """Wait until every cache holds a first list: a decision on half the world would prune the other half."""
-    stopping = asyncio.create_task(stop.wait())
-    for cache in caches.all():
-        listed = asyncio.create_task(cache.synced.wait())
-        await asyncio.wait({listed, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        listed.cancel()
-    stopping.cancel()
+async def informed(operator: notices.Operator, api: client.ApiClient) -> None:
+    """Wait until every cache holds a first list, and so does what kopf watches: a decision on half the world would prune the other half.
+
+    kopf tells of what its lists hold one by one, and nobody when it has told of all: a pass over a ModelDeployment whose experiment is not heard of
+    yet would take its arms away.
+    """
+    for cache in operator.caches.all():
+        await cache.synced.wait()
+    for resource in notices.WATCHED:
+        await _learned(operator, api, resource)
+
+
+async def _learned(operator: notices.Operator, api: client.ApiClient, resource: resources.Resource) -> None:
+    for pause_s in Forever():
+        try:
+            await notices.learn(operator, api, resource)
+        except errors.NotFound as error:
+            # There is none of a kind that is not installed; kopf goes on asking for it.
+            log.warning("%s", error)
+        except errors.SlipwayError as error:
+            log.warning("%s; trying again in %.1f s", error, pause_s)
+            await asyncio.sleep(pause_s)
+            continue
+        return
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Carry ``work`` out, or give it up as soon as ``stop`` is set."""
+    working, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        given_up = working.cancel()
+        await asyncio.wait({working})
+    if not given_up:
+        working.result()
 
 
 def index_keys(child: resources.Object) -> Iterator[Hashable]:
@@ -535,7 +442,7 @@ def caches_of(api: client.ApiClient, changed: informer.OnChange, *, namespace: s
     )
 
 
-async def watch(operator: Operator, *, stop: asyncio.Event) -> None:
+async def watch(operator: notices.Operator, *, stop: asyncio.Event) -> None:
     """Run kopf until ``stop``, again and again: some answers of an API server in trouble end it, and the caches must not be lost with it.
 
     It has a thread and a loop to itself: whenever it ends, it cancels every task of its loop that is younger than it, whoever started it.
@@ -561,7 +468,7 @@ async def watch(operator: Operator, *, stop: asyncio.Event) -> None:
         await asyncio.sleep(min(pause_s, 5.0) * (1 + random.random()))  # noqa: S311 - jitter
 
 
-async def shell(operator: Operator, *, home: asyncio.AbstractEventLoop, over: "concurrent.futures.Future[None]") -> None:
+async def shell(operator: notices.Operator, *, home: asyncio.AbstractEventLoop, over: "concurrent.futures.Future[None]") -> None:
     """kopf, until ``over`` or an error of its own."""
     configured = operator.configured
     await kopf.operator(

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from slipway_operator import errors, metrics
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import ExperimentStatus
+from slipway_operator.cluster import resources
 from slipway_operator.cluster.observe_experiments import Kept, Memories
 from slipway_operator.controller import experiments, queue, store
 from slipway_operator.reconcile.experiment import plan
@@ -20,6 +21,20 @@ from slipway_testing import experiments as xp
 KEY = ("shop", xp.NAME)
 LEDGER_NAME = "digits-v8-1a2b3c4d"
 AWAY = errors.LedgerError("The ledger does not answer.")
+
+
+TARGET: dict[str, Any] = builders.manifest(name="digits", namespace="shop")
+TARGET["metadata"] |= {"uid": "target", "resourceVersion": "5"}
+REVISIONS = [revision.name for revision in (xp.CONTROL, xp.V8)]
+PARTS: dict[resources.Reference, Any] = {
+    kind.reference("shop", name): {"metadata": {"namespace": "shop", "name": name, "resourceVersion": "7"}}
+    for kind, name in (
+        (resources.CONFIG_MAPS, "digits-routes"),
+        *((resources.INFERENCE_SERVICES, name) for name in REVISIONS),
+        *((resources.DEPLOYMENTS, f"{name}-predictor") for name in REVISIONS),
+    )
+}
+"""Of the target, as the caches have them."""
 
 
 class Ledger:
@@ -65,6 +80,10 @@ class World:
         self.told: list[str] = []
         self.status_refused: Exception | None = None
         self.memories = Memories()
+        self.target_live: dict[str, Any] | None = TARGET
+        self.parts_live = dict(PARTS)
+        """What the server has."""
+        self.relearned: list[tuple[Any, Any]] = []
         self.registry = CollectorRegistry()
         meters = metrics.Metrics.on(self.registry)
         self.keys: queue.WorkQueue[store.Key] = queue.WorkQueue(name="test", meters=meters)
@@ -74,6 +93,7 @@ class World:
             observer=self,  # type: ignore[arg-type]
             ledger=self.ledger if ledger else None,  # type: ignore[arg-type]
             memories=self.memories,
+            relearn=lambda known, live: self.relearned.append((known, live)),
             keys=self.keys,
             objects=self.objects,
             applier=self,
@@ -87,7 +107,7 @@ class World:
     @property
     def body(self) -> dict[str, Any]:
         meta = {"namespace": "shop", "name": xp.NAME, "uid": xp.UID, "resourceVersion": str(len(self.statuses) + 1)}
-        return {"apiVersion": "slipway.dev/v1alpha1", "kind": "Experiment", "metadata": meta}
+        return {"apiVersion": "slipway.dev/v1alpha1", "kind": "Experiment", "metadata": meta, "spec": {"targetRef": {"name": "digits"}}}
 
     @property
     def kept(self) -> Kept:
@@ -99,15 +119,26 @@ class World:
     async def settled(self, uid: str) -> bool:
         return True
 
+    def target(self, body: Any) -> Any:
+        return TARGET
+
+    def parts(self, target: Any) -> dict[resources.Reference, Any]:
+        return dict(PARTS)
+
     async def get(self, resource: Any, name: str, *, namespace: str) -> Any:
-        return self.body
+        if resource is resources.EXPERIMENTS:
+            return self.body
+        found = self.target_live if resource is resources.MODEL_DEPLOYMENTS else self.parts_live.get(resource.reference(namespace, name))
+        if found is None:
+            raise errors.NotFound("gone", status=404, reason="NotFound", details={"name": name})
+        return found
 
     async def apply_status(self, body: Any, *, live: Any) -> Any:
         if self.status_refused is not None:
             raise self.status_refused
         self.calls.append("status")
         self.statuses.append(ExperimentStatus.model_validate(body["status"]))
-        return None
+        return self.body
 
     def emit(self, owner: Any, *, type: str, reason: str, message: str) -> None:  # noqa: A002
         self.told.append(reason)
@@ -134,6 +165,34 @@ def starting() -> Observed:
 def looking(units: int = 520, **changes: Any) -> Observed:
     known = xp.begun()
     return xp.observed(known, sums=xp.sums(known, units=units, now=builders.at(1)), **({"now": builders.at(1)} | changes))
+
+
+@pytest.mark.parametrize("part", [*PARTS, None], ids=lambda part: f"{part.kind} {part.name}" if part else "the target")
+@pytest.mark.parametrize("state", ["newer", "gone"])
+async def test_nothing_is_decided_or_divided_from_caches_that_are_behind(part: resources.Reference | None, state: str) -> None:
+    world = World(starting())
+    newer = {"newer": {"metadata": {"namespace": "shop", "name": "digits", "uid": "target", "resourceVersion": "8"}}, "gone": None}[state]
+    if part is None:
+        world.target_live = newer
+    elif newer is not None:
+        world.parts_live[part] = newer
+    else:
+        del world.parts_live[part]
+
+    await world.one_pass()
+
+    assert (world.calls, world.keys.failures(KEY)) == ([], 1)
+    assert world.relearned == ([(TARGET, newer)] if part is None else [])
+
+
+async def test_a_look_that_leaves_everything_as_it_is_asks_no_server() -> None:
+    world = World(looking())
+    world.target_live = None
+    world.parts_live.clear()
+
+    await world.one_pass()
+
+    assert world.calls[-1:] == ["status"]
 
 
 async def test_the_ledger_knows_of_it_before_any_unit_is_divided() -> None:

@@ -1,6 +1,7 @@
 """How a pass ends: what it raises becomes a later try, and no worker ends with it."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,10 @@ class World:
         self.left: list[str] = []
         """Namespaces that an object turned out to be gone from."""
 
+        self.experiments = store.Store()
+        self.experiments_live: list[dict[str, Any]] = []
+        """What the server has of them."""
+
         self.meters = metrics.Metrics.on(CollectorRegistry())
         self.keys: queue.WorkQueue[store.Key] = queue.WorkQueue(name="test", meters=self.meters)
         self.objects = store.Store()
@@ -55,6 +60,8 @@ class World:
             keys=self.keys,
             objects=self.objects,
             observer=self,  # type: ignore[arg-type]
+            experiments=self.experiments.all_in,
+            relearn=self.relearn,
             applier=self,
             api=self,
             recorder=self,
@@ -75,6 +82,13 @@ class World:
 
     def children(self, namespace: str, name: str) -> tuple[dict[str, Any], ...]:
         return tuple(self.children_known.values())
+
+    def known(self, body: Any) -> dict[resources.Reference, dict[str, Any]]:
+        return {resources.reference(child): child for child in self.children_known.values()}
+
+    async def relearn(self, namespace: str) -> None:
+        for body in self.experiments_live:
+            self.experiments.put(body)
 
     async def settled(self, uid: str) -> bool:
         return self.caught_up
@@ -272,6 +286,41 @@ async def test_no_step_is_taken_from_a_cache_that_is_behind(name: str, state: st
     await world.one_pass()
 
     assert (world.applied, world.keys.failures(KEY)) == ([], 1)
+
+
+def experiment(target: str = "digits", *, version: str = "1") -> dict[str, Any]:
+    meta = {"namespace": "shop", "name": f"of-{target}", "uid": f"of-{target}", "resourceVersion": version}
+    return {"apiVersion": "slipway.dev/v1alpha1", "kind": "Experiment", "metadata": meta, "spec": {"targetRef": {"name": target}}}
+
+
+def with_arms(world: World) -> None:
+    """One of its revisions was compared with another, as the status has it."""
+    revision = builders.revision()
+    world.seen = dataclasses.replace(world.seen, status=builders.status(builders.entry(revision, "Arm", served=False), observedGeneration=1))
+
+
+@pytest.mark.parametrize(
+    ("known", "live", "waits"),
+    [
+        ([], [experiment()], True),
+        ([experiment()], [experiment(version="2")], True),
+        ([experiment()], [experiment()], False),
+        ([], [experiment("another")], False),
+    ],
+    ids=["one that nobody has heard of", "a newer version", "as it was known", "another's"],
+)
+async def test_units_of_an_experiment_change_hands_only_when_it_is_known_as_the_server_has_it(
+    known: list[dict[str, Any]], live: list[dict[str, Any]], waits: bool
+) -> None:
+    world = promoting()
+    with_arms(world)
+    world.experiments_live = live
+    for body in known:
+        world.experiments.put(body)
+
+    await world.one_pass()
+
+    assert (world.applied == [], world.keys.failures(KEY)) == (waits, int(waits))
 
 
 async def test_what_a_step_was_decided_from_counts_as_it_was_then() -> None:

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from slipway_operator import metrics, settings
 from slipway_operator.controller import queue, store
-from slipway_operator.handlers import app
+from slipway_operator.handlers import notices
 from slipway_testing import builders, experiments
 
 METERS = metrics.Metrics.on(CollectorRegistry())
@@ -23,8 +23,8 @@ class Nobody:
         """Nothing."""
 
 
-def operator(**changes: Any) -> app.Operator:
-    return app.Operator(
+def operator(**changes: Any) -> notices.Operator:
+    return notices.Operator(
         configured=settings.Settings(runtimes={"slipway-triton": "r"}, **changes),
         access=None,  # type: ignore[arg-type]
         objects=store.Store(),
@@ -46,11 +46,11 @@ def heard(kind: str | None, name: str) -> Any:
 @pytest.mark.parametrize(("image", "looks"), [("slipway/router:1", 1), (None, 0)])
 async def test_the_first_and_the_last_of_a_namespace_concern_its_router_where_there_are_routers(image: str | None, looks: int) -> None:
     told = operator(router_image=image)
-    app.notice(told, heard("ADDED", "a"))
+    notices.notice(told, heard("ADDED", "a"))
     assert len(told.namespaces) == looks
-    app.notice(told, heard("ADDED", "b"))
+    notices.notice(told, heard("ADDED", "b"))
     assert (len(told.keys), len(told.namespaces)) == (2, looks)
-    app.notice(told, heard("DELETED", "b"))
+    notices.notice(told, heard("DELETED", "b"))
     assert len(told.namespaces) == looks
 
 
@@ -77,43 +77,43 @@ async def asked(keys: queue.WorkQueue[store.Key]) -> set[str]:
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", None])
 async def test_an_experiment_concerns_itself_its_target_and_those_that_wait_for_it(kind: str | None) -> None:
     told = operator()
-    app.notice_experiment(told, heard_experiment("ADDED", "waits"))
-    app.notice_experiment(told, heard_experiment("ADDED", "elsewhere", target="b"))
+    notices.notice_experiment(told, heard_experiment("ADDED", "waits"))
+    notices.notice_experiment(told, heard_experiment("ADDED", "elsewhere", target="b"))
     await asked(told.experiment_keys)
     await asked(told.keys)
-    app.notice_experiment(told, heard_experiment(kind, "new"))
+    notices.notice_experiment(told, heard_experiment(kind, "new"))
     assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"new", "waits"}, {"a"})
 
 
 async def test_a_deleted_experiment_wakes_who_waited_for_it() -> None:
     told = operator()
     for name in ("runs", "waits"):
-        app.notice_experiment(told, heard_experiment("ADDED", name))
+        notices.notice_experiment(told, heard_experiment("ADDED", name))
     await asked(told.experiment_keys)
     await asked(told.keys)
-    app.notice_experiment(told, heard_experiment("DELETED", "runs"))
+    notices.notice_experiment(told, heard_experiment("DELETED", "runs"))
     assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"runs", "waits"}, {"a"})
     assert told.experiments.get(("shop", "runs")) is None
 
 
 async def test_an_experiment_that_went_unheard_of_wakes_its_namespace() -> None:
     told = operator()
-    app.notice(told, heard("ADDED", "a"))
-    app.notice_experiment(told, heard_experiment("ADDED", "waits"))
+    notices.notice(told, heard("ADDED", "a"))
+    notices.notice_experiment(told, heard_experiment("ADDED", "waits"))
     await asked(told.experiment_keys)
     await asked(told.keys)
-    app.ask_without(told, "shop")
+    notices.ask_without(told, "shop")
     assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"waits"}, {"a"})
-    app.ask_without(told, "elsewhere")
+    notices.ask_without(told, "elsewhere")
     assert (await asked(told.experiment_keys), await asked(told.keys)) == (set(), set())
 
 
 async def test_a_list_that_brings_no_news_asks_for_nothing() -> None:
     told = operator()
-    app.notice_experiment(told, heard_experiment("ADDED", "runs"))
+    notices.notice_experiment(told, heard_experiment("ADDED", "runs"))
     await asked(told.experiment_keys)
     await asked(told.keys)
-    app.notice_experiment(told, heard_experiment(None, "runs"))
+    notices.notice_experiment(told, heard_experiment(None, "runs"))
     assert (await asked(told.experiment_keys), await asked(told.keys)) == (set(), set())
 
 
@@ -121,22 +121,22 @@ async def test_the_status_that_we_wrote_is_news_to_others() -> None:
     """Our own store has it before the watch tells of it."""
     told = operator()
     for name in ("runs", "waits"):
-        app.notice_experiment(told, heard_experiment("ADDED", name))
+        notices.notice_experiment(told, heard_experiment("ADDED", name))
     await asked(told.experiment_keys)
     await asked(told.keys)
     written = heard_experiment("MODIFIED", "runs", version="2")
     told.experiments.put(written["object"])
-    app.notice_experiment(told, written)
+    notices.notice_experiment(told, written)
     assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"waits"}, {"a"})
 
 
 async def test_an_experiment_that_gets_another_target_lets_go_of_the_first() -> None:
     told = operator()
     for name, target in (("moves", "a"), ("waits", "a"), ("elsewhere", "b")):
-        app.notice_experiment(told, heard_experiment("ADDED", name, target=target))
+        notices.notice_experiment(told, heard_experiment("ADDED", name, target=target))
     await asked(told.experiment_keys)
     await asked(told.keys)
-    app.notice_experiment(told, heard_experiment("MODIFIED", "moves", target="b", version="2"))
+    notices.notice_experiment(told, heard_experiment("MODIFIED", "moves", target="b", version="2"))
     assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"moves", "waits", "elsewhere"}, {"a", "b"})
 
 
@@ -144,16 +144,16 @@ async def test_an_experiment_without_a_target_concerns_nobody_else() -> None:
     told = operator()
     odd = heard_experiment("ADDED", "odd")
     odd["object"]["spec"] = {}
-    app.notice_experiment(told, odd)
+    notices.notice_experiment(told, odd)
     assert (await asked(told.experiment_keys), await asked(told.keys)) == ({"odd"}, set())
 
 
 @pytest.mark.parametrize("kind", ["ADDED", "DELETED"])
 async def test_a_model_deployment_wakes_its_experiments(kind: str) -> None:
     told = operator()
-    app.notice_experiment(told, heard_experiment("ADDED", "runs"))
-    app.notice_experiment(told, heard_experiment("ADDED", "going", deletionTimestamp="2026-11-24T12:00:00Z"))
-    app.notice_experiment(told, heard_experiment("ADDED", "elsewhere", target="b"))
+    notices.notice_experiment(told, heard_experiment("ADDED", "runs"))
+    notices.notice_experiment(told, heard_experiment("ADDED", "going", deletionTimestamp="2026-11-24T12:00:00Z"))
+    notices.notice_experiment(told, heard_experiment("ADDED", "elsewhere", target="b"))
     await asked(told.experiment_keys)
-    app.notice(told, heard(kind, "a"))
+    notices.notice(told, heard(kind, "a"))
     assert await asked(told.experiment_keys) == {"runs"}
