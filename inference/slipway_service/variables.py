@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 PREFIX = "SLIPWAY_"
 
-_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
+_LINK_OF_A_SERVICE = re.compile(r"(tcp|udp|sctp)://")
 """What Kubernetes tells pods of every Service of their namespace: of one called ``slipway`` in SLIPWAY_PORT. No setting looks like it."""
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -32,7 +32,7 @@ def read(kind: type, environment: Mapping[str, str], parsed: Callable[[Field, st
     for field in dataclasses.fields(kind):
         name = PREFIX + field.name.upper()
         text = environment.get(name)
-        if not text or _SERVICE_LINK.match(text):  # an empty variable is how manifests say "the default"
+        if not text or _LINK_OF_A_SERVICE.match(text):  # an empty variable is how manifests say "the default"
             continue
         try:
             values[field.name] = parsed(field, text)

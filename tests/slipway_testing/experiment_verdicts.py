@@ -168,6 +168,16 @@ _REFUSED: Final = (
         "spec.decision",
         valid(metrics=primary(windowSeconds=3600), decision={"confirmSeconds": 3600}),
     ),
+    _refused(
+        "no window is over before it ends if nothing is said",
+        "spec.analysis",
+        valid(analysis={"minDurationSeconds": 0, "maxDurationSeconds": 86_400}),
+    ),
+    _refused(
+        "no window is over before it ends",
+        "spec.analysis",
+        valid(metrics=primary(windowSeconds=3600), analysis={"minDurationSeconds": 0, "maxDurationSeconds": 3600}),
+    ),
     _refused("shares follow rewards in a test", "spec.mode", valid(bandit={})),
     _refused("a bandit has a ramp", "spec.mode", bandit(ramp=[{"percent": 2}])),
     _refused("a bandit confirms", "spec.mode", bandit(decision={"confirmSeconds": 60})),
@@ -207,7 +217,12 @@ ACCEPTED: Final = {
     "a win that is confirmed while a guardrail's windows are open": valid(
         metrics=[metric(PRIMARY, windowSeconds=60), *beside(role="Guardrail", margin="0.5")[1:]], decision={"confirmSeconds": 61}
     ),
-    "as long at least as at most": valid(analysis={"minDurationSeconds": 99, "maxDurationSeconds": 99}),
+    "as long at least as at most": valid(analysis={"minDurationSeconds": 99_000, "maxDurationSeconds": 99_000}),
+    "a window that ends a second before it does": valid(analysis={"minDurationSeconds": 0, "maxDurationSeconds": 86_401}),
+    "a guardrail whose windows end after it does": valid(
+        metrics=[metric(PRIMARY, windowSeconds=60), *beside(role="Guardrail", margin="0.5")[1:]],
+        analysis={"minDurationSeconds": 0, "maxDurationSeconds": 61},
+    ),
     "a bandit of defaults": bandit(),
     "a bandit whose floors are all there is": bandit(
         arms=[_arm("control"), *(_arm(f"v{number}", model=_MODEL) for number in range(4))], bandit={"floorPercent": 20}

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -53,8 +53,12 @@ class Memories:
         return self.kept.setdefault(uid, Kept())
 
     def forget(self, uid: str) -> None:
-        """The object is gone, or what was remembered is not to be believed."""
+        """What was remembered is not to be believed."""
         self.kept.pop(uid, None)
+
+    def forget_all_but(self, uids: Collection[str]) -> None:
+        """The others are gone."""
+        self.kept = {uid: kept for uid, kept in self.kept.items() if uid in uids}
 
 
 class Observer:
@@ -72,7 +76,7 @@ class Observer:
         identity = observe.identity_of(body)
         spec, spec_error = observe.spec_of(body, ExperimentSpec)
         status = observe.status_of(body, ExperimentStatus)
-        target_body = self.target(body)
+        target_body = self.target(body) if spec else None
         going = target_body is None or "deletionTimestamp" in target_body["metadata"]
         annotations = body["metadata"].get("annotations") or {}
         base = Observed(

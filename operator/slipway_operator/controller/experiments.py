@@ -183,6 +183,7 @@ class Worker(Passes[Observed]):
 
     async def _vanished(self, key: Key) -> None:
         """The ledger may forget an experiment whose object is gone; what it kept is read until its retention ends."""
+        self._memories.forget_all_but({body["metadata"]["uid"] for body in self._objects.all()})
         found = self._registered.pop(key, None)
         if found is not None and self._ledger is not None:
             try:

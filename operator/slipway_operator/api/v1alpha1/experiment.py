@@ -369,6 +369,9 @@ _BANDIT_FLOORS = "bandit.floorPercent times the number of arms must not be over 
 _BANDIT_UPDATES = "maxDurationSeconds is more than 90 times bandit.updateSeconds: update less often, or end earlier"
 _MOST_UPDATES = 90
 _CONFIRMED = "confirmSeconds must be 0, or more than the primary's windowSeconds (by default 86400): the estimate is of units whose window is over"
+_WINDOWS = (
+    "maxDurationSeconds must be more than the primary's windowSeconds (by default 86400): no unit's window is over before"
+)
 
 
 class ExperimentSpec(Model):
@@ -416,6 +419,12 @@ class ExperimentSpec(Model):
         shares = [step.percent for step in self.ramp]
         if shares != sorted(set(shares)):
             raise ValueError(_RAMP_RISES)
+        return self
+
+    @model_validator(mode="after")
+    def _windows_end_before_it_does(self) -> Self:
+        if self.analysis.max_duration_seconds <= self.primary.window_s:
+            raise ValueError(_WINDOWS)
         return self
 
     @model_validator(mode="after")
@@ -502,6 +511,14 @@ SPEC_RULES = all_of(
             _CONFIRMED,
         ),
         field=".decision",
+    ),
+    rules(
+        (
+            "self.metrics.all(metric, metric.role != 'Primary'"
+            " || self.analysis.maxDurationSeconds > (has(metric.windowSeconds) ? metric.windowSeconds : 86400))",
+            _WINDOWS,
+        ),
+        field=".analysis",
     ),
 )
 

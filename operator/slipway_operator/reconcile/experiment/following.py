@@ -11,7 +11,7 @@ from slipway_operator.api.v1alpha1.experiment import (
     ProposalStatus,
 )
 from slipway_operator.reconcile.experiment import checks, designs, divisions, looks, scenes, telling
-from slipway_operator.reconcile.summary import Verdict, failed, passed
+from slipway_operator.reconcile.summary import Verdict, failed, passed, short
 from slipway_operator.state import observed as targets
 from slipway_operator.state.experiment import Plan
 from slipway_operator.state.plan import Wait
@@ -257,7 +257,7 @@ REASONS: Final[Mapping[Action, str]] = {
 
 def conclude(scene: scenes.Scene, action: Action, *, arm: str | None, why: str, beside: Mapping[str, Verdict] | None = None) -> Plan:
     """Decided. Units go back at once, unless the winner takes them over."""
-    message = why[:1024]
+    message = short(why)
     decision = DecisionStatus(action=action, arm=arm, at=scene.now, message=message)
     scene = scene.with_status(decision=decision, traffic=scene.status.traffic if action == "Promote" else None, summary=message)
     told = failed(conditions.ROUTING, f"{message} Routers follow.")

@@ -348,7 +348,8 @@ def _decided(scene: scenes.Scene, decision: DecisionStatus) -> Plan:
     decided = _decided_told(decision)
     target = scene.observed.target
     if decision.action == "Promote" and target is not None and not _taken_over(scene, target) and not scenes.unchanged(scene, target):
-        changed = f"{decision.message} spec.model of ModelDeployment {scene.spec.target_ref.name} was changed meanwhile and is what follows."[:1024]
+        meanwhile = f"spec.model of ModelDeployment {scene.spec.target_ref.name} was changed meanwhile and is what follows."
+        changed = summary.short(f"{decision.message} {meanwhile}")
         kept = decision.model_copy(update={"action": "KeepControl", "message": changed})
         return scenes.planned(
             scene.with_status(decision=kept, traffic=None, summary=changed),

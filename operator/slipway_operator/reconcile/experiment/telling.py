@@ -6,6 +6,7 @@ from typing import Final
 
 from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus, Metric
 from slipway_operator.reconcile.experiment import divisions
+from slipway_operator.reconcile.summary import short
 from slipway_statistics import verdict as statistics
 from slipway_statistics.analysis import Analysis
 from slipway_statistics.experiment import Design
@@ -66,7 +67,7 @@ def summary(
         parts.append("The least effect that matters is not known yet: it follows from more units, or from control's value being above 0.")
     parts += [_cannot_be_cut(metric) for metric in flat]
     parts.append(_next(spec, status, said, now=now))
-    return " ".join(part for part in parts if part)[:1024]
+    return short(" ".join(part for part in parts if part))
 
 
 def _at_least(arm: str, design: Design, found: Analysis) -> str:

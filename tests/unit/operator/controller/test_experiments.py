@@ -459,6 +459,14 @@ async def test_what_vanished_ends_at_the_ledger_until_it_has() -> None:
     assert world.calls == ["register", "status", "end"]
 
 
+async def test_nothing_is_remembered_of_what_is_gone() -> None:
+    world = World(looking())
+    await world.one_pass()
+    assert set(world.memories.kept) == {xp.UID}
+    await world.gone()
+    assert world.memories.kept == {}
+
+
 async def test_what_the_ledger_was_never_told_of_needs_no_end() -> None:
     world = World(xp.observed())
     await world.one_pass()

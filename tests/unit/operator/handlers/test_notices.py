@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from slipway_operator import metrics, settings
+from slipway_operator import errors, metrics, settings
+from slipway_operator.cluster import resources
+from slipway_operator.cluster.client import Listing
 from slipway_operator.controller import queue, store
 from slipway_operator.handlers import notices
 from slipway_testing import builders, experiments
@@ -23,7 +25,7 @@ class Nobody:
         """Nothing."""
 
 
-def operator(**changes: Any) -> notices.Operator:
+def operator(*, caches: Any = None, **changes: Any) -> notices.Operator:
     return notices.Operator(
         configured=settings.Settings(runtimes={"slipway-triton": "r"}, **changes),
         access=None,  # type: ignore[arg-type]
@@ -32,7 +34,7 @@ def operator(**changes: Any) -> notices.Operator:
         experiments=store.Store(),
         experiment_keys=queue.WorkQueue(name="experiment", meters=METERS),
         namespaces=queue.WorkQueue(name="router", meters=METERS),
-        caches=None,  # type: ignore[arg-type]
+        caches=caches,
         applier=Nobody(),  # type: ignore[arg-type]
     )
 
@@ -157,3 +159,55 @@ async def test_a_model_deployment_wakes_its_experiments(kind: str) -> None:
     await asked(told.experiment_keys)
     notices.notice(told, heard(kind, "a"))
     assert await asked(told.experiment_keys) == {"runs"}
+
+
+class Server:
+    """Has these Experiments, or does not know their kind."""
+
+    def __init__(self, *there: Any, installed: bool = True) -> None:
+        self._there = tuple(event["object"] for event in there)
+        self._installed = installed
+
+    async def list(self, resource: resources.Resource, *, namespace: str) -> Listing:
+        assert (resource, namespace) == (resources.EXPERIMENTS, "shop")
+        if not self._installed:
+            raise errors.NotFound("the server could not find the requested resource", status=404, reason="NotFound")
+        return Listing(self._there, "9")
+
+
+async def test_experiments_are_known_again_as_the_server_has_them() -> None:
+    told = operator()
+    for name in ("stays", "changes", "went"):
+        notices.notice_experiment(told, heard_experiment("ADDED", name, target=f"of-{name}"))
+    await asked(told.experiment_keys)
+    await asked(told.keys)
+    changed = heard_experiment(None, "changes", target="of-changes", version="2")
+    new = heard_experiment(None, "new", target="of-new")
+
+    await notices.relearn_experiments(told, Server(heard_experiment(None, "stays", target="of-stays"), changed, new), "shop")  # type: ignore[arg-type]
+
+    assert {body["metadata"]["name"] for body in told.experiments.all()} == {"stays", "changes", "new"}
+    assert await asked(told.experiment_keys) == {"changes", "went", "new"}
+    assert await asked(told.keys) == {"of-changes", "of-went", "of-new"}
+
+
+async def test_without_their_kind_there_are_no_experiments() -> None:
+    told = operator()
+    notices.notice_experiment(told, heard_experiment("ADDED", "went"))
+
+    await notices.relearn_experiments(told, Server(installed=False), "shop")  # type: ignore[arg-type]
+
+    assert told.experiments.keys() == ()
+
+
+async def test_a_target_is_known_again_as_the_server_has_it() -> None:
+    told = operator()
+    notices.notice(told, heard("ADDED", "a"))
+    newer = heard(None, "a")["object"]
+    newer["metadata"]["resourceVersion"] = "2"
+
+    notices.relearn_target(told, told.objects.get(("shop", "a")), newer)
+    assert told.objects.get(("shop", "a")) == newer
+
+    notices.relearn_target(told, newer, None)
+    assert told.objects.get(("shop", "a")) is None

@@ -83,7 +83,7 @@ def test_a_test_is_replayed_and_reported() -> None:
 
 
 def test_a_bandit_is_replayed_and_reported() -> None:
-    spec = ExperimentSpec.model_validate(SPEC | {"mode": "Bandit", "analysis": {"minDurationSeconds": 0, "maxDurationSeconds": 86_400}})
+    spec = ExperimentSpec.model_validate(SPEC | {"mode": "Bandit", "analysis": {"minDurationSeconds": 0, "maxDurationSeconds": 172_800}})
     found = _looks(spec)
     assert replay.replay(found).differences == ()
     report = content.report(found)

@@ -109,7 +109,7 @@ def test_what_the_end_of_the_spec_reaches() -> None:
     found = _sized(analysis={"minDurationSeconds": 0, "maxDurationSeconds": 10 * 86_400})
     assert found.at_maximum.units_per_arm == pytest.approx(45_000, abs=1)
     assert found.at_maximum.times == pytest.approx(45_000 / 14_749, rel=1e-4)
-    assert _sized(analysis={"minDurationSeconds": 0, "maxDurationSeconds": 86_400}).at_maximum.power == 0
+    assert _sized(analysis={"minDurationSeconds": 0, "maxDurationSeconds": 86_401}).at_maximum.power == 0
 
 
 def test_a_plan_that_does_not_fit() -> None:
