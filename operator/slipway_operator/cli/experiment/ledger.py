@@ -109,10 +109,12 @@ async def _asked(requests: Requests, way: Way, method: str, path: str, *, body: 
 
 def _refused(way: Way, answer: Answer, *, experiment: str) -> NoReturn:
     """Say what the ledger said, and what helps."""
+    if answer.status == 404:
+        why = "it has not begun, or its data went after the retention; see that name, namespace and uid are right"
+        raise Unanswerable(errors.clean(f"{experiment} has no looks in the ledger at {way.address}: {why}"))
     advice = {
         401: "give a token that the ledger knows: --token-file FILE",
         403: "the token needs the role reader in that namespace (docs/spec/ledger.md, who may do what)",
-        404: "it has not begun, or its data went after the retention; see that name, namespace and uid are right",
     }.get(answer.status, "try again; the ledger's log says more")
     raise Unanswerable(errors.clean(f"{experiment}: {way.address} answers {answer.status}: {answer.said}; {advice}"))
 

@@ -112,8 +112,11 @@ async def _known(arguments: argparse.Namespace) -> tuple[str, str]:
     if arguments.uid:
         return namespace, plan.ledger_name(arguments.name, arguments.uid)
     body = await _object(found, namespace=namespace, name=arguments.name)
-    told = (body.get("status") or {}).get("ledgerName")
-    return namespace, str(told or plan.ledger_name(arguments.name, body["metadata"]["uid"]))
+    status = body.get("status") or {}
+    if not status.get("ledgerName"):
+        why = status.get("summary") or "no operator has looked at it yet"
+        raise Unanswerable(f"{namespace}/{arguments.name} has no looks yet: {why}; follow it with slipway experiment status {arguments.name}")
+    return namespace, str(status["ledgerName"])
 
 
 async def _object(found: credentials.Credentials, *, namespace: str, name: str) -> Any:

@@ -38,7 +38,7 @@ class Server:
             return 200, {}, {"looks": self.looks[after : after + limit], "last": len(self.looks)}
         if bare == OBJECT:
             metadata = {"name": "ranker-v8", "namespace": "shop", "uid": UID}
-            return 200, {}, {"apiVersion": "slipway.dev/v1alpha1", "kind": "Experiment", "metadata": metadata, "spec": {}}
+            return 200, {}, {"apiVersion": "slipway.dev/v1alpha1", "kind": "Experiment", "metadata": metadata, "status": {"ledgerName": f"ranker-v8-{UID[:8]}"}}
         if (method, bare) == ("POST", TOKEN):
             return 201, {}, {"status": {"token": "token-of-the-ledger"}}
         return 404, {}, {"kind": "Status", "reason": "NotFound", "message": f"{bare} is not there", "details": {"name": "x"}}
@@ -151,7 +151,7 @@ def test_a_busy_ledger_is_waited_for(run: Any, server: Server, token_file: str) 
             "answers 401: no such token; give a token that the ledger knows: --token-file FILE",
         ),
         ((403, {}, {"error": "not here", "reason": "role"}), "answers 403: not here; the token needs the role reader in that namespace"),
-        ((404, {}, {"error": "no such experiment", "reason": "experiment"}), "answers 404: no such experiment; it has not begun"),
+        ((404, {}, {"error": "no such experiment", "reason": "experiment"}), "shop/ranker-v8-1a2b3c4d has no looks in the ledger at http://"),
         ((500, {}, "oh"), "answers 500: oh; try again; the ledger's log says more"),
         ((200, {}, {"items": []}), 'answers 200: {"items": []}; try again'),
         ((200, {}, "no JSON"), "answers 200: no JSON; try again"),
@@ -229,6 +229,19 @@ def test_looks_are_of_the_name_that_the_status_tells(run: Any, server: Server, t
     server.answers[OBJECT] = [(200, {}, body)]
     status, _, err = run("looks", "ranker-v8", "--kubeconfig", kubeconfig, "--ledger", f"http://127.0.0.1:{server.port}", "--token-file", token_file)
     assert (status, "shop/ranker-v8-0a1b2c3d" in err) == (2, True), err
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [({}, "no operator has looked at it yet"), ({"summary": "It waits for ranker-v7."}, "It waits for ranker-v7.")],
+    ids=["new", "queued"],
+)
+def test_what_has_not_had_its_turn_has_no_looks(told: dict[str, Any], why: str, run: Any, server: Server, kubeconfig: str) -> None:
+    metadata = {"name": "ranker-v8", "namespace": "shop", "uid": UID}
+    body = {"apiVersion": "slipway.dev/v1alpha1", "kind": "Experiment", "metadata": metadata, "status": told}
+    server.answers[OBJECT] = [(200, {}, body)]
+    status, _, err = run("looks", "ranker-v8", "--kubeconfig", kubeconfig)
+    assert (status, err) == (2, f"slipway: shop/ranker-v8 has no looks yet: {why}; follow it with slipway experiment status ranker-v8\n")
 
 
 def test_status_asks_the_api_server(run: Any, server: Server, kubeconfig: str) -> None:
