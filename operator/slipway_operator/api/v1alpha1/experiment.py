@@ -369,9 +369,7 @@ _BANDIT_FLOORS = "bandit.floorPercent times the number of arms must not be over 
 _BANDIT_UPDATES = "maxDurationSeconds is more than 90 times bandit.updateSeconds: update less often, or end earlier"
 _MOST_UPDATES = 90
 _CONFIRMED = "confirmSeconds must be 0, or more than the primary's windowSeconds (by default 86400): the estimate is of units whose window is over"
-_WINDOWS = (
-    "maxDurationSeconds must be more than the primary's windowSeconds (by default 86400): no unit's window is over before"
-)
+_WINDOWS = "maxDurationSeconds must be more than the primary's windowSeconds (by default 86400): no unit's window is over before"
 
 
 class ExperimentSpec(Model):

@@ -38,7 +38,8 @@ class Server:
             return 200, {}, {"looks": self.looks[after : after + limit], "last": len(self.looks)}
         if bare == OBJECT:
             metadata = {"name": "ranker-v8", "namespace": "shop", "uid": UID}
-            return 200, {}, {"apiVersion": "slipway.dev/v1alpha1", "kind": "Experiment", "metadata": metadata, "status": {"ledgerName": f"ranker-v8-{UID[:8]}"}}
+            status = {"ledgerName": f"ranker-v8-{UID[:8]}"}
+            return 200, {}, {"apiVersion": "slipway.dev/v1alpha1", "kind": "Experiment", "metadata": metadata, "status": status}
         if (method, bare) == ("POST", TOKEN):
             return 201, {}, {"status": {"token": "token-of-the-ledger"}}
         return 404, {}, {"kind": "Status", "reason": "NotFound", "message": f"{bare} is not there", "details": {"name": "x"}}
