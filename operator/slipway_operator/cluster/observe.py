@@ -72,6 +72,25 @@ class Caches:
         )
 
 
+@dataclass(frozen=True)
+class Known:
+    """The parts of a ModelDeployment as the caches had them at one moment."""
+
+    name: str
+    parts: Mapping[Reference, Object]
+
+    def has(self, part: Reference, live: Object | None) -> bool:
+        """Whether that part is known as the server has it. One whose labels somebody took away no cache shows: it counts as none, and is mended."""
+        known = self.parts.get(part)
+        if known is None and live is not None and not self._shows(live):
+            return True
+        return resources.version(known) == resources.version(live)
+
+    def _shows(self, live: Object) -> bool:
+        labels = live["metadata"].get("labels") or {}
+        return labels.get(metadata.MANAGED_BY_LABEL) == metadata.MANAGED_BY and labels.get(metadata.MODELDEPLOYMENT_LABEL) == self.name
+
+
 class Observer:
     """Turns live objects into the frozen value that a plan is made from."""
 
@@ -147,10 +166,9 @@ class Observer:
         )
         return tuple(obj for kind in kinds for obj in kind.by_index((namespace, name)))
 
-    def known(self, body: Object) -> Mapping[Reference, Object]:
-        """The same, of a ModelDeployment, by what each is called."""
-        meta = body["metadata"]
-        return {resources.reference(child): child for child in self.children(meta["namespace"], meta["name"])}
+    def known(self, namespace: str, name: str) -> Known:
+        """The same, to be held against the server later."""
+        return Known(name, {resources.reference(child): child for child in self.children(namespace, name)})
 
     def _ours(self, cache: informer.Informer, identity: Identity) -> tuple[Object, ...]:
         return tuple(obj for obj in cache.by_index((identity.namespace, identity.name)) if owned_by(obj, identity.uid))

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -12,7 +12,8 @@ from slipway_operator.api import conditions, metadata
 from slipway_operator.api.v1alpha1.experiment import ExperimentSpec, ExperimentStatus
 from slipway_operator.cluster import ledger as ledgers
 from slipway_operator.cluster import observe
-from slipway_operator.cluster.resources import Object, Reference
+from slipway_operator.cluster.observe import Known
+from slipway_operator.cluster.resources import Object
 from slipway_operator.reconcile.experiment import designs, looks, scenes
 from slipway_operator.state.experiment import Journal, Observed, Rival
 from slipway_operator.state.trial import Trial
@@ -101,9 +102,9 @@ class Observer:
         name = ((body.get("spec") or {}).get("targetRef") or {}).get("name")
         return self._find(body["metadata"]["namespace"], str(name)) if name else None
 
-    def parts(self, target: Object | None) -> Mapping[Reference, Object]:
+    def parts(self, target: Object | None) -> Known | None:
         """What the caches have of a ModelDeployment."""
-        return self._targets.known(target) if target is not None else {}
+        return self._targets.known(target["metadata"]["namespace"], target["metadata"]["name"]) if target is not None else None
 
     async def _with_look(self, base: Observed, spec: ExperimentSpec, name: str, ledger: ledgers.Ledger) -> Observed:
         kept, now = self._memories.of(base.identity.uid), asyncio.get_running_loop().time()

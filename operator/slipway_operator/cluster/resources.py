@@ -110,6 +110,11 @@ def of(body: Mapping[str, Any]) -> Resource:
     return by_kind(body["apiVersion"], body["kind"])
 
 
+def version(obj: Mapping[str, Any] | None) -> str | None:
+    """By which two readings of an object are told apart; None where there is none."""
+    return str(obj["metadata"]["resourceVersion"]) if obj is not None else None
+
+
 def reference(body: Mapping[str, Any]) -> Reference:
     """The reference of an object with ``apiVersion``, ``kind`` and ``metadata``."""
     metadata = body["metadata"]

@@ -4,17 +4,17 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from slipway_operator import errors
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import ExperimentStatus, LookStatus
 from slipway_operator.cluster import ledger as ledgers
-from slipway_operator.cluster import observe_experiments, resources
-from slipway_operator.cluster.resources import Object, Reference
-from slipway_operator.controller import exporter
-from slipway_operator.controller.passes import Attempt, Passes, version
+from slipway_operator.cluster import observe, observe_experiments, resources
+from slipway_operator.cluster.resources import Object, Reference, version
+from slipway_operator.controller import exporter, store
+from slipway_operator.controller.passes import Attempt, Passes
 from slipway_operator.controller.store import Key
 from slipway_operator.reconcile.experiment import failure, looks, plan
 from slipway_operator.render import revision as revision_objects
@@ -64,12 +64,11 @@ class Worker(Passes[Observed]):
         if observed.trouble is not None:
             self._looks["failed"].inc()
         planned = plan.plan(observed)
-        key = (observed.identity.namespace, observed.identity.name)
         carried_out = False
         try:
-            if _binding(observed, planned) and not await self._still_like_that(body, target, observed, known=known):
+            if _binding(observed, planned) and not await self._still_like_that(body, target, _grounds(observed, planned), known=known):
                 return None
-            planned = await self._recorded(key, observed, planned)
+            planned = await self._recorded(body, observed, planned)
             if planned.status is not None:
                 await self._write_status(body, planned.status)
             carried_out = True
@@ -81,14 +80,14 @@ class Worker(Passes[Observed]):
         self._tell(body, planned.events)
         return planned.outcome
 
-    async def _still_like_that(self, body: Object, target: Object | None, observed: Observed, *, known: Mapping[Reference, Object]) -> bool:
+    async def _still_like_that(self, body: Object, target: Object | None, grounds: Iterable[Reference], *, known: observe.Known | None) -> bool:
         """Ask the server whether the experiment, its target and what counts of that one's parts are as they were known."""
         key = target_key(body)
         live = await self._live(resources.MODEL_DEPLOYMENTS.reference(*key)) if key else None
         if version(live) != version(target):
             self._relearn(target, live)
             return False
-        return await self._still_so(body, _grounds(observed), known=known)
+        return await self._still_so(body, grounds, known=known)
 
     def _count(self, observed: Observed, planned: Plan) -> None:
         """For metrics: what was carried out."""
@@ -97,16 +96,16 @@ class Worker(Passes[Observed]):
         for action in exporter.decisions(observed.status, planned.status or observed.status):
             self._decisions[action].inc()
 
-    async def _recorded(self, key: Key, observed: Observed, planned: Plan) -> Plan:
+    async def _recorded(self, body: Object, observed: Observed, planned: Plan) -> Plan:
         """What the ledger is to know before the status tells of it; the plan with the number of the look that was kept."""
-        status = planned.status
+        status, key = planned.status, store.key_of(body)
         name = status.ledger_name if status else None
         if self._ledger is None or status is None or name is None:
             return planned
         try:
             await self._leave(key, observed, name)
             if planned.register is not None:
-                await self._register(key, observed, name, planned.register)
+                await self._register(body, observed, name, planned.register)
             if planned.look is not None and status.proposal is not None and status.proposal.sequence == planned.look["sequence"]:
                 # Whoever consents reads this look: it is kept, though one whose status could not be written may have said the same.
                 self._memories.of(observed.identity.uid).fingerprint = None
@@ -138,7 +137,8 @@ class Worker(Passes[Observed]):
         self._registered.pop(key, None)
         self._memories.forget(observed.identity.uid)
 
-    async def _register(self, key: Key, observed: Observed, name: str, definition: Mapping[str, Any]) -> None:
+    async def _register(self, body: Object, observed: Observed, name: str, definition: Mapping[str, Any]) -> None:
+        key = store.key_of(body)
         kept, text = self._memories.of(observed.identity.uid), json.dumps(definition, sort_keys=True)
         if self._ledger is None or kept.registered == text:
             return
@@ -150,6 +150,8 @@ class Worker(Passes[Observed]):
         except errors.LedgerConflict:
             if observed.status.started_at is not None:
                 raise
+            if not await self._still_so(body):
+                raise errors.Conflict(f"Experiment {key[0]}/{key[1]} went on while it was looked at") from None
             # Nobody has met an arm yet: the spec was put right since it was registered.
             await self._ledger.end(key[0], name)
             await self._ledger.register(key[0], name, definition)
@@ -197,8 +199,13 @@ class Worker(Passes[Observed]):
 
 
 def _binding(observed: Observed, planned: Plan) -> bool:
-    """Whether a plan says who is compared, divides units anew or decides: not to be had from caches that show a world that never was."""
-    return planned.status is not None and _bound(observed.status) != _bound(planned.status)
+    """Whether a plan says who is compared, divides units anew or decides: not to be had from caches that show a world that never was.
+
+    Harm waits for nothing: the ledger tells of it, or routers, and who does harm is in trouble as a rule, and so changes all the time.
+    """
+    if planned.status is None or _takes_units_away(observed.status, planned.status):
+        return False
+    return _bound(observed.status) != _bound(planned.status)
 
 
 def _bound(status: ExperimentStatus) -> tuple[Any, ...]:
@@ -211,13 +218,14 @@ def _bound(status: ExperimentStatus) -> tuple[Any, ...]:
     )
 
 
-def _grounds(observed: Observed) -> Iterator[Reference]:
-    """What that is decided from, the experiment and its target aside: where requests go, and who has pods."""
-    if observed.target is None:
+def _grounds(observed: Observed, planned: Plan) -> Iterator[Reference]:
+    """What that is decided from, the experiment and its target aside: where requests go, and who has pods; control's when it becomes that."""
+    if observed.target is None or planned.status is None:
         return
     namespace = observed.identity.namespace
     yield resources.CONFIG_MAPS.reference(namespace, routes.table_name(observed.target.identity.name))
-    for revision in dict.fromkeys(arm.revision for arm in observed.status.arms):
+    arms = observed.status.arms[1:] if observed.status.admitted_at else planned.status.arms
+    for revision in dict.fromkeys(arm.revision for arm in arms):
         yield resources.DEPLOYMENTS.reference(namespace, revision_objects.deployment_name(revision))
         yield resources.INFERENCE_SERVICES.reference(namespace, revision)
 

@@ -5,14 +5,14 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from slipway_operator import errors, logs, metrics
 from slipway_operator.api import conditions, metadata
-from slipway_operator.cluster import apply, client, events, resources
-from slipway_operator.cluster.resources import Object, Reference
+from slipway_operator.cluster import apply, client, events, observe, resources
+from slipway_operator.cluster.resources import Object, Reference, version
 from slipway_operator.controller import queue, store
 from slipway_operator.controller.store import Key
 from slipway_operator.reconcile import failure
@@ -92,8 +92,8 @@ class Passes(abc.ABC, Generic[Seen]):
         wrote: Callable[[Object], None] = lambda body: None,
         meters: metrics.Metrics = metrics.DEFAULT,
     ) -> None:
-        """``gone`` is called with the namespace of an object whose deletion nobody told us of; ``wrote`` with each object whose status we changed: a
-        watch that tells others of it may have died.
+        """``gone`` is called with the namespace of an object whose deletion nobody told us of; ``wrote`` with each object whose status we changed, or
+        that was found changed: a watch that tells others of it may have died.
         """
         self._keys = keys
         self._gone = gone
@@ -196,7 +196,7 @@ class Passes(abc.ABC, Generic[Seen]):
                 self._keys.add_after(key, delay_s=self._resync_s, priority=queue.Priority.RESYNC)
         return "success"
 
-    async def _still_so(self, body: Object, grounds: Iterable[Reference] = (), *, known: Mapping[Reference, Object] | None = None) -> bool:
+    async def _still_so(self, body: Object, grounds: Iterable[Reference] = (), *, known: observe.Known | None = None) -> bool:
         """Ask the server whether the object, and what a step is decided from besides, are as they were known.
 
         Each cache is as old as its own watch: put together they may show a world that never was. And children may be missing because the object was
@@ -208,10 +208,11 @@ class Passes(abc.ABC, Generic[Seen]):
             self._objects.remove(body)
             self._gone(meta["namespace"])
             return False
-        self._objects.put(live)
+        if self._objects.put(live):
+            self._wrote(live)
         if version(live) != version(body):
             return False
-        return all([version(await self._live(one)) == version((known or {}).get(one)) for one in dict.fromkeys(grounds)])
+        return known is None or all([known.has(one, await self._live(one)) for one in dict.fromkeys(grounds)])
 
     async def _live(self, reference: Reference) -> Object | None:
         try:
@@ -267,11 +268,6 @@ class Passes(abc.ABC, Generic[Seen]):
             log.info("the status could not be written either: %s", error)
             return
         self._tell(body, failure.warning(observed, reason=reason, message=message))
-
-
-def version(obj: Object | None) -> str | None:
-    """By which two readings of an object are told apart."""
-    return obj["metadata"]["resourceVersion"] if obj is not None else None
 
 
 def _decided_from(body: Object) -> tuple[Any, Any]:

@@ -6,8 +6,9 @@ from typing import Any, Final
 from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentStatus
 from slipway_operator.cluster import observe, observe_experiments, resources
-from slipway_operator.cluster.resources import Object, Reference
-from slipway_operator.controller.passes import Attempt, Passes, version
+from slipway_operator.cluster.resources import Object, Reference, version
+from slipway_operator.controller import store
+from slipway_operator.controller.passes import Attempt, Passes
 from slipway_operator.controller.store import Key
 from slipway_operator.reconcile import failure, modeldeployment
 from slipway_operator.render import revision as revision_objects
@@ -41,15 +42,15 @@ class Worker(Passes[Observed]):
     async def _attempt(self, attempt: Attempt[Observed]) -> Outcome | None:
         body = attempt.body
         # Asked before the decision, so that they are no newer than that is.
-        known, compared = self._observer.known(body), self._compared(body)
+        known, compared = self._observer.known(*store.key_of(body)), self._compared(body)
         observed = attempt.observed = await self._observer.observe(body)
         planned = modeldeployment.plan(observed)
         if _weighty(observed, planned, known=known):
             if not await self._still_so(body, _grounds(observed, planned), known=known):
                 return None
-            if _divided_by_another(observed) and not await self._still_compared(body, compared):
+            if _concerns_experiments(observed, planned, known=known) and not await self._still_compared(body, compared):
                 return None
-        await self._carry_out(body, planned, known=known)
+        await self._carry_out(body, planned, known=known.parts)
         return planned.outcome
 
     def _status_after(self, observed: Observed, *, reason: str, message: str) -> Any:
@@ -86,14 +87,14 @@ class Worker(Passes[Observed]):
         await self._applier.prune(live, keep=keep, owner_uid=meta["uid"])
 
 
-def _weighty(observed: Observed, planned: Plan, *, known: Mapping[Reference, Object]) -> bool:
+def _weighty(observed: Observed, planned: Plan, *, known: observe.Known) -> bool:
     """Whether an object that was looked after before gets or loses children, its revisions change their roles, or its units hands."""
-    if observed.status.observed_generation is None or planned.status is None:
+    if observed.status.observed_generation is None or planned.status is None or not (planned.objects or planned.prune):
         return False
     if _redivides(observed, planned):
         return True
-    there = {reference for reference, child in known.items() if observe.owned_by(child, observed.identity.uid)}
-    return there != {resources.reference(child) for child in planned.objects} or _roles(observed.status) != _roles(planned.status)
+    wanted = {resources.reference(child) for child in planned.objects}
+    return _there(observed, known) != wanted or _roles(observed.status) != _roles(planned.status)
 
 
 def _redivides(observed: Observed, planned: Plan) -> bool:
@@ -101,34 +102,51 @@ def _redivides(observed: Observed, planned: Plan) -> bool:
     return wanted is not None and (observed.table is None or observed.table.division.epoch != wanted.epoch)
 
 
-def _divided_by_another(observed: Observed) -> bool:
-    """Whether an experiment has a say in where requests go, or had one."""
+def _there(observed: Observed, known: observe.Known) -> set[Reference]:
+    """The children that there are."""
+    return {reference for reference, child in known.parts.items() if observe.owned_by(child, observed.identity.uid)}
+
+
+def _concerns_experiments(observed: Observed, planned: Plan, *, known: observe.Known) -> bool:
+    """Whether an experiment has a say in where requests go, or had one; and whether something is taken away that one might need."""
     groups = observed.table.division.split.groups if observed.table else None
-    return observed.trial is not None or groups is not None or any(entry.role == "Arm" for entry in observed.status.revisions)
+    if observed.trial is not None or groups is not None or any(entry.role == "Arm" for entry in observed.status.revisions):
+        return True
+    leaving = _there(observed, known) - {resources.reference(child) for child in planned.objects}
+    return planned.prune and observed.routers is not None and any(part.name not in planned.spared for part in leaving)
 
 
 def _grounds(observed: Observed, planned: Plan) -> Iterator[Reference]:
-    """What a step is decided from, the object itself aside: the table that says where requests go, and the revision that is to serve."""
-    namespace = observed.identity.namespace
+    """What a step is decided from, the object itself aside: what says where requests go, and who is to serve, or has no pods to."""
+    namespace, name = observed.identity.namespace, observed.identity.name
     if observed.routers is not None:
-        yield resources.CONFIG_MAPS.reference(namespace, routes.table_name(observed.identity.name))
+        yield resources.CONFIG_MAPS.reference(namespace, routes.table_name(name))
+    else:
+        yield resources.SERVICES.reference(namespace, name)
     for revision in _moving(observed, planned):
         yield resources.DEPLOYMENTS.reference(namespace, revision_objects.deployment_name(revision))
         yield resources.INFERENCE_SERVICES.reference(namespace, revision)
 
 
-def _roles(status: ModelDeploymentStatus) -> frozenset[tuple[str, str]]:
-    return frozenset((entry.name, entry.role) for entry in status.revisions)
-
-
 def _moving(observed: Observed, planned: Plan) -> Iterator[str]:
-    """The revision that the Service moves to, and those that get their first units or lose their last."""
+    """The revision that the Service moves to, those that get their first units, and arms that lose theirs for want of pods.
+
+    Who is refused or stopped is in trouble as a rule, and so changes all the time: its units wait for nothing.
+    """
     serving = planned.status.revision if planned.status else None
     if serving is not None and serving != observed.selected:
         yield serving
-    before = {name for name, _ in observed.table.division.split.revisions} if observed.table else set()
-    wanted = planned.status.traffic if planned.status else None
-    yield from sorted(before ^ {run.revision for run in wanted.slots} if wanted else ())
+    split = observed.table.division.split if observed.table else None
+    before = {name for name, _ in split.revisions} if split else set()
+    wanted = {run.revision for run in planned.status.traffic.slots} if planned.status and planned.status.traffic else before
+    yield from sorted(wanted - before)
+    if split is not None and split.groups is not None and observed.trial is not None and observed.trial.division is not None:
+        dividing = {group for _, group in observed.trial.division.allocation.runs}
+        yield from (revision for group, revision in split.groups.revisions if group in dividing and revision not in wanted)
+
+
+def _roles(status: ModelDeploymentStatus) -> frozenset[tuple[str, str]]:
+    return frozenset((entry.name, entry.role) for entry in status.revisions)
 
 
 def owner_key(child: Mapping[str, Any]) -> Key | None:

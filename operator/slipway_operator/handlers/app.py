@@ -269,16 +269,19 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             if configured.router_image
             else None
         )
-        background = [cache.run() for cache in caches.all()] + [recorder.run(), elector.run()]
+        background = [cache.run() for cache in caches.all()] + [recorder.run()]
         async with running(*background), ended() as tasks:
             watching = asyncio.create_task(watch(operator, stop=stop))
             tasks.add(watching)
             await unless(stop, informed(operator, reading))
             settle_memory()
-            # Who was stopped before has heard of half the world, and begins nothing.
-            working = [] if stop.is_set() else [asyncio.create_task(lead(elector, (crew, experimenters), keeping, registered, operator))]
+            # Who was stopped before has heard of half the world, and campaigns for nothing.
+            working = set() if stop.is_set() else {asyncio.create_task(lead(elector, (crew, experimenters), keeping, registered, operator, reading))}
             tasks.update(working)
-            await stop.wait()
+            await until(stop, *working)
+            for task in working:
+                if task.done():
+                    task.result()
             log.info("stopping: waiting up to %.0f s for passes under way", SHUTDOWN_S)
             await asyncio.gather(*(each.shutdown(drain_s=SHUTDOWN_S) for each in (keys, experiment_keys, namespaces)))
             for task in working:
@@ -329,24 +332,39 @@ async def lead(
     keeping: keeper.Keeper | None,
     registered: registrations.Registrations | None,
     operator: notices.Operator,
+    api: client.ApiClient,
 ) -> None:
-    """Work while we lead. The caches stay warm in between, so that taking over is a matter of the lease alone."""
-    while True:
-        await elector.elected()
-        # A follower has been asked for everything that the leader did.
-        operator.keys.reorder(lambda key: notices.urgency(operator.objects.get(key)))
-        operator.experiment_keys.reorder(lambda key: notices.urgency(operator.experiments.get(key)))
-        working = asyncio.create_task(work(crews, keeping, registered, operator))
-        deposed = asyncio.create_task(elector.deposed())
-        try:
-            await asyncio.wait({working, deposed}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            deposed.cancel()
-            working.cancel()
-            await asyncio.wait({working})
-        if not working.cancelled():
-            # The queue was shut down, or there is a bug that must be seen.
-            return working.result()
+    """Campaign, and work while we lead, until the queues are shut down. The caches stay warm in between, so that taking over is quick."""
+    async with running(elector.run()):
+        while True:
+            await elector.elected()
+            working = asyncio.create_task(_term(crews, keeping, registered, operator, api))
+            deposed = asyncio.create_task(elector.deposed())
+            try:
+                await asyncio.wait({working, deposed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                deposed.cancel()
+                working.cancel()
+                await asyncio.wait({working})
+            if not working.cancelled():
+                # The queue was shut down, or there is a bug that must be seen.
+                return working.result()
+
+
+async def _term(
+    crews: Crews,
+    keeping: keeper.Keeper | None,
+    registered: registrations.Registrations | None,
+    operator: notices.Operator,
+    api: client.ApiClient,
+) -> None:
+    """Work until the queues are shut down."""
+    # A watch of a follower may have been silent for a while, and whoever led before has decided meanwhile.
+    await learned(operator, api)
+    # A follower has been asked for everything that the leader did.
+    operator.keys.reorder(lambda key: notices.urgency(operator.objects.get(key)))
+    operator.experiment_keys.reorder(lambda key: notices.urgency(operator.experiments.get(key)))
+    await work(crews, keeping, registered, operator)
 
 
 async def work(crews: Crews, keeping: keeper.Keeper | None, registered: registrations.Registrations | None, operator: notices.Operator) -> None:
@@ -376,35 +394,44 @@ async def informed(operator: notices.Operator, api: client.ApiClient) -> None:
     """
     for cache in operator.caches.all():
         await cache.synced.wait()
+    await learned(operator, api)
+
+
+async def learned(operator: notices.Operator, api: client.ApiClient) -> None:
+    """Hear of all that kopf watches as the server has it now; a server that does not say is asked until it does."""
     for resource in notices.WATCHED:
-        await _learned(operator, api, resource)
-
-
-async def _learned(operator: notices.Operator, api: client.ApiClient, resource: resources.Resource) -> None:
-    for pause_s in Forever():
-        try:
-            await notices.learn(operator, api, resource)
-        except errors.NotFound as error:
-            # There is none of a kind that is not installed; kopf goes on asking for it.
-            log.warning("%s", error)
-        except errors.SlipwayError as error:
-            log.warning("%s; trying again in %.1f s", error, pause_s)
-            await asyncio.sleep(pause_s)
-            continue
-        return
+        for pause_s in Forever():
+            try:
+                await notices.relearn(operator, api, resource, namespace=operator.configured.namespace)
+            except errors.NotFound as error:
+                # There is none of a kind that is not installed; kopf goes on asking for it.
+                log.warning("%s", error)
+            except errors.SlipwayError as error:
+                log.warning("%s; trying again in %.1f s", error, pause_s)
+                await asyncio.sleep(pause_s)
+                continue
+            break
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
     """Carry ``work`` out, or give it up as soon as ``stop`` is set."""
-    working, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
+    working = asyncio.create_task(work)
     try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await until(stop, working)
     finally:
-        stopping.cancel()
         given_up = working.cancel()
         await asyncio.wait({working})
     if not given_up:
         working.result()
+
+
+async def until(stop: asyncio.Event, *tasks: "asyncio.Task[None]") -> None:
+    """Wait until ``stop`` is set, or the first of the tasks ends."""
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
 
 
 def index_keys(child: resources.Object) -> Iterator[Hashable]:

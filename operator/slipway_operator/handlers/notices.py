@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import kopf
 
@@ -73,39 +73,44 @@ WATCHED: Final[Mapping[resources.Resource, Hear]] = {resources.MODEL_DEPLOYMENTS
 """What kopf watches."""
 
 
-async def learn(operator: Operator, api: client.ApiClient, resource: resources.Resource) -> None:
-    """Hear of everything of a kind that the server has now, as if a watch had begun."""
-    async for page in api.pages(resource, namespace=operator.configured.namespace):
+async def relearn(operator: Operator, api: client.ApiClient, resource: resources.Resource, *, namespace: str | None) -> None:
+    """Hear of everything of a kind as the server has it now, in a namespace or everywhere, and of what went.
+
+    Raises:
+        errors.ApiError: the server does not say, or does not know the kind.
+
+    """
+    known = operator.objects if resource is resources.MODEL_DEPLOYMENTS else operator.experiments
+    before = known.all_in(namespace) if namespace else known.all()
+    there: set[str] = set()
+    async for page in api.pages(resource, namespace=namespace):
         for body in page.items:
-            WATCHED[resource](operator, _listed(body))
+            there.add(body["metadata"]["uid"])
+            WATCHED[resource](operator, _event(None, body))
+    for body in before:
+        if body["metadata"]["uid"] not in there:
+            WATCHED[resource](operator, _event("DELETED", body))
 
 
 async def relearn_experiments(operator: Operator, api: client.ApiClient, namespace: str) -> None:
-    """Hear of the Experiments that the server has in a namespace now, and of those that went."""
-    before = operator.experiments.all_in(namespace)
+    """Hear of the Experiments of a namespace. Where their kind is not installed there are none, unless some are known: then it comes back."""
     try:
-        found = (await api.list(resources.EXPERIMENTS, namespace=namespace)).items
+        await relearn(operator, api, resources.EXPERIMENTS, namespace=namespace)
     except errors.NotFound:
-        # Their kind was taken away, and all of them with it.
-        found = ()
-    there = {body["metadata"]["uid"] for body in found}
-    for body in before:
-        if body["metadata"]["uid"] not in there:
-            notice_experiment(operator, {"type": "DELETED", "object": body})  # type: ignore[typeddict-item]
-    for body in found:
-        notice_experiment(operator, _listed(body))
+        if operator.experiments.count(namespace):
+            raise
 
 
 def relearn_target(operator: Operator, known: resources.Object | None, live: resources.Object | None) -> None:
     """Hear of a ModelDeployment that the server has otherwise than it was known."""
     if live is not None:
-        notice(operator, _listed(live))
+        notice(operator, _event(None, live))
     elif known is not None:
-        notice(operator, {"type": "DELETED", "object": known})  # type: ignore[typeddict-item]
+        notice(operator, _event("DELETED", known))
 
 
-def _listed(body: resources.Object) -> kopf.RawEvent:
-    return {"type": None, "object": body}  # type: ignore[typeddict-item]
+def _event(kind: Literal["DELETED"] | None, body: resources.Object) -> kopf.RawEvent:
+    return {"type": kind, "object": body}  # type: ignore[typeddict-item]
 
 
 def ask_about(operator: Operator, experiment: resources.Object | None, *, priority: queue.Priority = queue.Priority.LIVE) -> None:

@@ -10,6 +10,7 @@ from slipway_operator import errors, metrics
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import ExperimentStatus
 from slipway_operator.cluster import resources
+from slipway_operator.cluster.observe import Known
 from slipway_operator.cluster.observe_experiments import Kept, Memories
 from slipway_operator.controller import experiments, queue, store
 from slipway_operator.reconcile.experiment import plan
@@ -25,9 +26,10 @@ AWAY = errors.LedgerError("The ledger does not answer.")
 
 TARGET: dict[str, Any] = builders.manifest(name="digits", namespace="shop")
 TARGET["metadata"] |= {"uid": "target", "resourceVersion": "5"}
+LABELS = {"app.kubernetes.io/managed-by": "slipway", "slipway.dev/modeldeployment": "digits"}
 REVISIONS = [revision.name for revision in (xp.CONTROL, xp.V8)]
 PARTS: dict[resources.Reference, Any] = {
-    kind.reference("shop", name): {"metadata": {"namespace": "shop", "name": name, "resourceVersion": "7"}}
+    kind.reference("shop", name): {"metadata": {"namespace": "shop", "name": name, "resourceVersion": "7", "labels": LABELS}}
     for kind, name in (
         (resources.CONFIG_MAPS, "digits-routes"),
         *((resources.INFERENCE_SERVICES, name) for name in REVISIONS),
@@ -83,6 +85,8 @@ class World:
         self.target_live: dict[str, Any] | None = TARGET
         self.parts_live = dict(PARTS)
         """What the server has."""
+        self.behind = False
+        """Whether the server has a newer version of the Experiment."""
         self.relearned: list[tuple[Any, Any]] = []
         self.registry = CollectorRegistry()
         meters = metrics.Metrics.on(self.registry)
@@ -122,12 +126,12 @@ class World:
     def target(self, body: Any) -> Any:
         return TARGET
 
-    def parts(self, target: Any) -> dict[resources.Reference, Any]:
-        return dict(PARTS)
+    def parts(self, target: Any) -> Known:
+        return Known("digits", PARTS)
 
     async def get(self, resource: Any, name: str, *, namespace: str) -> Any:
         if resource is resources.EXPERIMENTS:
-            return self.body
+            return self.body | ({"metadata": self.body["metadata"] | {"resourceVersion": "99"}} if self.behind else {})
         found = self.target_live if resource is resources.MODEL_DEPLOYMENTS else self.parts_live.get(resource.reference(namespace, name))
         if found is None:
             raise errors.NotFound("gone", status=404, reason="NotFound", details={"name": name})
@@ -167,7 +171,11 @@ def looking(units: int = 520, **changes: Any) -> Observed:
     return xp.observed(known, sums=xp.sums(known, units=units, now=builders.at(1)), **({"now": builders.at(1)} | changes))
 
 
-@pytest.mark.parametrize("part", [*PARTS, None], ids=lambda part: f"{part.kind} {part.name}" if part else "the target")
+@pytest.mark.parametrize(
+    "part",
+    [*(part for part in PARTS if xp.CONTROL.name not in part.name), None],
+    ids=lambda part: f"{part.kind} {part.name}" if part else "the target",
+)
 @pytest.mark.parametrize("state", ["newer", "gone"])
 async def test_nothing_is_decided_or_divided_from_caches_that_are_behind(part: resources.Reference | None, state: str) -> None:
     world = World(starting())
@@ -183,6 +191,45 @@ async def test_nothing_is_decided_or_divided_from_caches_that_are_behind(part: r
 
     assert (world.calls, world.keys.failures(KEY)) == ([], 1)
     assert world.relearned == ([(TARGET, newer)] if part is None else [])
+
+
+@pytest.mark.parametrize("named", ["control", "v8"])
+async def test_control_is_chosen_and_arms_are_looked_at_as_the_server_has_their_pods(named: str) -> None:
+    """How many pods an arm gets follows from how many control has."""
+    revision = {"control": xp.CONTROL, "v8": xp.V8}[named].name
+    world = World(xp.observed())
+    world.parts_live[resources.DEPLOYMENTS.reference("shop", f"{revision}-predictor")] = {"metadata": {"resourceVersion": "8"}}
+
+    await world.one_pass()
+
+    assert (world.calls, world.keys.failures(KEY)) == ([], 1)
+
+
+@pytest.mark.parametrize("ledger", ["answers", "is away"])
+async def test_harm_waits_for_nothing(ledger: str) -> None:
+    """Who does harm is in trouble as a rule: its pods change all the time, and so may the target."""
+    known = xp.begun()
+    world = World(xp.observed(known, sums=xp.sums(known, units=40_000, rates={"v8": 0.0})))
+    world.target_live = None
+    world.parts_live.clear()
+    if ledger == "is away":
+        world.ledger.refuses["append"] = AWAY
+
+    await world.one_pass()
+
+    assert world.statuses[-1].decision is not None
+    assert world.statuses[-1].decision.action == "RollBack"
+
+
+async def test_what_the_ledger_has_is_not_ended_by_an_operator_that_is_behind() -> None:
+    """Another one that led before has begun it, and settled what this one would register anew."""
+    world = World(xp.observed(xp.admitted(), target=xp.target(pods={"v8": 0})))
+    world.ledger.other = True
+    world.behind = True
+
+    await world.one_pass()
+
+    assert (world.calls, world.keys.failures(KEY)) == ([], 1)
 
 
 async def test_a_look_that_leaves_everything_as_it_is_asks_no_server() -> None:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from slipway_operator import errors, metrics
 from slipway_operator.cluster import resources
+from slipway_operator.cluster.observe import Known
 from slipway_operator.controller import passes, queue, store, worker
 from slipway_operator.state.observed import Observed, Routers
 from slipway_testing import builders
@@ -83,8 +84,8 @@ class World:
     def children(self, namespace: str, name: str) -> tuple[dict[str, Any], ...]:
         return tuple(self.children_known.values())
 
-    def known(self, body: Any) -> dict[resources.Reference, dict[str, Any]]:
-        return {resources.reference(child): child for child in self.children_known.values()}
+    def known(self, namespace: str, name: str) -> Known:
+        return Known(name, {resources.reference(child): child for child in self.children_known.values()})
 
     async def relearn(self, namespace: str) -> None:
         for body in self.experiments_live:
@@ -239,6 +240,7 @@ async def test_children_are_put_back_only_as_the_newest_version_of_the_object_sa
     assert (world.applied, world.objects.get(KEY), world.keys.failures(KEY)) == ([], world.live, 1)
 
 
+LABELS = {"app.kubernetes.io/managed-by": "slipway", "slipway.dev/modeldeployment": "digits"}
 GROUNDS = {
     "digits-routes": ("v1", "ConfigMap"),
     f"{builders.revision().name}-predictor": ("apps/v1", "Deployment"),
@@ -257,7 +259,7 @@ def promoting() -> World:
         routers=Routers(name="slipway-router", image="router", replicas=2, digests={}),
     )
     for name, (version, kind) in GROUNDS.items():
-        meta = {"namespace": "shop", "name": name, "resourceVersion": "7"}
+        meta = {"namespace": "shop", "name": name, "resourceVersion": "7", "labels": LABELS}
         world.children_known[name] = world.children_live[name] = {"apiVersion": version, "kind": kind, "metadata": meta}
     return world
 
@@ -277,7 +279,7 @@ async def test_no_step_is_taken_from_a_cache_that_is_behind(name: str, state: st
     world = promoting()
     match state:
         case "newer":
-            world.children_live[name] = world.children_live[name] | {"metadata": {"resourceVersion": "8"}}
+            world.children_live[name] = world.children_live[name] | {"metadata": {"resourceVersion": "8", "labels": LABELS}}
         case "gone":
             del world.children_live[name]
         case _:
@@ -321,6 +323,34 @@ async def test_units_of_an_experiment_change_hands_only_when_it_is_known_as_the_
     await world.one_pass()
 
     assert (world.applied == [], world.keys.failures(KEY)) == (waits, int(waits))
+
+
+@pytest.mark.parametrize("label", LABELS)
+async def test_a_part_whose_label_somebody_took_away_keeps_no_step_waiting(label: str) -> None:
+    """No cache shows it, ever: only the apply that puts the label back makes it known again."""
+    world = promoting()
+    name = builders.revision().name
+    live = world.children_live[name]
+    left = {key: value for key, value in LABELS.items() if key != label}
+    world.children_live[name] = live | {"metadata": live["metadata"] | {"labels": left}}
+    del world.children_known[name]
+
+    await world.one_pass()
+
+    assert "InferenceService" in world.applied
+
+
+@pytest.mark.parametrize("version", ["7", "8"])
+async def test_without_routers_the_service_says_where_requests_go(version: str) -> None:
+    world = promoting()
+    world.seen = dataclasses.replace(world.seen, routers=None)
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": "digits", "resourceVersion": "7", "labels": LABELS}}
+    world.children_known["digits"] = service
+    world.children_live["digits"] = service | {"metadata": service["metadata"] | {"resourceVersion": version}}  # type: ignore[operator]
+
+    await world.one_pass()
+
+    assert (world.applied == [], world.keys.failures(KEY)) == ((False, 0) if version == "7" else (True, 1))
 
 
 async def test_what_a_step_was_decided_from_counts_as_it_was_then() -> None:

@@ -1,5 +1,6 @@
 """Who is asked to look at what, when something is heard."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -168,11 +169,12 @@ class Server:
         self._there = tuple(event["object"] for event in there)
         self._installed = installed
 
-    async def list(self, resource: resources.Resource, *, namespace: str) -> Listing:
+    async def pages(self, resource: resources.Resource, *, namespace: str) -> AsyncGenerator[Listing, None]:
         assert (resource, namespace) == (resources.EXPERIMENTS, "shop")
         if not self._installed:
             raise errors.NotFound("the server could not find the requested resource", status=404, reason="NotFound")
-        return Listing(self._there, "9")
+        for one in self._there:
+            yield Listing((one,), "9")
 
 
 async def test_experiments_are_known_again_as_the_server_has_them() -> None:
@@ -191,13 +193,16 @@ async def test_experiments_are_known_again_as_the_server_has_them() -> None:
     assert await asked(told.keys) == {"of-changes", "of-went", "of-new"}
 
 
-async def test_without_their_kind_there_are_no_experiments() -> None:
-    told = operator()
-    notices.notice_experiment(told, heard_experiment("ADDED", "went"))
+async def test_without_their_kind_there_are_no_experiments_unless_some_are_known() -> None:
+    """A server that says once that it does not know their kind ends none of them."""
+    told, server = operator(), Server(installed=False)
+    await notices.relearn_experiments(told, server, "shop")  # type: ignore[arg-type]
 
-    await notices.relearn_experiments(told, Server(installed=False), "shop")  # type: ignore[arg-type]
+    notices.notice_experiment(told, heard_experiment("ADDED", "there"))
+    with pytest.raises(errors.NotFound):
+        await notices.relearn_experiments(told, server, "shop")  # type: ignore[arg-type]
 
-    assert told.experiments.keys() == ()
+    assert told.experiments.get(("shop", "there")) is not None
 
 
 async def test_a_target_is_known_again_as_the_server_has_it() -> None:

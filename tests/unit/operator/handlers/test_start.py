@@ -11,7 +11,7 @@ import pytest
 from slipway_operator import errors
 from slipway_operator.cluster import resources
 from slipway_operator.cluster.client import Listing
-from slipway_operator.handlers import app
+from slipway_operator.handlers import app, notices
 
 from .test_notices import asked, heard, heard_experiment, operator
 
@@ -93,3 +93,30 @@ async def test_what_goes_wrong_on_the_way_is_not_swallowed() -> None:
 
     with pytest.raises(ValueError, match="a bug"):
         await app.unless(asyncio.Event(), breaks())
+
+
+async def test_whoever_takes_over_has_heard_of_what_was_decided_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A follower's watch may have been silent for long."""
+    api, told, seen = Api(), operator(caches=synced()), []
+    api.answers.set()
+    notices.notice_experiment(told, heard_experiment(None, "went"))
+
+    async def work(*_: Any) -> None:
+        seen.append({body["metadata"]["name"] for body in told.experiments.all()})
+
+    monkeypatch.setattr(app, "work", work)
+    await app.lead(Elector(), (), None, None, told, api)  # type: ignore[arg-type]
+
+    assert seen == [{"x", "y"}]
+
+
+class Elector:
+    """Leads from the beginning, for ever."""
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def elected(self) -> None:
+        """It does."""
+
+    deposed = run
