@@ -51,4 +51,4 @@ def test_a_ledger_that_knows_nothing_of_it(start: Start, tmp_path: Path) -> None
     token.write_text(READER)
     asked = slipway(ledger.port, token, "report")
     assert (asked.returncode, asked.stdout) == (2, "")
-    assert "answers 404: " in asked.stderr
+    assert " has no looks in the ledger at " in asked.stderr
