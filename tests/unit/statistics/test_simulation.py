@@ -134,7 +134,7 @@ def test_the_bound_of_chance(runs: int, probability: float, expected: int) -> No
 
 
 def test_a_look_is_cheap() -> None:
-    """Ten routers, two revisions, two guardrails, an hour of blocks. The bench has the goal of 10 ms, the yardstick's; this is for what is far slower."""
+    """Ten routers, two revisions, two guardrails, an hour of blocks. The bench has the goal of 10 ms, the yardstick's; this is for far more."""
     assert yardstick.multiples(lambda: speed.took_ms(looks=1)[0]) < 5
 
 

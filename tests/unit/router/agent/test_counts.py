@@ -14,6 +14,7 @@ from slipway_router.agent.counts import BLOCKS, GRACE_S, Counts
 from slipway_router.agent.server import _COMPACT
 from slipway_router.agent.shadow.sums import ShadowSums
 from slipway_router.agent.sparse import Sparse
+from slipway_testing import yardstick
 
 NOW = 1_796_000_000
 BLOCK = NOW // 4
@@ -250,12 +251,12 @@ def test_an_hour_of_a_busy_model_is_answered_in_a_moment() -> None:
     for block, bin_, revision in itertools.product(range(900), range(100, 180, 2), "ac"):
         counts.add(request(block=BLOCK + block, bucket=(block + bin_) % 64, bin_=bin_, revision=revision, n=10))
 
-    def once() -> float:
+    def took_ms() -> float:
         began = time.process_time()
         _COMPACT.encode(counts.answer("ranker", 7, edges={"a": 160, "c": 162}))
-        return time.process_time() - began
+        return 1000 * (time.process_time() - began)
 
-    assert min(once() for _ in range(20)) < 0.002
+    assert yardstick.multiples(took_ms, tries=20) < 0.3
 
 
 def test_bins_are_those_of_the_contract() -> None:
