@@ -32,7 +32,8 @@ def written() -> dict[str, Any]:
         ratio | {"name": name("m", number), "denominator": name("d", number), "role": "Guardrail", "margin": "0.123456"}
         for number in range(1, METRICS)
     )
-    return experiments.written(arms=tuple(f"v{number}" for number in range(1, ARMS)), metrics=[primary, *guardrails])
+    arms = tuple(f"v{number}" for number in range(1, ARMS))
+    return experiments.written(arms=arms, metrics=[primary, *guardrails], analysis={"maxDurationSeconds": 31_536_000})
 
 
 def look() -> dict[str, Any]:

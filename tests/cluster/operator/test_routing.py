@@ -8,7 +8,7 @@ import pytest
 from slipway_box import ports
 from slipway_operator.cluster import resources
 from slipway_operator.controller import keeper
-from slipway_operator.handlers import app
+from slipway_operator.handlers import notices
 from slipway_testing import builders
 from slipway_testing.kube import Kube, eventually, steady
 from slipway_testing.operators import RunningOperator
@@ -84,8 +84,8 @@ def test_a_start_takes_only_routers_away_that_nobody_needs(
     routing_operator.stop()
     if not inhabited:
         kube.delete(resources.MODEL_DEPLOYMENTS, "digits", namespace=shop.namespace)
-    # Its deployments are told of later than its routers.
-    monkeypatch.setattr(app, "notice", lambda *_: None)
+    # No watch tells of its deployments: what is known of them is what was asked for before anything began.
+    monkeypatch.setattr(notices, "notice", lambda *_: None)
     with RunningOperator(kubeconfig, probe_port=ports.free(1)[0], router_image=ROUTER_IMAGE):
         if inhabited:
             kube.merge(resources.DEPLOYMENTS, ROUTER, {"spec": {"replicas": 1}}, namespace=shop.namespace)
