@@ -1,12 +1,12 @@
 """The worker over ModelDeployments: observes, plans, applies, writes the status."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
 from slipway_operator.api import metadata
 from slipway_operator.api.v1alpha1.modeldeployment import ModelDeploymentStatus
-from slipway_operator.cluster import observe, observe_experiments, resources
-from slipway_operator.cluster.resources import Object, Reference, version
+from slipway_operator.cluster import observe, resources
+from slipway_operator.cluster.resources import Object, Reference
 from slipway_operator.controller import store
 from slipway_operator.controller.passes import Attempt, Passes
 from slipway_operator.controller.store import Key
@@ -15,6 +15,7 @@ from slipway_operator.render import revision as revision_objects
 from slipway_operator.render import routes
 from slipway_operator.state.observed import Observed
 from slipway_operator.state.plan import Outcome, Plan
+from slipway_operator.state.trial import Trial
 
 CONTROLLER: Final = "modeldeployment"
 
@@ -29,14 +30,14 @@ class Worker(Passes[Observed]):
         self,
         *,
         observer: observe.Observer,
-        experiments: Callable[[str], Iterable[Object]],
+        trials: observe.Trials,
         relearn: Callable[[str], Awaitable[None]],
         **shared: Any,
     ) -> None:
-        """``experiments``: those of a namespace, as far as they are known; ``relearn`` asks the server for them. ``shared``: as of Passes."""
+        """``trials``: experiments as far as they are known; ``relearn`` asks the server for those of a namespace. ``shared``: as of Passes."""
         super().__init__(**shared)
         self._observer = observer
-        self._experiments = experiments
+        self._trials = trials
         self._relearn = relearn
 
     async def _attempt(self, attempt: Attempt[Observed]) -> Outcome | None:
@@ -56,13 +57,11 @@ class Worker(Passes[Observed]):
     def _status_after(self, observed: Observed, *, reason: str, message: str) -> Any:
         return failure.status_after(observed, reason=reason, message=message)
 
-    def _compared(self, body: Object) -> Mapping[str, str | None]:
-        """The experiments of a ModelDeployment, each with its version."""
-        meta = body["metadata"]
-        own = observe_experiments.of_target(self._experiments(meta["namespace"]), meta["name"])
-        return {one["metadata"]["uid"]: version(one) for one in own}
+    def _compared(self, body: Object) -> Mapping[str, Trial]:
+        """The experiments of a ModelDeployment, without the figures that every look changes."""
+        return {trial.uid: trial for trial in self._trials(*store.key_of(body))}
 
-    async def _still_compared(self, body: Object, compared: Mapping[str, str | None]) -> bool:
+    async def _still_compared(self, body: Object, compared: Mapping[str, Trial]) -> bool:
         """Ask the server whether its experiments are as they were known: one that is not known is one that nobody seems to want."""
         await self._relearn(body["metadata"]["namespace"])
         return self._compared(body) == compared

@@ -36,6 +36,7 @@ from slipway_operator.cluster import (
 )
 from slipway_operator.controller import experiments, exporter, keeper, passes, queue, registrations, store, worker
 from slipway_operator.handlers import notices
+from slipway_operator.state.trial import Trial
 
 log = logging.getLogger("slipway.operator")
 
@@ -199,6 +200,10 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             caches=caches,
             applier=applier,
         )
+
+        def trials(namespace: str, name: str) -> Iterator[Trial]:
+            return observe_experiments.trials(operator.experiments.all_in(namespace), name)
+
         recorder = events.Recorder(reading, instance=socket.gethostname())
         observer = observe.Observer(
             caches=caches,
@@ -206,14 +211,14 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             routers=asked,
             troubles=troubles,
             settings=configured,
-            trials=lambda namespace, name: observe_experiments.trials(operator.experiments.all_in(namespace), name),
+            trials=trials,
         )
         shared: dict[str, Any] = {"applier": applier, "api": api, "recorder": recorder, "resync_s": configured.resync_seconds}
         crew = worker.Worker(
             keys=keys,
             objects=operator.objects,
             observer=observer,
-            experiments=operator.experiments.all_in,
+            trials=trials,
             relearn=lambda namespace: notices.relearn_experiments(operator, api, namespace),
             gone=functools.partial(notices.see_to_router, operator),
             wrote=lambda body: notices.ask_experiments(operator, store.key_of(body)),

@@ -9,11 +9,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from slipway_operator import errors, metrics
-from slipway_operator.cluster import resources
+from slipway_operator.cluster import observe_experiments, resources
 from slipway_operator.cluster.observe import Known
 from slipway_operator.controller import passes, queue, store, worker
 from slipway_operator.state.observed import Observed, Routers
 from slipway_testing import builders
+from slipway_testing import experiments as xp
 
 KEY = ("shop", "digits")
 BODY: dict[str, Any] = {
@@ -61,7 +62,7 @@ class World:
             keys=self.keys,
             objects=self.objects,
             observer=self,  # type: ignore[arg-type]
-            experiments=self.experiments.all_in,
+            trials=lambda namespace, name: observe_experiments.trials(self.experiments.all_in(namespace), name),
             relearn=self.relearn,
             applier=self,
             api=self,
@@ -290,9 +291,17 @@ async def test_no_step_is_taken_from_a_cache_that_is_behind(name: str, state: st
     assert (world.applied, world.keys.failures(KEY)) == ([], 1)
 
 
-def experiment(target: str = "digits", *, version: str = "1") -> dict[str, Any]:
-    meta = {"namespace": "shop", "name": f"of-{target}", "uid": f"of-{target}", "resourceVersion": version}
-    return {"apiVersion": "slipway.dev/v1alpha1", "kind": "Experiment", "metadata": meta, "spec": {"targetRef": {"name": target}}}
+def experiment(target: str = "digits", *, units: int = 0, **changes: Any) -> dict[str, Any]:
+    """One whose units are divided, and so many of which were seen."""
+    status = xp.begun().model_copy(update={"units": units} | changes)
+    meta = {"namespace": "shop", "name": f"of-{target}", "uid": f"of-{target}", "resourceVersion": f"{units + len(changes) + 1}"}
+    return {
+        "apiVersion": "slipway.dev/v1alpha1",
+        "kind": "Experiment",
+        "metadata": meta,
+        "spec": xp.written(targetRef={"name": target}),
+        "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
 
 
 def with_arms(world: World) -> None:
@@ -305,11 +314,12 @@ def with_arms(world: World) -> None:
     ("known", "live", "waits"),
     [
         ([], [experiment()], True),
-        ([experiment()], [experiment(version="2")], True),
+        ([experiment()], [experiment(traffic=None)], True),
         ([experiment()], [experiment()], False),
+        ([experiment()], [experiment(units=7)], False),
         ([], [experiment("another")], False),
     ],
-    ids=["one that nobody has heard of", "a newer version", "as it was known", "another's"],
+    ids=["one that nobody has heard of", "other shares", "as it was known", "other figures", "another's"],
 )
 async def test_units_of_an_experiment_change_hands_only_when_it_is_known_as_the_server_has_it(
     known: list[dict[str, Any]], live: list[dict[str, Any]], waits: bool
