@@ -99,8 +99,8 @@ class Observer:
 
     def target(self, body: Object) -> Object | None:
         """The ModelDeployment that an Experiment names, as far as it is known."""
-        name = ((body.get("spec") or {}).get("targetRef") or {}).get("name")
-        return self._find(body["metadata"]["namespace"], str(name)) if name else None
+        key = target_key(body)
+        return self._find(*key) if key else None
 
     def parts(self, target: Object | None) -> Known | None:
         """What the caches have of a ModelDeployment."""
@@ -148,11 +148,16 @@ class Observer:
         return of_target(self._experiments(namespace), target)
 
 
+def target_key(body: Object) -> tuple[str, str] | None:
+    """Namespace and name of the ModelDeployment that an Experiment names."""
+    name = ((body.get("spec") or {}).get("targetRef") or {}).get("name")
+    return (body["metadata"]["namespace"], str(name)) if name else None
+
+
 def of_target(experiments: Iterable[Object], target: str) -> Iterator[Object]:
     """Those of one ModelDeployment that are not being deleted."""
     for body in experiments:
-        reference = (body.get("spec") or {}).get("targetRef") or {}
-        if reference.get("name") == target and "deletionTimestamp" not in body["metadata"]:
+        if target_key(body) == (body["metadata"]["namespace"], target) and "deletionTimestamp" not in body["metadata"]:
             yield body
 
 

@@ -82,7 +82,7 @@ class Worker(Passes[Observed]):
 
     async def _still_like_that(self, body: Object, target: Object | None, grounds: Iterable[Reference], *, known: observe.Known | None) -> bool:
         """Ask the server whether the experiment, its target and what counts of that one's parts are as they were known."""
-        key = target_key(body)
+        key = observe_experiments.target_key(body)
         live = await self._live(resources.MODEL_DEPLOYMENTS.reference(*key)) if key else None
         if version(live) != version(target):
             self._relearn(target, live)
@@ -243,9 +243,3 @@ def _with_status(planned: Plan, status: Any) -> Plan:
 def _second(text: str) -> str:
     """A time to the second, as statuses have them."""
     return f"{text.partition('.')[0].rstrip('Z')}Z"
-
-
-def target_key(body: Object) -> Key | None:
-    """The ModelDeployment that an Experiment names."""
-    name = ((body.get("spec") or {}).get("targetRef") or {}).get("name")
-    return (body["metadata"]["namespace"], str(name)) if name else None

@@ -82,8 +82,7 @@ class Worker(Passes[Observed]):
     async def _prune(self, body: Object, planned: Plan) -> None:
         meta = body["metadata"]
         live = [child for child in self._observer.children(meta["namespace"], meta["name"]) if child["metadata"]["name"] not in planned.spared]
-        keep = {resources.reference(child) for child in planned.objects}
-        await self._applier.prune(live, keep=keep, owner_uid=meta["uid"])
+        await self._applier.prune(live, keep=_wanted(planned), owner_uid=meta["uid"])
 
 
 def _weighty(observed: Observed, planned: Plan, *, known: observe.Known) -> bool:
@@ -92,13 +91,17 @@ def _weighty(observed: Observed, planned: Plan, *, known: observe.Known) -> bool
         return False
     if _redivides(observed, planned):
         return True
-    wanted = {resources.reference(child) for child in planned.objects}
-    return _there(observed, known) != wanted or _roles(observed.status) != _roles(planned.status)
+    return _there(observed, known) != _wanted(planned) or _roles(observed.status) != _roles(planned.status)
 
 
 def _redivides(observed: Observed, planned: Plan) -> bool:
     wanted = planned.status.traffic if planned.status else None
     return wanted is not None and (observed.table is None or observed.table.division.epoch != wanted.epoch)
+
+
+def _wanted(planned: Plan) -> set[Reference]:
+    """The children that there should be."""
+    return {resources.reference(child) for child in planned.objects}
 
 
 def _there(observed: Observed, known: observe.Known) -> set[Reference]:
@@ -111,7 +114,7 @@ def _concerns_experiments(observed: Observed, planned: Plan, *, known: observe.K
     groups = observed.table.division.split.groups if observed.table else None
     if observed.trial is not None or groups is not None or any(entry.role == "Arm" for entry in observed.status.revisions):
         return True
-    leaving = _there(observed, known) - {resources.reference(child) for child in planned.objects}
+    leaving = _there(observed, known) - _wanted(planned)
     return planned.prune and observed.routers is not None and any(part.name not in planned.spared for part in leaving)
 
 

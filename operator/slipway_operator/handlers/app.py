@@ -281,7 +281,8 @@ async def operate(configured: settings.Settings, *, stop: asyncio.Event) -> None
             await unless(stop, informed(operator, reading))
             settle_memory()
             # Who was stopped before has heard of half the world, and campaigns for nothing.
-            working = set() if stop.is_set() else {asyncio.create_task(lead(elector, (crew, experimenters), keeping, registered, operator, reading))}
+            term = functools.partial(serve_term, (crew, experimenters), keeping, registered, operator, reading)
+            working = set() if stop.is_set() else {asyncio.create_task(lead(elector, term))}
             tasks.update(working)
             await until(stop, *working)
             for task in working:
@@ -331,19 +332,12 @@ def terms_of(configured: settings.Settings, access: credentials.Credentials) -> 
     )
 
 
-async def lead(
-    elector: election.Elector,
-    crews: Crews,
-    keeping: keeper.Keeper | None,
-    registered: registrations.Registrations | None,
-    operator: notices.Operator,
-    api: client.ApiClient,
-) -> None:
-    """Campaign, and work while we lead, until the queues are shut down. The caches stay warm in between, so that taking over is quick."""
+async def lead(elector: election.Elector, term: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Campaign, and work a ``term`` whenever we lead, until one ends by itself. The caches stay warm in between, so that taking over is quick."""
     async with running(elector.run()):
         while True:
             await elector.elected()
-            working = asyncio.create_task(_term(crews, keeping, registered, operator, api))
+            working = asyncio.create_task(term())
             deposed = asyncio.create_task(elector.deposed())
             try:
                 await asyncio.wait({working, deposed}, return_when=asyncio.FIRST_COMPLETED)
@@ -356,7 +350,7 @@ async def lead(
                 return working.result()
 
 
-async def _term(
+async def serve_term(
     crews: Crews,
     keeping: keeper.Keeper | None,
     registered: registrations.Registrations | None,

@@ -9,7 +9,7 @@ import kopf
 
 from slipway_operator import errors, settings
 from slipway_operator.cluster import apply, client, credentials, observe, observe_experiments, resources
-from slipway_operator.controller import experiments, keeper, queue, store, worker
+from slipway_operator.controller import keeper, queue, store, worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ def _event(kind: Literal["DELETED"] | None, body: resources.Object) -> kopf.RawE
 
 def ask_about(operator: Operator, experiment: resources.Object | None, *, priority: queue.Priority = queue.Priority.LIVE) -> None:
     """Ask for a pass over the target of an experiment, and over the others that are there for its units."""
-    target = experiments.target_key(experiment) if experiment is not None else None
+    target = observe_experiments.target_key(experiment) if experiment is not None else None
     if experiment is not None and target is not None:
         operator.keys.add(target, priority=priority)
         ask_experiments(operator, target, priority=priority, but=store.key_of(experiment))

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from slipway_operator import errors, metrics
 from slipway_operator.api import conditions
 from slipway_operator.api.v1alpha1.experiment import ExperimentStatus
-from slipway_operator.cluster import resources
+from slipway_operator.cluster import observe_experiments, resources
 from slipway_operator.cluster.observe import Known
 from slipway_operator.cluster.observe_experiments import Kept, Memories
 from slipway_operator.controller import experiments, queue, store
@@ -536,7 +536,7 @@ async def test_without_a_ledger_the_status_says_so_and_nobody_is_asked() -> None
     ],
 )
 def test_the_target_of_a_body(body: dict[str, Any], expected: tuple[str, str] | None) -> None:
-    assert experiments.target_key(body) == expected
+    assert observe_experiments.target_key(body) == expected
 
 
 LOOKS, DECISIONS = "slipway_experiment_looks", "slipway_experiment_decisions"

@@ -105,7 +105,7 @@ async def test_whoever_takes_over_has_heard_of_what_was_decided_before(monkeypat
         seen.append({body["metadata"]["name"] for body in told.experiments.all()})
 
     monkeypatch.setattr(app, "work", work)
-    await app.lead(Elector(), (), None, None, told, api)  # type: ignore[arg-type]
+    await app.lead(Elector(), lambda: app.serve_term((), None, None, told, api))  # type: ignore[arg-type]
 
     assert seen == [{"x", "y"}]
 
